@@ -1,0 +1,229 @@
+"""Ranks of the positives among the gallery, by blocks, with ties treated realistically.
+
+The k-th best positive of a query has the realistic rank ``k + above + tied / 2``, where ``above``
+and ``tied`` count the *negatives* that score higher, or the same within ``tie_tolerance``: the mean
+of the optimistic rank (every tie won) and the pessimistic rank (every tie lost), as in Berrendorf
+et al., "On the ambiguity of rank-based evaluation of entity alignment or link prediction methods"
+(2020). With NaN and all-equal embeddings refused, no degenerate encoder can look good. Scores are
+exact (see ``blocks``), so the ranks do not depend on block size, threads or machine.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from helpers.evaluation.blocks import GALLERY_BLOCK, QUERY_BLOCK, block_shape, on_grid
+from helpers.evaluation.embeddings import check_embeddings
+from helpers.evaluation.positives import Positives
+
+ScoreBlock = Callable[[slice, slice], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """Ranks of q queries, counted from 1.
+
+    Attributes
+    ----------
+    optimistic, pessimistic : (q,) int64
+        Rank of the first positive if it wins, or loses, every tie with a negative.
+    ranks : (nnz,) float64
+        Realistic ranks of all positives, ascending within a query; halves occur.
+    indptr : (q + 1,) int64
+        The ranks of query ``i`` are ``ranks[indptr[i]:indptr[i + 1]]``.
+    n_gallery : int
+        Rows in the gallery, a query's excluded one counted.
+    """
+
+    optimistic: np.ndarray
+    pessimistic: np.ndarray
+    ranks: np.ndarray
+    indptr: np.ndarray
+    n_gallery: int
+
+    @property
+    def first(self) -> np.ndarray:
+        """(q,) float64, the realistic rank of the first positive."""
+        return (self.optimistic + self.pessimistic) / 2
+
+    @property
+    def n_queries(self) -> int:
+        return len(self.optimistic)
+
+
+def rank_positives(
+    queries,
+    gallery,
+    positives: Positives,
+    *,
+    exclude=None,
+    block_mb: float = 256,
+    tie_tolerance: float = 1e-6,
+) -> Ranking:
+    """Rank each query's positives in the gallery by cosine similarity.
+
+    Parameters
+    ----------
+    queries : (q, d) float, unit rows
+    gallery : (g, d) float, unit rows
+    positives : Positives
+    exclude : (q,) int, optional
+        A gallery row per query that leaves its ranking, as a positive too (-1: none); for composed
+        retrieval the reference image.
+    block_mb : float
+        Memory for one block of scores and its inputs, in MiB. The result does not depend on it.
+    tie_tolerance : float
+        Scores that differ by no more than this are tied.
+
+    Raises
+    ------
+    InvalidEmbeddings
+        If ``check_embeddings`` refuses one of the sides.
+    ValueError
+        If shapes do not agree, or an exclusion takes a query's only positive.
+
+    Examples
+    --------
+    >>> from helpers.evaluation.positives import positives_from_lists
+    >>> one_hot = np.eye(3)
+    >>> rank_positives(one_hot, one_hot, positives_from_lists([[0], [1], [2]], n_gallery=3)).first
+    array([1., 1., 1.])
+    """
+    queries = check_embeddings(queries, name="queries")
+    gallery = check_embeddings(gallery, name="gallery")
+    if queries.shape[1] != gallery.shape[1]:
+        raise ValueError(
+            f"queries have {queries.shape[1]} dimensions and the gallery {gallery.shape[1]}; "
+            "embed both with one model"
+        )
+    shape = (len(queries), len(gallery))
+    exclude = _checked(shape, positives, exclude, tie_tolerance)
+    positives = positives.without(exclude)
+    blocks = block_shape(*shape, queries.shape[1], block_mb=block_mb)
+
+    def scores(rows: slice, columns: slice) -> np.ndarray:
+        return on_grid(queries[rows]) @ on_grid(gallery[columns]).T  # (rows, columns)
+
+    pairs = max(1, int(block_mb * 2**20) // (64 * queries.shape[1]))
+    gold = np.concatenate(
+        [
+            np.einsum("nd,nd->n", on_grid(queries[query]), on_grid(gallery[row]))
+            for query, row in _chunks(positives, pairs)
+        ]
+    )
+    return _rank(scores, gold, positives, exclude, blocks, tie_tolerance)
+
+
+def rank_positives_from_scores(
+    scores, positives: Positives, *, exclude=None, tie_tolerance: float = 1e-6
+) -> Ranking:
+    """Rank each query's positives by a dense score matrix, higher is better.
+
+    Parameters
+    ----------
+    scores : (q, g) float, finite
+    positives, exclude, tie_tolerance
+        As in :func:`rank_positives`; the tolerance is in the unit of the scores.
+
+    Raises
+    ------
+    ValueError
+        If scores are not finite, or shapes do not agree.
+
+    Examples
+    --------
+    >>> from helpers.evaluation.positives import positives_from_lists
+    >>> rank_positives_from_scores([[1, 1, 0]], positives_from_lists([[0]], n_gallery=3)).first
+    array([1.5])
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    if scores.ndim != 2 or scores.size == 0:
+        raise ValueError(f"scores: expected a (queries, gallery) matrix, got shape {scores.shape}")
+    if not np.isfinite(scores).all():
+        query, row = np.argwhere(~np.isfinite(scores))[0]
+        raise ValueError(
+            f"scores: {scores[query, row]} at query {query}, gallery row {row}; look at the "
+            "encoder that made them"
+        )
+    exclude = _checked(scores.shape, positives, exclude, tie_tolerance)
+    positives = positives.without(exclude)
+    gold = scores[positives.queries, positives.indices]
+    blocks = (QUERY_BLOCK, GALLERY_BLOCK)
+    return _rank(
+        lambda rows, columns: scores[rows, columns].copy(),
+        gold,
+        positives,
+        exclude,
+        blocks,
+        tie_tolerance,
+    )
+
+
+def _rank(
+    scores: ScoreBlock,
+    gold: np.ndarray,
+    positives: Positives,
+    exclude: np.ndarray,
+    blocks: tuple[int, int],
+    tolerance: float,
+) -> Ranking:
+    """Count, block by block, the negatives above and level with each positive's score (nnz,)."""
+    order = np.lexsort((-gold, positives.queries))  # best positive of a query first
+    low, high = gold[order] - tolerance, gold[order] + tolerance
+    above = np.zeros(len(gold), dtype=np.int64)
+    not_below = np.zeros(len(gold), dtype=np.int64)
+    indptr = positives.indptr
+    for start in range(0, positives.n_queries, blocks[0]):
+        rows = slice(start, min(start + blocks[0], positives.n_queries))
+        for left in range(0, positives.n_gallery, blocks[1]):
+            columns = slice(left, min(left + blocks[1], positives.n_gallery))
+            block = scores(rows, columns)
+            _drop_positives(block, rows, columns, positives, exclude)
+            block.sort(axis=1)
+            for line, query in zip(block, range(rows.start, rows.stop), strict=True):
+                own = slice(indptr[query], indptr[query + 1])
+                above[own] += len(line) - np.searchsorted(line, high[own], "right")
+                not_below[own] += len(line) - np.searchsorted(line, low[own], "left")
+    place = np.arange(len(gold)) - np.repeat(indptr[:-1], positives.counts) + 1
+    first = indptr[:-1]
+    ranks = place + (above + not_below) / 2
+    return Ranking(1 + above[first], 1 + not_below[first], ranks, indptr, positives.n_gallery)
+
+
+def _drop_positives(
+    block: np.ndarray, rows: slice, columns: slice, positives: Positives, exclude: np.ndarray
+) -> None:
+    """Put positives and excluded rows at minus infinity in a (rows, columns) block, in place."""
+    own = slice(positives.indptr[rows.start], positives.indptr[rows.stop])
+    local = np.repeat(np.arange(rows.stop - rows.start), positives.counts[rows])
+    for line, row in (
+        (local, positives.indices[own]),
+        (np.arange(rows.stop - rows.start), exclude[rows]),
+    ):
+        inside = (row >= columns.start) & (row < columns.stop)
+        block[line[inside], row[inside] - columns.start] = -np.inf
+
+
+def _chunks(positives: Positives, size: int):
+    """Yield (query, gallery row) index arrays of at most ``size`` pairs."""
+    queries = positives.queries
+    for start in range(0, len(queries), size):
+        yield queries[start : start + size], positives.indices[start : start + size]
+
+
+def _checked(shape: tuple[int, int], positives: Positives, exclude, tolerance: float) -> np.ndarray:
+    """The exclusions as (q,) int64, after a check that everything fits together."""
+    if shape != (positives.n_queries, positives.n_gallery):
+        raise ValueError(
+            f"the relation has {positives.n_queries} queries and {positives.n_gallery} gallery "
+            f"rows, the scores {shape[0]} and {shape[1]}; build it from the same lists"
+        )
+    if not (np.isfinite(tolerance) and tolerance >= 0):
+        raise ValueError(f"tie_tolerance={tolerance!r} must be a number of at least 0")
+    exclude = np.full(shape[0], -1) if exclude is None else np.asarray(exclude)
+    if exclude.shape != (shape[0],) or exclude.dtype.kind not in "iu":
+        raise ValueError(f"exclude: expected {shape[0]} whole numbers, got shape {exclude.shape}")
+    if exclude.min() < -1 or exclude.max() >= shape[1]:
+        raise ValueError(f"exclude: rows must lie in -1 (none) to {shape[1] - 1}")
+    return exclude.astype(np.int64)
