@@ -1,0 +1,1 @@
+"""The runner: it executes lessons with parameters and keeps their reports."""

@@ -1,0 +1,138 @@
+"""``course check``: environment, structure of the lessons, artefacts, exercises; a line a check."""
+
+import ast
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from helpers import paths
+from helpers.runner import environment
+from helpers.runner.lessons import CourseError, Lesson, find_lessons, read_notebook, tags_of
+from helpers.runner.settings import profiles
+from helpers.runner.structure import lesson_problems, tree_of
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at, and what is wrong with it."""
+
+    name: str
+    problems: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if not self.problems:
+            return f"ok    {self.name}"
+        return "\n".join((f"FAIL  {self.name}", *(f"      {p}" for p in self.problems)))
+
+
+def check_environment() -> Iterator[Check]:
+    """Installed versions against the constraints, and packages that must not be there."""
+    yield Check(
+        "installed versions", tuple(environment.version_problems(environment.constraints()))
+    )
+    present = environment.unwanted_packages()
+    remedy = "it breaks transformers beside this torch; pip uninstall"
+    yield Check("no torchvision", tuple(f"{name}: {remedy} {name}" for name in present))
+
+
+def check_lessons(lessons: tuple[Lesson, ...]) -> Iterator[Check]:
+    """The form of every lesson, and profile files that belong to none."""
+    for lesson in lessons:
+        yield Check(f"lesson {lesson.slug}", tuple(lesson_problems(lesson.path)))
+    slugs = {lesson.slug for lesson in lessons}
+    folders = [paths.notebooks() / "profiles" / name for name in profiles()]
+    files = [path for folder in folders for path in sorted(folder.glob("*.y*ml"))]
+    strays = [f for f in files if f.stem not in slugs or f.suffix != ".yaml"]
+    yield Check("profiles", tuple(f"{f.parent.name}/{f.name} fits no lesson" for f in strays))
+
+
+def check_artefacts() -> Iterator[Check]:
+    """Every file of every artefact in the local zones against its manifest."""
+    from helpers.store import artefacts, zones
+
+    folder = paths.zones()
+    for place in sorted(folder.iterdir()) if folder.is_dir() else ():
+        zone = zones.open_zone(str(place))
+        for manifest in sorted(place.glob("manifests/**/*.json")):
+            name = manifest.relative_to(place / "manifests").with_suffix("").as_posix()
+            try:
+                problems = artefacts.verify(zone, name)
+            except artefacts.ArtefactError as error:
+                problems = [str(error)]
+            yield Check(f"artefact {place.name}/{name}", tuple(problems))
+
+
+def _imports(cells: list[dict[str, Any]]) -> str:
+    """The import statements of a lesson's code cells, for running a solution by itself."""
+    nodes = [
+        node
+        for cell in cells
+        if cell["cell_type"] == "code"
+        for node in tree_of(cell).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    return "\n".join(ast.unparse(node) for node in nodes)
+
+
+def solution_problems(notebook: dict[str, Any], number: int) -> list[str]:
+    """What the checks say about a solution, run after the lesson's imports alone.
+
+    Parameters
+    ----------
+    notebook : dict
+    number : int
+        The solution's cell, from 1.
+
+    Returns
+    -------
+    list of str
+        Empty where every verdict is *correct*.
+    """
+    from helpers.report import exercises
+
+    cells = notebook["cells"]
+    verdicts = []
+
+    def recorded(name: str, answer: Any) -> Any:
+        verdicts.append((name, exercises.check(name, answer)))
+        return verdicts[-1][1]
+
+    namespace: dict[str, Any] = {"__name__": "solution"}
+    exec(_imports(cells), namespace)  # the lesson's own code
+    namespace["check"] = recorded
+    try:
+        exec(compile(tree_of(cells[number - 1]), f"cell {number}", "exec"), namespace)
+    except Exception as error:  # noqa: BLE001 (whatever it raises is the finding)
+        return [f"cell {number} raises {type(error).__name__}: {error}"]
+    if not verdicts:
+        return [f"cell {number} calls no check"]
+    return [f"{name}: {v.status}, {v.message}" for name, v in verdicts if v.status != "correct"]
+
+
+def check_exercises(lessons: tuple[Lesson, ...]) -> Iterator[Check]:
+    """Every solution against the check of its exercise."""
+    for lesson in lessons:
+        notebook = read_notebook(lesson.path)
+        for number, cell in enumerate(notebook["cells"], start=1):
+            if "solution" in tags_of(cell):
+                name = f"solution {lesson.slug}, cell {number}"
+                yield Check(name, tuple(solution_problems(notebook, number)))
+
+
+def run_checks(say: Callable[[str], None] = print) -> int:
+    """Run all checks, a line each; returns 0 if all hold, else 1."""
+    failed = 0
+    for check in check_environment():
+        say(str(check))
+        failed += bool(check.problems)
+    try:
+        lessons = find_lessons()
+    except CourseError as error:
+        say(str(Check("lessons", (str(error),))))
+        return 1
+    for group in (check_lessons(lessons), check_artefacts(), check_exercises(lessons)):
+        for check in group:
+            say(str(check))
+            failed += bool(check.problems)
+    say(f"{failed} checks failed" if failed else "all checks hold")
+    return 1 if failed else 0
