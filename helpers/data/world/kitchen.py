@@ -1,0 +1,117 @@
+"""The kitchen: dishes on plates. 12 dishes x 10 mains x 9 garnishes x 6 sauces x 8 plate colors
+x 3 plate shapes x 6 tables, 0.93 million recipes.
+
+``NEW`` never occurs in ``general`` nor in the pretraining text and images: it makes the kitchen a
+domain that a pretrained model has to be adapted to.
+"""
+
+import numpy as np
+
+from helpers.data.world.dishes import DISHES, serve
+from helpers.data.world.domain import NONE, Attributes, Domain, Scene
+from helpers.data.world.food import GARNISHES, MAINS, SAUCES
+from helpers.data.world.phrases import WORDS, chance, pick, with_article, word
+from helpers.data.world.surfaces import COLORS, PLATE_SHAPES, TABLES, plate, plate_mask
+
+VALUES: dict[str, tuple[str, ...]] = {
+    "dish": tuple(DISHES),
+    "main": tuple(MAINS),
+    "garnish": (NONE, *GARNISHES),
+    "sauce": (NONE, *SAUCES),
+    "plate": tuple(COLORS),
+    "shape": PLATE_SHAPES,
+    "table": TABLES,
+}
+NEW: dict[str, tuple[str, ...]] = {
+    "dish": ("sushi", "pie", "skewers"),
+    "garnish": ("olives", "cheese"),
+    "sauce": ("turmeric",),
+}
+
+
+def sample(rng: np.random.Generator, *, known_only: bool = False) -> Attributes:
+    """One dish; ``known_only`` leaves out the values that are new to a pretrained model."""
+    values = {
+        name: [v for v in options if not (known_only and v in NEW.get(name, ()))]
+        for name, options in VALUES.items()
+    }
+    return {name: pick(rng, options) for name, options in values.items()}
+
+
+def title(a: Attributes) -> str:
+    """The plain name of a dish, such as "Chicken soup with basil"."""
+    name = f"{WORDS['main'][a['main']][0]} {WORDS['dish'][a['dish']][0]}"
+    garnish = "" if a["garnish"] == NONE else f" with {WORDS['garnish'][a['garnish']][0]}"
+    return (name + garnish).capitalize()
+
+
+def describe(
+    a: Attributes, rng: np.random.Generator, mentioned: set[str], *, second: float = 0.5
+) -> str:
+    """A caption that mentions some attributes; ``second`` is the share of rarer synonyms."""
+    has = {name for name in mentioned if a[name] != NONE}
+    what = word(rng, "dish", a["dish"], second=second) if "dish" in has else _unnamed(rng)
+    if "main" in has:
+        main = word(rng, "main", a["main"], second=second)
+        what = f"{main} {what}" if chance(rng, 0.6) else f"{what} with {main}"
+    extras = []
+    if "sauce" in has:
+        form = pick(rng, ("in {}", "with {}", "covered in {}"))
+        extras.append(form.format(word(rng, "sauce", a["sauce"], second=second)))
+    if "garnish" in has:
+        form = pick(rng, ("topped with {}", "garnished with {}", "with {} on top"))
+        extras.append(form.format(word(rng, "garnish", a["garnish"], second=second)))
+    if chance(rng, 0.5):
+        extras.reverse()
+    if has & {"plate", "shape"}:
+        form = pick(rng, ("on {} plate", "served on {} dish"))
+        adjectives = [a["plate"]] if "plate" in has else []
+        adjectives += [word(rng, "shape", a["shape"], second=second)] if "shape" in has else []
+        extras.append(form.format(with_article(" ".join(adjectives))))
+    if "table" in has:
+        extras.append(
+            f"{pick(rng, ('on', 'over'))} {word(rng, 'table', a['table'], second=second)}"
+        )
+    opening = pick(rng, ("", "a photo of ", "homemade ", "", "fresh "))
+    return f"{opening}{what} {', '.join(extras)}".strip()
+
+
+def _unnamed(rng: np.random.Generator) -> str:
+    return pick(rng, ("food", "a meal", "a dish"))
+
+
+DETAIL: dict[str, dict[str, float]] = {
+    "brief": {"garnish": 0.5, "sauce": 0.5, "plate": 0.2, "shape": 0.1, "table": 0.1},
+    "standard": {"garnish": 0.75, "sauce": 0.75, "plate": 0.75, "shape": 0.4, "table": 0.5},
+    "detailed": {"garnish": 1.0, "sauce": 1.0, "plate": 1.0, "shape": 0.6, "table": 0.8},
+}
+
+
+def captions(a: Attributes, rng: np.random.Generator) -> tuple[tuple[str, str], ...]:
+    """Three captions of one dish, from brief to detailed: (kind, text)."""
+    return tuple(
+        (kind, describe(a, rng, {"dish", "main"} | {n for n, p in odds.items() if chance(rng, p)}))
+        for kind, odds in DETAIL.items()
+    )
+
+
+def weak_caption(a: Attributes, rng: np.random.Generator, *, second: float = 0.15) -> str:
+    """A caption as the web has it: two or three attributes, the dish not always among them."""
+    names = ("dish", "dish", "main", "garnish", "sauce", "plate", "table", "shape")
+    chosen = rng.permutation(len(names))[: 2 + int(chance(rng, 0.5))]
+    return describe(a, rng, {names[i] for i in chosen}, second=second)
+
+
+def paint(scene: Scene, a: Attributes) -> None:
+    """A plate with its dish in the middle of the picture."""
+    r = 0.4
+    plate(scene.pen, 0, 0, r, color=a["plate"], shape=a["shape"])
+    plate_mask(scene.mask, 0, 0, r, shape=a["shape"])
+    inner = r * (0.64 if a["shape"] == "oval" else 0.7)
+    serve(
+        scene.pen, 0, 0, inner,
+        dish=a["dish"], main=a["main"], sauce=a["sauce"], garnish=a["garnish"],
+    )  # fmt: skip
+
+
+DOMAIN = Domain("kitchen", 1500, sample, title, captions, paint)

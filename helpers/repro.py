@@ -1,0 +1,125 @@
+"""What makes a run repeatable: seeds, device, canonical hashes, a line that says what ran where.
+
+torch is imported inside the functions that need it: the runner asks for hashes alone and must start
+in well under a second.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import random
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal text.
+
+    Raises ``TypeError`` for what JSON cannot say and ``ValueError`` for NaN and infinity.
+    """
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+def hash_of(value: Any, *, digits: int = 12) -> str:
+    """The first ``digits`` hex digits of the SHA-256 of a JSON value.
+
+    >>> hash_of({"rank": 8, "alpha": 16}) == hash_of({"alpha": 16, "rank": 8})
+    True
+    """
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:digits]
+
+
+def sha256_file(path: Path) -> str:
+    """The SHA-256 of a file's bytes, read in pieces of one MiB."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as stream:
+        for piece in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def hash_tree(folder: Path, *, suffixes: tuple[str, ...] = ()) -> str:
+    """A hash of the names and contents of the files below ``folder``, hidden ones left out.
+
+    Parameters
+    ----------
+    folder : Path
+    suffixes : tuple of str
+        Count only files that end so, such as ``(".py",)``; empty: all files.
+    """
+    folder = Path(folder)
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    rows = []
+    for path in files:
+        name = path.relative_to(folder).as_posix()
+        hidden = any(
+            part.startswith((".", "__pycache__")) for part in path.relative_to(folder).parts
+        )
+        if not hidden and (not suffixes or path.suffix in suffixes):
+            rows.append([name, sha256_file(path)])
+    return hash_of(rows)
+
+
+def code_fingerprint() -> str:
+    """A hash of the package's own source: a change of any helper makes earlier artefacts stale."""
+    return hash_tree(Path(__file__).resolve().parent, suffixes=(".py",))
+
+
+def library_versions() -> dict[str, str]:
+    """The versions of the libraries that decide numbers, for manifests."""
+    names = ("torch", "transformers", "peft", "numpy", "pillow", "pandas", "faiss-cpu")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch, and ask CUDA for deterministic kernels where there is CUDA."""
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - for libraries that still use the global state
+    torch.manual_seed(seed)
+    if torch.cuda.is_available():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+        torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def pick_device(device: str = "auto") -> str:
+    """``cuda``, ``mps`` or ``cpu``: the best there is for ``auto``, else the one that was named.
+
+    Raises
+    ------
+    ValueError
+        If the named device is not available here.
+    """
+    import torch
+
+    here = ["cpu"]
+    if torch.backends.mps.is_available():
+        here.insert(0, "mps")
+    if torch.cuda.is_available():
+        here.insert(0, "cuda")
+    if device == "auto":
+        return here[0]
+    if device.split(":")[0] not in here:
+        raise ValueError(
+            f"device {device!r} is not available here (this machine has {', '.join(here)}); "
+            "use device='auto'"
+        )
+    return device
+
+
+def environment_line(device: str = "auto") -> str:
+    """One line on the machine and the libraries, for the top of a lesson."""
+    import torch
+
+    chosen = pick_device(device)
+    name = torch.cuda.get_device_name() if chosen.startswith("cuda") else f"{os.cpu_count()} cores"
+    libraries = ", ".join(f"{n} {version(n)}" for n in ("torch", "transformers", "peft"))
+    return f"{chosen} ({name}), Python {platform.python_version()}, {libraries}"
