@@ -1,0 +1,141 @@
+"""One look for every figure: colors that keep their order in grey, a second sign beside each color.
+
+A color never stands alone: series also differ by marker, hatch or line, so that a figure says the
+same on paper, in greyscale and to a color-blind reader.
+"""
+
+import re
+import textwrap
+import unicodedata
+from functools import cache
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# From dark to light: the order of lightness is the order of series.
+PALETTE = ("#16324f", "#b5472f", "#3a93a8", "#e0a63a", "#cfd8dc")
+MARKERS = ("o", "s", "^", "D", "v")
+HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\")
+INK, MUTED, FAINT = "#1c2530", "#5b6672", "#d5dae0"
+HIT, MISS = "#1b7a43", "#8a939d"
+DIRECTION_COLORS = {"text_to_image": PALETTE[0], "image_to_text": PALETTE[1], "": PALETTE[2]}
+_BAD_NAME = re.compile(r"[^A-Za-z0-9._-]")
+
+
+def set_style() -> None:
+    """Set the house style for all figures that follow: fonts that ship with matplotlib, 120 dpi.
+
+    Call it once, near the imports of a lesson. It changes no back end.
+    """
+    sns.set_theme(style="whitegrid", palette=list(PALETTE))
+    mpl.rcParams.update(
+        {
+            "figure.dpi": 120,
+            "savefig.dpi": 120,
+            "savefig.bbox": "tight",
+            "savefig.facecolor": "white",
+            "figure.facecolor": "white",
+            "font.family": ["DejaVu Sans"],
+            "font.size": 9.5,
+            "text.color": INK,
+            "axes.titlelocation": "left",
+            "axes.titlesize": 11,
+            "axes.titleweight": "bold",
+            "axes.titlepad": 10,
+            "axes.labelsize": 9.5,
+            "axes.labelcolor": INK,
+            "axes.edgecolor": MUTED,
+            "axes.linewidth": 0.8,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.axisbelow": True,
+            "grid.color": "#e6e9ec",
+            "grid.linewidth": 0.7,
+            "xtick.labelsize": 9,
+            "ytick.labelsize": 9,
+            "xtick.color": INK,
+            "ytick.color": INK,
+            "legend.frameon": False,
+            "legend.fontsize": 9,
+            "hatch.linewidth": 0.7,
+            "hatch.color": "white",
+        }
+    )
+
+
+def save_figure(fig: Figure, folder: Path | str, name: str) -> Path:
+    """Write ``folder/figures/<name>.png`` at 120 dpi and return its path; the figure stays open.
+
+    Raises
+    ------
+    ValueError
+        If the name is empty or holds anything but letters, digits, ``.``, ``_`` and ``-``.
+
+    Examples
+    --------
+    >>> save_figure(fig, report, "similarities")  # doctest: +SKIP
+    """
+    if not name or name.startswith(".") or _BAD_NAME.search(name):
+        raise ValueError(
+            f"figure name {name!r}: use letters, digits, '.', '_' and '-', such as 'rank_histogram'"
+        )
+    path = Path(folder) / "figures" / f"{name}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fig.savefig(path, dpi=120, bbox_inches="tight", facecolor="white", metadata={"Software": None})
+    return path
+
+
+def title(ax: Axes, text: str, *, note: str = "") -> None:
+    """A title on the left and, under it, a quieter line that says how to read the figure."""
+    ax.set_title(text, loc="left", pad=24 if note else 10)
+    if note:
+        ax.annotate(
+            note, (0, 1), (0, 8), xycoords="axes fraction", textcoords="offset points",
+            color=MUTED, fontsize=8.5, va="bottom",
+        )  # fmt: skip
+
+
+def percent_axis(axis) -> None:
+    """Show an axis of fractions in percent: the only place where fractions are multiplied."""
+    axis.set_major_formatter(mpl.ticker.PercentFormatter(xmax=1, decimals=0, symbol=""))
+
+
+def plain(text: str) -> str:
+    """Text that a figure shows as it stands: no math, no line breaks, no missing glyphs.
+
+    ``$`` is escaped, white space becomes single spaces, and characters that the house font lacks
+    become U+FFFD, which it has: users' captions can hold anything.
+    """
+    text = unicodedata.normalize("NFC", " ".join(str(text).split()))
+    known = _glyphs()
+    text = "".join(c if ord(c) in known else "\ufffd" for c in text)
+    return text.replace("$", r"\$")
+
+
+def wrapped(text: str, *, width: int, lines: int) -> str:
+    """``plain`` text broken to ``width`` characters, cut after ``lines`` lines with an ellipsis."""
+    return "\n".join(
+        plain(line)
+        for line in textwrap.wrap(
+            " ".join(str(text).split()), width, max_lines=lines, placeholder=" …"
+        )
+    )
+
+
+def figure_of(ax: Axes | None, *, size: tuple[float, float]) -> tuple[Figure, Axes]:
+    """The given axes and their figure, or a new figure of ``size`` inches."""
+    if ax is not None:
+        return ax.get_figure(), ax
+    fig, ax = plt.subplots(figsize=size, layout="constrained")
+    return fig, ax
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    """The code points that DejaVu Sans, the font inside matplotlib, can draw."""
+    path = mpl.font_manager.findfont("DejaVu Sans")
+    return frozenset(mpl.font_manager.get_font(path).get_charmap())
