@@ -49,11 +49,11 @@ def paired_comparison(
 ) -> Comparison:
     """Compare two models by their values on the same queries in the same order.
 
-    The interval is ``bootstrap_interval`` of the differences at level ``1 - alpha``; the p-value is
-    two-sided, from sign flips of the groups' summed differences: all of them where at most 12
-    groups differ, else ``n_flips`` random ones, the observed one counted (Phipson and Smyth,
-    "Permutation p-values should never be zero", 2010). The verdict is on ``a`` and follows the
-    p-value.
+    The interval is ``bootstrap_interval`` of the differences at level ``1 - alpha``, with expanded
+    percentile limits; the p-value is two-sided, from sign flips of the groups' summed differences:
+    all of them where at most 12 groups differ, else ``n_flips`` random ones, the observed one
+    counted (Phipson and Smyth, "Permutation p-values should never be zero", 2010). The verdict is
+    on ``a`` and follows the p-value.
 
     Parameters
     ----------
@@ -92,6 +92,7 @@ def paired_comparison(
         n_resamples=n_resamples,
         seed=seed,
         bounds=_difference_bounds(a, b),
+        method="expanded",
     )
     p_value = _sign_flip_p(data.sums, n_flips, seed)
     detectable = smallest_detectable_difference(

@@ -99,8 +99,8 @@ def main() -> None:
         result[f"type_1/interval/{recipes}/{rate}"] = missed
         lines.append(line + f"  {error:6.3f} {missed:8.3f}")
     print(f"{trials} simulated test sets a cell, recipe spread {options.spread} logits, level 0.95")
-    print("                 " + "".join(f"{name + ': held, width':>17s}" for name in METHODS))
-    print("recipes  rate  " + "  held  width   " * len(METHODS) + " type I: test, interval")
+    print("             " + "".join(f"{name:>17s}" for name in METHODS))
+    print("recipes  rate " + "  held  width   " * len(METHODS) + " type I: test, interval")
     print("\n".join(lines))
     print(json.dumps({"benchmark": "coverage", "trials": trials, **result}))
 
