@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 JOBS ?= 2
+ARGS ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
 # Several processes share the cores: one thread each.
@@ -21,11 +22,10 @@ course: env
 	$(BIN)/course run --profile tiny
 
 test: lint
-	$(BIN)/pytest -n $(JOBS) --dist loadgroup
-	$(BIN)/pytest -n $(JOBS) --nbmake --nbmake-timeout=300 --nbmake-kernel=python3 notebooks
+	$(BIN)/pytest -n $(JOBS) --dist worksteal --nbmake --nbmake-timeout=300 notebooks tests $(ARGS)
 
 test-fast: env
-	$(BIN)/pytest -n $(JOBS) -m "not slow"
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow" tests $(ARGS)
 
 lint: env
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
