@@ -55,7 +55,7 @@ def check_embeddings(rows, *, name: str) -> np.ndarray:
             f"{name}: entries of type {rows.dtype} are no real numbers; convert to float32"
         )
     _refuse(~np.isfinite(rows).all(axis=1), name, "NaN or infinite entries", _CHECK_INPUT)
-    norms = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))
+    norms = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
     _refuse(norms < 1e-12, name, "only zeros", _CHECK_INPUT)
     _refuse(
         np.abs(norms - 1) > UNIT_TOLERANCE,

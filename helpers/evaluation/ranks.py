@@ -108,7 +108,7 @@ def rank_positives(
     pairs = max(1, int(block_mb * 2**20) // (64 * queries.shape[1]))
     gold = np.concatenate(
         [
-            np.einsum("nd,nd->n", on_grid(queries[query]), on_grid(gallery[row]))
+            np.einsum("ij,ij->i", on_grid(queries[query]), on_grid(gallery[row]))
             for query, row in _chunks(positives, pairs)
         ]
     )
