@@ -69,11 +69,8 @@ def parser() -> argparse.ArgumentParser:
     _add_run(commands)
     check = commands.add_parser("check", help="environment, lessons, artefacts, exercises")
     check.set_defaults(command=_check)
-    pretrain = commands.add_parser(
-        "pretrain", help="make a tiny checkpoint from nothing", add_help=False
-    )
-    pretrain.add_argument("rest", nargs=argparse.REMAINDER)
-    pretrain.set_defaults(command=_pretrain)
+    # Its options are its own: main hands them on before this grammar sees them.
+    commands.add_parser("pretrain", help="make a tiny checkpoint from nothing")
     return top
 
 
@@ -116,10 +113,10 @@ def _check(arguments: argparse.Namespace) -> int:
     return run_checks()
 
 
-def _pretrain(arguments: argparse.Namespace) -> int:
+def _pretrain(argv: Sequence[str]) -> int:
     from helpers.training.pretrain import main as pretrain
 
-    return pretrain(arguments.rest) or 0
+    return pretrain(argv) or 0
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -132,8 +129,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: all is well. 1: a lesson or a check failed. 2: the command could not be carried out, and the
     message on standard error says why. 130: stopped by the user.
     """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv[:1] == ["pretrain"]:
+        return _pretrain(argv[1:])
     arguments = parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, _stop)
+    before = signal.signal(signal.SIGTERM, _stop)
     try:
         return arguments.command(arguments)
     except CourseError as error:
@@ -141,6 +141,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ ATTRIBUTES = {
     "th": ["colspan", "rowspan", "scope"],
     "details": ["open"],
 }
+LINK = re.compile(r"https?:|mailto:|[^:]*$|[^:/?#]*[/?#]", re.IGNORECASE)  # or relative
 
 TEMPLATE = """{%- extends 'classic/base.html.j2' -%}
 {% block input_group %}
@@ -70,9 +71,11 @@ details.hidden-source { margin: .6rem 0; } summary { cursor: pointer; color: #2f
 
 
 def _allow(tag: str, name: str, value: str) -> bool:
-    """Whether an attribute may stay: images only where the page holds them itself."""
+    """Whether an attribute may stay: an image only where the page holds it itself."""
     if tag == "img" and name == "src":
         return value.startswith(("data:image/png;", "data:image/jpeg;", "data:image/svg+xml;"))
+    if name == "href":
+        return LINK.match(value.strip()) is not None
     mathematical = tag.startswith("m") and name in MATH
     return mathematical or name in ATTRIBUTES.get(tag, ()) or name in ATTRIBUTES["*"]
 

@@ -178,8 +178,10 @@ def _end_kernels() -> None:
     """End the kernels that this process started; their lessons then end as failed."""
     import psutil
 
-    for child in psutil.Process().children(recursive=True):
-        child.kill()
+    for child in psutil.Process().children():
+        if "ipykernel_launcher" in child.cmdline():
+            for process in (*child.children(recursive=True), child):
+                process.kill()
 
 
 def run(plans: Sequence[Plan], lessons: Sequence[Lesson], settings: Settings) -> int:

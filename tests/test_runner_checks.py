@@ -1,0 +1,117 @@
+"""``course check``: each kind of fault turns a line into FAIL and the exit code into 1."""
+
+import json
+
+import pytest
+
+from helpers.report.verdicts import Verdict
+from helpers.runner import checks, environment
+from helpers.runner.lessons import find_lessons
+from helpers.store import artefacts, zones
+from tests.small_lessons import write_lesson
+
+
+@pytest.fixture
+def sound(home, monkeypatch):
+    """A course without lessons whose environment is as pinned."""
+    monkeypatch.setattr(environment, "constraints", dict)
+    monkeypatch.setattr(environment, "UNWANTED", ())
+    return home
+
+
+def failing(found) -> list[str]:
+    return [check.name for check in found if check.problems]
+
+
+def test_an_environment_that_differs_fails(sound, monkeypatch):
+    assert failing(checks.check_environment()) == []
+    monkeypatch.setattr(environment, "constraints", lambda: {"numpy": "0.1"})
+    monkeypatch.setattr(environment, "UNWANTED", ("json",))
+    assert failing(checks.check_environment()) == ["installed versions", "no torchvision"]
+
+
+def test_a_lesson_of_another_form_and_a_stray_profile_fail(sound):
+    write_lesson("01_a")
+    folder = sound / "notebooks" / "profiles" / "study"
+    folder.mkdir(parents=True)
+    (folder / "01_b.yaml").write_text("")
+    found = list(checks.check_lessons(find_lessons()))
+    assert failing(found) == ["lesson 01_a", "profiles"]
+    assert found[-1].problems == ("study/01_b.yaml fits no lesson",)
+    assert str(found[-1]).startswith("FAIL  profiles\n      study/01_b.yaml")
+
+
+def build(home):
+    """An artefact of one file in the zone ``tiny``."""
+    zone = zones.open_zone("", name="tiny")
+
+    def write(writer):
+        writer.write_text("fine-tuning-zone/a.txt", "soup")
+
+    artefacts.ensure(
+        zone, "pairs", kind="test", parameters={}, inputs={}, build=write,
+        prefixes=("fine-tuning-zone",),
+    )  # fmt: skip
+    return home / "data" / "zones" / "tiny"
+
+
+def test_an_artefact_that_changed_on_disk_fails(sound):
+    assert list(checks.check_artefacts()) == []
+    place = build(sound)
+    assert [str(c) for c in checks.check_artefacts()] == ["ok    artefact tiny/pairs"]
+    (place / "fine-tuning-zone" / "a.txt").write_text("stew")
+    assert failing(checks.check_artefacts()) == ["artefact tiny/pairs"]
+    (place / "manifests" / "pairs.json").write_text("{")
+    assert failing(checks.check_artefacts()) == ["artefact tiny/pairs"]
+
+
+def solved(source: str, monkeypatch) -> list[str]:
+    """What is said about a solution of which only 42 is correct."""
+
+    def check(name, answer):
+        return Verdict("correct" if answer == 42 else "hint", f"{name} was {answer}")
+
+    from helpers.report import exercises
+
+    monkeypatch.setattr(exercises, "check", check)
+    cells = [
+        {"cell_type": "markdown", "metadata": {}, "source": "import nothing"},
+        {"cell_type": "code", "metadata": {}, "source": "import math\nboom = 1 / 0"},
+        {"cell_type": "code", "metadata": {}, "source": source},
+    ]
+    return checks.solution_problems({"cells": cells}, 3)
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("check('a', 42)", None),
+        ("def f():\n    return math.floor(42.5)\ncheck('a', f())", None),
+        ("check('a', 41)", "a: hint, a was 41"),
+        ("check('a', 42)\ncheck('b', 0)", "b: hint, b was 0"),
+        ("answer = 42", "cell 3 calls no check"),
+        ("check('a', boom)", "cell 3 raises NameError: name 'boom' is not defined"),
+    ],
+)
+def test_a_solution_passes_its_check_by_itself(source, problem, monkeypatch):
+    assert solved(source, monkeypatch) == ([] if problem is None else [problem])
+
+
+def test_the_exit_code_is_that_of_all_checks(sound, capsys):
+    assert checks.run_checks() == 1  # no lesson
+    write_lesson("01_a")
+    assert checks.run_checks() == 1  # not of the right form
+    lines = []
+    assert checks.run_checks(lines.append) == 1
+    assert lines[-1] == "1 checks failed"
+    assert "ok    installed versions" in capsys.readouterr().out
+
+
+def test_solutions_of_lessons_are_found_by_their_tag(sound):
+    path = write_lesson("01_a", "answer = None")
+    notebook = json.loads(path.read_text())
+    notebook["cells"][2]["metadata"]["tags"] = ["solution"]
+    path.write_text(json.dumps(notebook))
+    (found,) = checks.check_exercises(find_lessons())
+    assert found.name == "solution 01_a, cell 3"
+    assert found.problems == ("cell 3 calls no check",)
