@@ -3,7 +3,7 @@
 The default limits are BCa with tails expanded for the number of groups. On clustered hits (see
 ``tests.benchmarks.coverage``) they hold a little less than they say with 20 recipes, as every
 bootstrap does: the plain percentile interval holds less still, and the bootstrap-t holds more but
-grows several times too wide for hit rates near 0 or 1. From 200 recipes on all of them agree. A
+grows several times too wide for hit rates near 0 or 1. With 200 recipes they are nearly alike. A
 difference of two models has a symmetric error, which BCa's correction for skewness only disturbs:
 comparisons take expanded percentile limits.
 """
