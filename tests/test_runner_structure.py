@@ -99,6 +99,13 @@ def test_each_fault_is_found(tmp_path, change, message):
     assert any(message in problem for problem in problems(tmp_path, change))
 
 
+def test_the_words_behind_a_fold_do_not_count(tmp_path):
+    fold = "<details><summary>Why?</summary>\n\n" + "soup " * 200 + "\n</details>\n"
+    assert problems(tmp_path, put(7, source=fold * 2)) == []
+    wordy = put(7, source=fold + "soup " * 119)
+    assert problems(tmp_path, wordy) == ["cell 7 has 120 words, fewer than 120 are wanted"]
+
+
 def test_an_exercise_at_the_very_end_lacks_its_solution(tmp_path):
     def change(notebook):
         notebook["cells"][-1] = code("answer = None", "exercise")

@@ -80,7 +80,8 @@ class _Tracker:
     def line(self) -> str:
         """The first line of the current cell that is code."""
         lines = [x.strip() for x in source_of(self.current).splitlines()]
-        return next((x for x in lines if x and not x.startswith("#")), "")
+        first = next((x for x in lines if x and not x.startswith("#")), "")
+        return first if len(first) <= 80 else first[:77] + "..."
 
 
 def _explain(error: Exception, timeout: float) -> tuple[str, str]:

@@ -53,6 +53,16 @@ def output_problems(cells: Sequence[Cell]) -> list[str]:
     ]
 
 
+def visible(markdown: str) -> str:
+    """The prose that a reader meets: no tags, and of a fold its summary alone.
+
+    >>> visible("a <details><summary>b</summary>c</details>")
+    'a b'
+    """
+    unfolded = re.sub(r"</summary>.*?</details>", "", markdown, flags=re.DOTALL)
+    return re.sub(r"</?[a-zA-Z][^>]*>", "", unfolded)
+
+
 def size_problems(cells: Sequence[Cell]) -> list[str]:
     """Too many or too few cells, code that is too long, prose that is too wordy."""
     problems = []
@@ -60,7 +70,7 @@ def size_problems(cells: Sequence[Cell]) -> list[str]:
         problems.append(f"{len(cells)} cells; a lesson has {CELLS.start} to {CELLS.stop - 1}")
     for number, cell in enumerate(cells, start=1):
         source = source_of(cell)
-        lines, words = len(source.splitlines()), len(source.split())
+        lines, words = len(source.splitlines()), len(visible(source).split())
         if cell["cell_type"] == "code" and lines > MAX_LINES:
             problems.append(f"cell {number} has {lines} lines of code, at most {MAX_LINES}")
         if cell["cell_type"] == "markdown" and words >= MAX_WORDS:
