@@ -14,9 +14,10 @@ export OMP_NUM_THREADS ?= 1
 env: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
+	@echo "Installing into .venv: a few minutes, the first time"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
-	touch $@
+	@touch $@
 
 course: env
 	$(BIN)/course run --profile tiny
