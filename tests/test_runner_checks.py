@@ -77,9 +77,16 @@ def solved(source: str, monkeypatch) -> list[str]:
     cells = [
         {"cell_type": "markdown", "metadata": {}, "source": "import nothing"},
         {"cell_type": "code", "metadata": {}, "source": "import math\nboom = 1 / 0"},
+        {
+            "cell_type": "code",
+            "metadata": {},
+            "source": "def taught():\n    return math.floor(42.5)",
+        },
+        {"cell_type": "code", "metadata": {"tags": ["exercise"]}, "source": "def stub(): pass"},
         {"cell_type": "code", "metadata": {}, "source": source},
+        {"cell_type": "code", "metadata": {}, "source": "def below(): return 42"},
     ]
-    return checks.solution_problems({"cells": cells}, 3)
+    return checks.solution_problems({"cells": cells}, 5)
 
 
 @pytest.mark.parametrize(
@@ -87,10 +94,13 @@ def solved(source: str, monkeypatch) -> list[str]:
     [
         ("check('a', 42)", None),
         ("def f():\n    return math.floor(42.5)\ncheck('a', f())", None),
+        ("check('a', taught())", None),
+        ("check('a', stub())", "cell 5 raises NameError: name 'stub' is not defined"),
+        ("check('a', below())", "cell 5 raises NameError: name 'below' is not defined"),
         ("check('a', 41)", "a: hint, a was 41"),
         ("check('a', 42)\ncheck('b', 0)", "b: hint, b was 0"),
-        ("answer = 42", "cell 3 calls no check"),
-        ("check('a', boom)", "cell 3 raises NameError: name 'boom' is not defined"),
+        ("answer = 42", "cell 5 calls no check"),
+        ("check('a', boom)", "cell 5 raises NameError: name 'boom' is not defined"),
     ],
 )
 def test_a_solution_passes_its_check_by_itself(source, problem, monkeypatch):

@@ -134,8 +134,8 @@ OTHER = declared_parameters("beta: float = 1.0  # scale", where="08")
 
 
 def test_an_unknown_name_is_refused_with_the_nearest_one():
-    with pytest.raises(CourseError, match=r"'alhpa' for 05_x; did you mean 'alpha'\?"):
-        check_names([from_option("alhpa=1")], {"05_x": PLACEMENT}, {"08_y": OTHER})
+    with pytest.raises(CourseError, match=r"'ahpla' for 05_x; did you mean 'alpha'\?"):
+        check_names([from_option("ahpla=1")], {"05_x": PLACEMENT}, {"08_y": OTHER})
 
 
 def test_a_name_of_a_lesson_that_is_not_chosen_is_refused_with_that_lesson():

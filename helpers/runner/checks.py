@@ -62,20 +62,26 @@ def check_artefacts() -> Iterator[Check]:
             yield Check(f"artefact {place.name}/{name}", tuple(problems))
 
 
-def _imports(cells: list[dict[str, Any]]) -> str:
-    """The import statements of a lesson's code cells, for running a solution by itself."""
+DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
+
+
+def _definitions(cells: list[dict[str, Any]]) -> str:
+    """The imports, functions and classes of code cells: what a solution may build on.
+
+    Stubs and other solutions are left out, so that no solution leans on another.
+    """
     nodes = [
         node
         for cell in cells
-        if cell["cell_type"] == "code"
+        if cell["cell_type"] == "code" and not {"exercise", "solution"} & set(tags_of(cell))
         for node in tree_of(cell).body
-        if isinstance(node, ast.Import | ast.ImportFrom)
+        if isinstance(node, DEFINITIONS)
     ]
     return "\n".join(ast.unparse(node) for node in nodes)
 
 
 def solution_problems(notebook: dict[str, Any], number: int) -> list[str]:
-    """What the checks say about a solution, run after the lesson's imports alone.
+    """What the checks say about a solution, run after the definitions above it alone.
 
     Parameters
     ----------
@@ -98,7 +104,7 @@ def solution_problems(notebook: dict[str, Any], number: int) -> list[str]:
         return verdicts[-1][1]
 
     namespace: dict[str, Any] = {"__name__": "solution"}
-    exec(_imports(cells), namespace)  # the lesson's own code
+    exec(_definitions(cells[: number - 1]), namespace)  # the lesson's own code
     namespace["check"] = recorded
     try:
         exec(compile(tree_of(cells[number - 1]), f"cell {number}", "exec"), namespace)
