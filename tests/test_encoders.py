@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, BertConfig, CLIPConfig, CLIPModel, SiglipConfig, SiglipModel
 
 from helpers import paths
@@ -73,7 +74,7 @@ def test_bfloat16_points_the_same_way(encoder, pictures):
 
 
 def test_collapsed_or_missing_input_is_refused(encoder):
-    with pytest.raises(InvalidEmbeddings, match="same"):
+    with pytest.raises(InvalidEmbeddings, match="identical"):
         encoder.texts(["soup", "soup", "soup"])
     with pytest.raises(ValueError, match="nothing to encode"):
         encoder.images([])
@@ -119,6 +120,16 @@ def test_an_incomplete_folder_is_refused(tmp_path):
         shutil.copy(paths.tiny() / "tiny-clip" / name, tmp_path)
     with pytest.raises(ModelError, match=r"processor|tokenizer"):
         load_encoder(str(tmp_path))
+
+
+def test_weights_that_do_not_fill_the_model_are_refused(tmp_path):
+    """transformers itself fills the gap with random numbers and a note."""
+    shutil.copytree(paths.tiny() / "tiny-clip", tmp_path / "m")
+    weights = load_file(tmp_path / "m" / "model.safetensors")
+    del weights["visual_projection.weight"]
+    save_file(weights, tmp_path / "m" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"visual_projection\.weight"):
+        load_encoder(str(tmp_path / "m"))
 
 
 def test_parameter_counts_of_the_real_configurations():

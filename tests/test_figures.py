@@ -170,8 +170,8 @@ def test_rank_histogram_shares_add_up_and_hits_are_marked():
     labels = [label.get_text() for label in ax.get_xticklabels()]
     assert sum(shares) == pytest.approx(1)
     by_label = dict(zip(labels, np.round(np.array(shares) * 7).astype(int), strict=True))
-    assert by_label == {"1": 2, "2 to 5": 2, "6 to 10": 1, "11 to 20": 1, "21 to 50": 0,
-                        "51 to 100": 0, "101 to 200": 1}  # fmt: skip
+    assert by_label == {"1": 2, "2\nto 5": 2, "6\nto 10": 1, "11\nto 20": 1, "21\nto 50": 0,
+                        "51\nto 100": 0, "101\nto 200": 1}  # fmt: skip
     said = texts(fig)
     assert "hit@1\n29 %" in said
     assert "hit@5\n57 %" in said

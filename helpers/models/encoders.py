@@ -28,7 +28,7 @@ class Encoder:
     Attributes
     ----------
     name : str
-        As it was asked for: ``tiny-siglip``, a directory or a hub id.
+        ``tiny-siglip``, a hub id, or the last part of a directory's path.
     family : str
         ``clip`` or ``siglip``.
     model : transformers.PreTrainedModel

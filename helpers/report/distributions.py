@@ -169,4 +169,4 @@ def _shares(ranks: np.ndarray, edges: Sequence[float]) -> np.ndarray:
 
 
 def _span(low: float, high: float) -> str:
-    return f"{high:g}" if low + 1 >= high else f"{low + 1:g} to {high:g}"
+    return f"{high:g}" if low + 1 >= high else f"{low + 1:g}\nto {high:g}"

@@ -53,6 +53,7 @@ __all__ = [
 ]
 
 _OPEN = ("D", "v", "P")
+SHORT = {"mrr": "MRR", "map": "mAP"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ def interval_plot(
         ax.set_xlabel("score, %")
         ax.grid(axis="y", visible=False)
         percent_axis(ax.xaxis)
-    panels[0][0].set_yticks(range(len(metrics)), [plain(m) for m in metrics])
+    panels[0][0].set_yticks(range(len(metrics)), [plain(SHORT.get(m, m)) for m in metrics])
     panels[0][0].set_ylim(len(metrics) - 0.5, -0.5)
     fig.suptitle(heading, x=0.01, ha="left", fontsize=11, fontweight="bold")
     handles = [

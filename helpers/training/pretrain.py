@@ -66,7 +66,7 @@ class Pretraining:
 
 
 SETTINGS = {
-    "tiny-siglip": Pretraining("tiny-siglip", "sigmoid", 1170),
+    "tiny-siglip": Pretraining("tiny-siglip", "sigmoid", 1800),
     "tiny-clip": Pretraining("tiny-clip", "info_nce", 700),
 }
 
@@ -119,7 +119,7 @@ def train(settings: Pretraining, corpus: Corpus) -> tuple[Encoder, list[dict[str
     captions = [text for texts in corpus.captions for text in texts]
     model, processor = build_tiny(s.model, captions, seed=s.seed)
     encoder = Encoder(s.model, s.model.removeprefix("tiny-"), model, processor, "cpu", "fp32", "")
-    tokens = encoder.tokens(captions)["input_ids"].view(len(corpus.images), -1, encoder.text_length)
+    tokens = encoder.tokens(captions)["input_ids"].unflatten(0, (len(corpus.images), -1))
     optimizer, rng, log = _optimizer(model, s), np.random.default_rng(s.seed), []
     batches = _batches(len(corpus.images), s.batch_size, rng)
     model.train()
