@@ -50,7 +50,7 @@ class Asked:
         """The file or folder; a relative one is under the course's root, or where Python runs."""
         given = Path(self.source).expanduser()
         under_root = paths.root() / given  # an absolute path stays as it is
-        return under_root if under_root.exists() else given.absolute()
+        return under_root if under_root.exists() or not given.exists() else given.absolute()
 
 
 @dataclass(frozen=True)
