@@ -49,10 +49,10 @@ _IDENTITY = ("lesson", "run", "model", "data", "split", "direction", "metric", "
 
 
 def write_results(folder: Path | str, records: Iterable[Record]) -> Path:
-    """Check the records and write ``folder/results.json``, sorted, in one step.
+    """Check the records and write ``folder/results.json``, in one step.
 
-    The file is whole or it is not there: a run that dies leaves the former one. The order of the
-    records does not matter, so that two equal runs write equal bytes.
+    The file is whole or it is not there: a run that dies leaves the former one. The records
+    keep their order: what a lesson gives first is what an overview shows first.
 
     Returns
     -------
@@ -152,7 +152,7 @@ def _record(row: Any, place: str) -> Record:
 
 
 def _checked(records: Iterable[Record], place: str) -> list[Record]:
-    """The records with plain numbers, sorted; or a ValueError that names the first bad one."""
+    """The records with plain numbers; or a ValueError that names the first bad one."""
     seen: dict[tuple, Record] = {}
     for index, record in enumerate(records):
         where = f"{place}: record {index} ({record.metric!r}, {record.direction!r})"
@@ -162,7 +162,7 @@ def _checked(records: Iterable[Record], place: str) -> list[Record]:
             what = dict(zip(_IDENTITY, key, strict=True))
             raise ValueError(f"{where}: given twice for {what}; tell the two apart by run or seed")
         seen[key] = record
-    return [seen[key] for key in sorted(seen)]
+    return list(seen.values())
 
 
 def _plain(record: Record, where: str) -> Record:

@@ -86,7 +86,8 @@ def _table(records: Sequence[Record]) -> str:
 
 
 def _figures(folder: Path) -> str:
-    found = sorted((folder / "figures").glob("*.png"))[:THUMBNAILS]
+    drawn = (folder / "figures").glob("*.png")
+    found = sorted(drawn, key=lambda path: (path.stat().st_mtime_ns, path.name))[:THUMBNAILS]
     images = []
     for path in found:
         place = quote(f"{folder.name}/figures/{path.name}")
