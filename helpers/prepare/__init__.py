@@ -1,0 +1,1 @@
+"""From pairs to training pairs: images and captions changed by rule, and wrong captions."""
