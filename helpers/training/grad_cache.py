@@ -1,0 +1,96 @@
+"""Gradient caching: a contrastive loss over a batch that memory cannot hold at once.
+
+Accumulating the losses of micro-batches is no large batch: a pair never meets the pairs of another
+micro-batch, so that 16 batches of 2 still see one negative each. Gao et al. 2021 ("Scaling deep
+contrastive learning batch size under memory limited setup") split the chain rule at the embeddings
+instead. A first pass without a graph gives all embeddings; the loss over all of them gives the
+gradient of each; a second pass, micro-batch by micro-batch, carries those into the weights.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+
+Batch = TypeVar("Batch")
+Encode = Callable[[Batch], tuple[torch.Tensor, ...]]
+
+
+def accumulate_cached(
+    encode: Encode, micro_batches: Sequence[Batch], loss: Callable[..., torch.Tensor]
+) -> torch.Tensor:
+    """Add to ``.grad`` the gradients of one loss over all micro-batches together.
+
+    Parameters
+    ----------
+    encode : callable
+        A micro-batch to a tuple of tensors, one row an item: ``(images, texts)``, say, and integer
+        tensors such as row numbers, which are handed on. Called twice for each; torch's random
+        state is put back in between, so that dropout falls alike.
+    micro_batches : sequence
+    loss : callable
+        The tuple, concatenated over the micro-batches, to a scalar that depends on every
+        embedding. What else it depends on (scale, bias) gets its gradient directly.
+
+    Returns
+    -------
+    () float32, detached
+
+    Examples
+    --------
+    >>> w = torch.tensor(2.0, requires_grad=True)
+    >>> rows = torch.tensor([1.0, 2.0]).split(1)
+    >>> accumulate_cached(lambda x: (w * x,), rows, lambda y: y.sum() ** 2).item(), w.grad.item()
+    (36.0, 36.0)
+    """
+    states, parts = [], []
+    for batch in micro_batches:
+        states.append(_random_states())
+        with torch.no_grad():
+            parts.append(encode(batch))
+    columns = [torch.cat(column) for column in zip(*parts, strict=True)]
+    leaves = [c.requires_grad_() if c.is_floating_point() else c for c in columns]
+    value = loss(*leaves)
+    value.backward()
+    starts = [0] * len(leaves)
+    for batch, state in zip(micro_batches, states, strict=True):
+        _set_random_states(state)
+        found = encode(batch)
+        wanted = []
+        for i, (leaf, part) in enumerate(zip(leaves, found, strict=True)):
+            wanted.append((part, leaf, slice(starts[i], starts[i] + len(part))))
+            starts[i] += len(part)
+        # A frozen tower has no graph, and row numbers have none: nothing is carried into them.
+        pairs = [(part, leaf.grad[rows]) for part, leaf, rows in wanted if part.requires_grad]
+        if pairs:
+            torch.autograd.backward(*map(list, zip(*pairs, strict=True)))
+    return value.detach()
+
+
+def accumulate_plain(
+    encode: Encode, micro_batches: Sequence[Batch], loss: Callable[..., torch.Tensor]
+) -> torch.Tensor:
+    """Add to ``.grad`` the mean of the gradients of each micro-batch's own loss; returns the mean.
+
+    Parameters as for :func:`accumulate_cached`, except that ``loss`` is called for each micro-batch
+    alone. The two agree only where a loss is a mean over items, which no contrastive loss is.
+    """
+    total = 0.0
+    for batch in micro_batches:
+        value = loss(*encode(batch)) / len(micro_batches)
+        value.backward()
+        total = total + value.detach()
+    return total
+
+
+def _random_states() -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Of the CPU and of the GPUs that are in use."""
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    return torch.get_rng_state(), cuda
+
+
+def _set_random_states(states: tuple[torch.Tensor, list[torch.Tensor]]) -> None:
+    cpu, cuda = states
+    torch.set_rng_state(cpu)
+    if cuda:
+        torch.cuda.set_rng_state_all(cuda)
