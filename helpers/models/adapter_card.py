@@ -1,0 +1,77 @@
+"""The model card of an adapter, filled in from the run that made it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from torch import nn
+
+from helpers.models.adapter_base import Base
+from helpers.models.placement import Placement, count_parameters
+
+_TEXT = """---
+base_model: {name}
+library_name: peft
+tags: [{method}, {family}, image-text-retrieval, course]
+---
+
+# An adapter for {name}
+
+{trainable:,} of {total:,} parameters ({share:.2%}) were trained{data}.
+
+## Where it sits
+
+| | |
+|---|---|
+{placement}
+
+## How it was trained
+
+{training}
+
+## How to open it
+
+```python
+from peft import PeftModel
+from safetensors.torch import load_file
+from transformers import AutoModel
+
+base = AutoModel.from_pretrained("{name}")  # or the folder that holds it
+model = PeftModel.from_pretrained(base, "this folder").eval()
+scalars = load_file("this folder/scalars.safetensors")  # peft does not know them
+base.load_state_dict(scalars, strict=False)
+```
+
+In the course, `load_encoder("{name}", adapter="this folder")` does both and refuses another base.
+
+## Base
+
+Family {family}, {vision_layers} vision and {text_layers} text layers, revision {revision}, weights
+`{fingerprint}`. `base.json` holds the hashes of weights, preprocessing and tokenizer.
+
+## Limits
+
+Made in a course, for one domain. What it learned of that domain, the base's other skills may have
+paid for: measure both.
+"""
+
+
+def card_text(
+    base: Base, placement: Placement, model: nn.Module, training: Mapping[str, Any], data: str
+) -> str:
+    """The card in Markdown; ``training`` is shown as a table of its values."""
+    counts = count_parameters(model)
+    return _TEXT.format(
+        **{**asdict(base), "revision": base.revision or "not recorded"},
+        method=placement.method,
+        trainable=counts.trainable,
+        total=counts.total,
+        share=counts.share,
+        data=f" on {data}" if data else "",
+        placement=_rows(asdict(placement)),
+        training=f"| | |\n|---|---|\n{_rows(training)}" if training else "Not recorded.",
+    )
+
+
+def _rows(values: Mapping[str, Any]) -> str:
+    return "\n".join(f"| {name.replace('_', ' ')} | {value} |" for name, value in values.items())
