@@ -6,6 +6,7 @@ import pytest
 from transformers import AutoModel, AutoProcessor, CLIPModel, SiglipModel
 
 from helpers import paths
+from helpers.models.encoders import Encoder
 from helpers.models.loading import load_encoder
 from helpers.models.tiny import SIGMOID_START, TINY_MODELS, TinyShape, build_tiny, train_tokenizer
 from helpers.repro import sha256_file
@@ -67,6 +68,20 @@ def test_no_text_is_out_of_vocabulary_and_the_end_token_stays(start_token):
     assert tokenizer.decode(
         tokenizer("Red MUG")["input_ids"], skip_special_tokens=True
     ).strip() == ("red mug")
+
+
+@pytest.mark.parametrize("name", TINY_MODELS)
+def test_a_reloaded_model_reads_text_as_it_did_in_training(name, tmp_path):
+    """SigLIP is trained without a mask: a tokenizer that brings one back changes every text."""
+    model, processor = build_tiny(name, WORDS, seed=0)
+    fresh = Encoder(name, name.removeprefix("tiny-"), model.eval(), processor, "cpu", "fp32", "")
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    again = load_encoder(str(tmp_path), device="cpu")
+    assert fresh.tokens(WORDS).keys() == again.tokens(WORDS).keys()
+    assert again.tokens(WORDS).keys() == set(processor.tokenizer(WORDS))
+    assert set(AutoProcessor.from_pretrained(tmp_path).tokenizer(WORDS)) == set(fresh.tokens(WORDS))
+    assert (fresh.texts(WORDS) == again.texts(WORDS)).all()
 
 
 def test_an_unknown_tiny_model_is_refused():

@@ -83,15 +83,17 @@ class Encoder:
     def tokens(self, captions: Sequence[str]) -> dict[str, torch.Tensor]:
         """What the text tower reads: ``input_ids`` (n, length) int64, CLIP also a mask.
 
-        SigLIP pools the last token and is therefore padded to its full length; CLIP pools the end
-        token and is padded to the longest caption.
+        SigLIP pools the last token and attends to the padding, as in its training: it is padded to
+        its full length and gets no mask. CLIP pools the end token and is padded to the longest.
         """
+        siglip = self.family == "siglip"
         return dict(
             self.processor.tokenizer(
                 list(captions),
-                padding="max_length" if self.family == "siglip" else "longest",
+                padding="max_length" if siglip else "longest",
                 truncation=True,
                 max_length=self.text_length,
+                return_attention_mask=not siglip,
                 return_tensors="pt",
             )
         )

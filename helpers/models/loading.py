@@ -1,13 +1,17 @@
 """One loader for every model: a tiny checkpoint by name, a directory, a checkpoint of the hub."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModel, AutoProcessor
+from transformers.utils import logging
 
 from helpers import paths
+from helpers.models.adapters import load_adapter
 from helpers.models.encoders import Encoder
 from helpers.models.tiny import TINY_MODELS
 from helpers.repro import pick_device
@@ -20,7 +24,9 @@ class ModelError(ValueError):
     """A model that cannot be opened, or is of no kind that the course knows."""
 
 
-def load_encoder(model: str, *, device: str = "auto", precision: str = "fp32") -> Encoder:
+def load_encoder(
+    model: str, *, adapter: str = "", device: str = "auto", precision: str = "fp32"
+) -> Encoder:
     """Open a model for encoding.
 
     Parameters
@@ -28,6 +34,9 @@ def load_encoder(model: str, *, device: str = "auto", precision: str = "fp32") -
     model : str
         ``tiny-siglip`` or ``tiny-clip``; a directory with configuration, weights, tokenizer and
         preprocessor; or a hub id such as ``google/siglip-base-patch16-224``.
+    adapter : str
+        A folder that :func:`helpers.models.adapters.save_adapter` wrote; a relative one is also
+        looked for under the course's root. Empty: the model as it is.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     precision : str
@@ -37,6 +46,8 @@ def load_encoder(model: str, *, device: str = "auto", precision: str = "fp32") -
     ------
     ModelError
         If the model is not found, is incomplete, or is neither CLIP nor SigLIP.
+    AdapterError
+        If the adapter is not whole, or belongs to another model.
 
     Examples
     --------
@@ -53,7 +64,15 @@ def load_encoder(model: str, *, device: str = "auto", precision: str = "fp32") -
             f"model {model!r} is a {config.model_type!r} model; this course adapts "
             f"{' and '.join(FAMILIES)} dual encoders, such as openai/clip-vit-base-patch32"
         )
-    network = _opened(AutoModel, model, where, dtype=torch.float32)
+    network, loaded = _opened(
+        AutoModel, model, where, dtype=torch.float32, output_loading_info=True
+    )
+    if loaded["missing_keys"] or loaded["mismatched_keys"]:
+        wrong = sorted(map(str, [*loaded["missing_keys"], *loaded["mismatched_keys"]]))
+        raise ModelError(
+            f"the weights of model {model!r} at {where} do not fill its configuration: "
+            f"{wrong[0]} and {len(wrong) - 1} more are missing or of another shape"
+        )
     processor = _opened(AutoProcessor, model, where)
     if (
         getattr(processor, "tokenizer", None) is None
@@ -65,8 +84,13 @@ def load_encoder(model: str, *, device: str = "auto", precision: str = "fp32") -
         )
     fingerprint = weights_fingerprint(network)
     target = pick_device(device)
-    network = network.eval().requires_grad_(False).to(target, DTYPES[precision])
-    return Encoder(model, config.model_type, network, processor, target, precision, fingerprint)
+    network = network.eval().requires_grad_(False)
+    name = Path(where).name if Path(where).is_dir() else model
+    encoder = Encoder(name, config.model_type, network, processor, target, precision, fingerprint)
+    if adapter:
+        encoder = load_adapter(encoder, _adapter_folder(adapter)).encoder
+    encoder.model.to(target, DTYPES[precision])
+    return encoder
 
 
 def resolve_model(model: str) -> str:
@@ -96,15 +120,35 @@ def resolve_model(model: str) -> str:
     return model
 
 
+def _adapter_folder(adapter: str) -> Path:
+    folder = Path(adapter).expanduser()
+    return folder if folder.is_dir() or folder.is_absolute() else paths.root() / folder
+
+
 def _opened(kind: Any, model: str, where: str, **options: Any) -> Any:
     try:
-        return kind.from_pretrained(where, trust_remote_code=False, **options)
+        with _quietly():
+            return kind.from_pretrained(where, trust_remote_code=False, **options)
     except (OSError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
         raise ModelError(
             f"model {model!r} could not be opened from {where} ({first}); "
             "without a network, give a directory that holds the whole checkpoint"
         ) from error
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the library's notes and bars: what matters of them is checked here."""
+    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def weights_fingerprint(model: torch.nn.Module) -> str:

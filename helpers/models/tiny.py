@@ -84,6 +84,8 @@ def train_tokenizer(
         pad_token=PAD,
         bos_token=START,
         eos_token=END,
+        # SigLIP attends to its padding, in training as in use: there is no mask.
+        model_input_names=["input_ids", "attention_mask"] if start_token else ["input_ids"],
     )
 
 
@@ -132,7 +134,6 @@ def build_tiny(
         config = CLIPConfig(vision_config=vision, text_config=text, projection_dim=shape.width)
         images = CLIPImageProcessorPil(size={"shortest_edge": shape.image_px}, crop_size=size)
         return CLIPModel(config), CLIPProcessor(images, tokenizer)
-    tokenizer.model_input_names = ["input_ids"]
     model = SiglipModel(SiglipConfig(vision_config=vision, text_config=text))
     with torch.no_grad():  # a SigLIP built from a configuration starts with zeros here
         model.logit_scale.fill_(SIGMOID_START[0])
