@@ -66,7 +66,7 @@ class Pretraining:
 
 
 SETTINGS = {
-    "tiny-siglip": Pretraining("tiny-siglip", "sigmoid", 1800),
+    "tiny-siglip": Pretraining("tiny-siglip", "sigmoid", 1170),
     "tiny-clip": Pretraining("tiny-clip", "info_nce", 700),
 }
 
