@@ -8,6 +8,8 @@ import random
 
 import numpy as np
 
+from tests import exercise_answers_training as training
+
 # --- 01.positive_pairs ---------------------------------------------------------------------------
 
 
@@ -39,16 +41,12 @@ def pairs_with_repeats(images, captions):
 
 
 def pairs_captions_once(images, captions):
-    seen, found = set(), []
+    owner, found = {}, []
     for image, caption in pairs_right(images, captions):
-        if (caption not in seen) or any(i in images_of(images, image) for i, c in found):
+        recipe = next(r for r in images if image in images[r])
+        if owner.setdefault(caption, recipe) == recipe:
             found.append((image, caption))
-        seen.add(caption)
     return found
-
-
-def images_of(images, image):
-    return next(keys for keys in images.values() if image in keys)
 
 
 PAIR_MISTAKES = [
@@ -289,6 +287,7 @@ RIGHT = {
     "03.reciprocal_rank": [mrr_right],
     "03.bootstrap_interval": [boot_right],
     "03.same_or_different": ["not distinguishable", " Not  Distinguishable "],
+    **training.RIGHT,
 }
 WRONG = {
     "01.positive_pairs": PAIR_MISTAKES,
@@ -297,4 +296,5 @@ WRONG = {
     "03.reciprocal_rank": MRR_MISTAKES,
     "03.bootstrap_interval": BOOT_MISTAKES,
     "03.same_or_different": [("real", "one query of 54"), ("same", "answer"), (1, "answer")],
+    **training.WRONG,
 }

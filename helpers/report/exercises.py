@@ -7,10 +7,16 @@ here. They solve the exercise in the plainest way and share no code with what th
 from difflib import get_close_matches
 from typing import Any
 
-from helpers.report import checks_intervals, checks_pairs, checks_ranking
+from helpers.report import (
+    checks_augmentation,
+    checks_intervals,
+    checks_pairs,
+    checks_ranking,
+    checks_training,
+)
 from helpers.report.verdicts import EXERCISES, Verdict, exercise, judge
 
-LESSONS = (checks_pairs, checks_ranking, checks_intervals)
+LESSONS = (checks_pairs, checks_augmentation, checks_ranking, checks_intervals, checks_training)
 
 __all__ = ["LESSONS", "Verdict", "check", "exercise", "names"]
 
