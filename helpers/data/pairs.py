@@ -51,6 +51,11 @@ class Pairs:
     zone: Zone
 
     @property
+    def source(self) -> str:
+        """What results call the data."""
+        return str(self.all["source"].iloc[0])
+
+    @property
     def train(self) -> pd.DataFrame:
         """The pairs to train on."""
         return _part(self.all, "train")

@@ -71,7 +71,8 @@ def size_problems(cells: Sequence[Cell]) -> list[str]:
     for number, cell in enumerate(cells, start=1):
         source = source_of(cell)
         lines, words = len(source.splitlines()), len(visible(source).split())
-        if cell["cell_type"] == "code" and lines > MAX_LINES:
+        short = cell["cell_type"] == "code" and "parameters" not in tags_of(cell)
+        if short and lines > MAX_LINES:
             problems.append(f"cell {number} has {lines} lines of code, at most {MAX_LINES}")
         if cell["cell_type"] == "markdown" and words >= MAX_WORDS:
             problems.append(f"cell {number} has {words} words, fewer than {MAX_WORDS} are wanted")
