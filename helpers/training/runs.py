@@ -134,7 +134,7 @@ def ensure_run(
     inputs = {"pairs": pairs.manifest.fingerprint, "model": encoder.fingerprint}
     run_id = hash_of([parameters, inputs])
     folder = run_folder(run_id)
-    state = paths.cache() / "training" / f"{run_id}.safetensors"
+    state = paths.cache() / "training" / f"{hash_of([str(pairs.zone.root), run_id])}.safetensors"
     state.parent.mkdir(parents=True, exist_ok=True)
 
     def build(writer: Writer) -> None:
