@@ -2,8 +2,15 @@
 
 import pytest
 
-from helpers.runner.lessons import CourseError, read_lesson
-from helpers.runner.parameters import Parameter, parse
+from helpers import paths
+from helpers.runner.lessons import (
+    CourseError,
+    find_lessons,
+    parameters_cell,
+    read_lesson,
+    read_notebook,
+)
+from helpers.runner.parameters import Parameter, declared_parameters, parse
 from helpers.runner.settings import (
     check_profile,
     from_command_line,
@@ -123,3 +130,41 @@ def test_an_unknown_profile_is_refused_with_the_nearest_one(home):
     check_profile("tiny")
     with pytest.raises(CourseError, match=r"'stduy'; did you mean 'study'\?"):
         check_profile("stduy")
+
+
+def test_headings_are_for_the_reader_alone():
+    given = from_yaml("seed: 1\nlora:\n  rank: 32\n  alpha: 64\n", where="f")
+    assert [(one.name, one.text) for one in given] == [
+        ("seed", "1"),
+        ("rank", "32"),
+        ("alpha", "64"),
+    ]
+
+
+def test_a_name_under_two_headings_is_given_twice():
+    with pytest.raises(CourseError, match="twice"):
+        from_yaml("a:\n  rank: 1\nb:\n  rank: 2\n", where="f")
+
+
+def test_braces_and_a_second_level_are_no_headings():
+    for text in ("rank: {a: 1}", "lora:\n  rank:\n    a: 1\n"):
+        [one] = from_yaml(text, where="f")
+        with pytest.raises(CourseError, match="mapping"):
+            parse(one, Parameter("rank", "int", 8, "m"), lesson="04")
+
+
+def test_the_example_experiment_fits_the_lessons():
+    """Every name in it is declared by lesson 03 or 04, with a value that they take."""
+    given = from_file(paths.notebooks() / "profiles" / "experiment_config.yaml")
+    declared = {
+        lesson.slug: declared_parameters(
+            parameters_cell(read_notebook(lesson.path), where=lesson.slug), where=lesson.slug
+        )
+        for lesson in find_lessons()
+        if lesson.number in ("03", "04")
+    }
+    for one in given:
+        takers = {slug: known[one.name] for slug, known in declared.items() if one.name in known}
+        assert takers, one.name
+        for slug, parameter in takers.items():
+            assert parse(one, parameter, lesson=slug) is not None

@@ -144,8 +144,10 @@ def _signed(value: float, form: str = ".1f") -> str:
 
 def _panel_title(direction: str, rows: Comparisons) -> str:
     name = DIRECTION_NAMES.get(direction, direction) if direction else ""
-    sizes = {(c.n, c.n_groups) for c in rows.values()}
-    size = "{:,} queries, {:,} recipes".format(*sizes.pop()) if len(sizes) == 1 else ""
+    queries, recipes = ({getattr(c, part) for c in rows.values()} for part in ("n", "n_groups"))
+    size = f"{max(queries):,} queries" if len(queries) == 1 else ""
+    if size and len(recipes) == 1 and max(recipes):  # records do not say how many recipes
+        size += f", {max(recipes):,} recipes"
     return "  ·  ".join(part for part in (plain(name[:1].upper() + name[1:]), size) if part)
 
 

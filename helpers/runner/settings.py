@@ -32,6 +32,9 @@ def _given(key: yaml.Node, value: yaml.Node, where: str) -> Given:
 def from_yaml(text: str, *, where: str) -> tuple[Given, ...]:
     """The values of a YAML mapping ``name: value``, in its order; an empty text holds none.
 
+    Lines may be gathered under headings, one level deep: ``lora:`` and, indented, ``rank: 32``. The
+    headings are for the reader alone.
+
     Raises
     ------
     CourseError
@@ -50,9 +53,18 @@ def from_yaml(text: str, *, where: str) -> tuple[Given, ...]:
         return ()
     if not isinstance(tree, yaml.MappingNode):
         raise CourseError(f"{where} is not a mapping; write one `name: value` a line")
-    given = tuple(_given(key, value, where) for key, value in tree.value)
+    given = tuple(_given(key, value, where) for key, value in _without_headings(tree))
     _refuse_twice(given, where)
     return given
+
+
+def _without_headings(tree: yaml.MappingNode) -> list[tuple[yaml.Node, yaml.Node]]:
+    """Names and values, those under a heading (a mapping in lines, not in braces) included."""
+    found = []
+    for key, value in tree.value:
+        heading = isinstance(value, yaml.MappingNode) and not value.flow_style
+        found += value.value if heading else [(key, value)]
+    return found
 
 
 def _refuse_twice(given: Sequence[Given], where: str) -> None:
