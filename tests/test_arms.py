@@ -1,5 +1,6 @@
 """Arms of a study: what their names mean, and values averaged over seeds."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,9 +14,11 @@ from helpers.studies.arms import (
     augmentation_arms,
     by_arm,
     first_step,
+    in_turns,
     interval,
     query_values,
     seed_mean,
+    training_arms,
 )
 from helpers.training.arms import Arm
 from helpers.training.settings import Training
@@ -37,6 +40,31 @@ def test_names_of_arms():
 def test_unknown_arms_are_refused(name):
     with pytest.raises(ConfigError):
         augmentation_arms(name, Arm())
+
+
+def test_groups_may_be_joined_and_what_is_switched_off_is_refused():
+    config = load_config()
+    joined = augmentation_arms("images+synonyms", Arm())["images+synonyms"].augment
+    assert set(joined) == {*augmentation_arms("images", Arm())["images"].augment, "synonyms"}
+    off = replace(
+        config, images={**config.images, "blur": replace(config.images["blur"], enabled=False)}
+    )
+    with pytest.raises(ConfigError, match="switched off"):
+        augmentation_arms("blur", Arm(), off)
+
+
+def test_names_of_ways_to_train():
+    base = Arm(training=Training(batch_size=64, seed=3))
+    arms = training_arms("M1, random negatives,plain 2 x 16,cached 4 x 8", base)
+    assert arms["M1"] is base
+    assert arms["random negatives"].negatives == "random"
+    plain, cached = arms["plain 2 x 16"].training, arms["cached 4 x 8"].training
+    assert (plain.accumulate, plain.batch_size, plain.accumulation) == ("plain", 2, 16)
+    assert (cached.accumulate, cached.batch_size, cached.accumulation) == ("cached", 4, 8)
+    assert plain.seed == cached.seed == 3
+    for name in ("M2", "random", "plain 2x16", ""):
+        with pytest.raises(ValueError, match="unknown arm"):
+            training_arms(name, base)
 
 
 def test_values_of_queries():
@@ -82,3 +110,24 @@ def test_the_first_step_changes_nothing_and_caching_equals_the_whole_batch():
         assert np.isfinite(loss)
     assert torch.allclose(gradients["whole"], gradients["cached"], atol=1e-5)
     assert not torch.allclose(gradients["whole"], gradients["plain"], atol=1e-4)
+
+
+def test_work_is_timed_in_turns_and_the_first_round_left_out():
+    calls = []
+
+    class Net(torch.nn.Linear):
+        def __init__(self, name):
+            super().__init__(1, 1)
+            self.name = name
+
+    nets = {name: Net(name) for name in ("a", "b")}
+    works = {
+        "x": lambda net: calls.append((net.name, "x")),
+        "y": lambda net: calls.append((net.name, "y")),
+    }
+    found = in_turns(nets, works, n=10, rounds=3)
+    assert calls == [("a", "x"), ("a", "y"), ("b", "x"), ("b", "y")] * 4
+    for name in nets:
+        for what in works:
+            slowest, middle, fastest = found[name][what]
+            assert 0 < slowest <= middle <= fastest

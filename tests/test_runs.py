@@ -2,6 +2,7 @@
 
 import copy
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -61,14 +62,16 @@ def test_a_run_holds_what_the_pipeline_asks_for(pairs):
     assert not list((runs.paths.cache() / "training").iterdir())  # the saved state is gone
 
 
-def test_the_stored_adapter_is_the_model_that_was_measured(pairs):
+def test_the_stored_adapter_is_the_model_that_was_measured(pairs, tmp_path):
     run, base = run_of(pairs), small_encoder("siglip")
     again = evaluate(run.encoder(base), retrieval_set(pairs.test), pairs.image, n_resamples=50)
     for way in DIRECTIONS:
         assert (again.rankings[way].first == run.ranks(way)).all()
         value = run.results["metrics"][way]["hit@10"]["value"]
         assert again.intervals[way]["hit@10"].value == value
-    plain = PeftModel.from_pretrained(copy.deepcopy(base.model), str(run.adapter_folder))
+    assert run.encoder(base).fingerprint == run.results["fingerprint"] != base.fingerprint
+    run.write_adapter(tmp_path / "adapter")
+    plain = PeftModel.from_pretrained(copy.deepcopy(base.model), str(tmp_path / "adapter"))
     assert sum(p.numel() for n, p in plain.named_parameters() if "lora_" in n) > 0
 
 
@@ -176,3 +179,28 @@ def test_the_sigmoid_loss_trains_the_bias_too(pairs):
     tuned = run_of(pairs, arm).encoder(base)
     assert tuned.logit_bias != base.logit_bias
     assert torch.is_tensor(tuned.model.logit_bias)
+
+
+def test_all_code_that_decides_a_run_makes_it_stale():
+    """What the module imports of the packages below it is what its hash is made of."""
+    watched = tuple(f"helpers.{package}." for package in runs.PACKAGES)
+    used = {name for name in sys.modules if name.startswith(watched)}
+    packages = {name for name in used if hasattr(sys.modules[name], "__path__")}
+    apart = {f"helpers.training.{name}" for name in runs.NOT_OF_A_RUN}
+    assert used - packages - apart <= set(runs.CODE)
+
+
+def test_a_state_of_other_code_is_not_gone_on_from(pairs, monkeypatch):
+    arm = replace(ARM, training=replace(ARM.training, seed=98))
+    seen = []
+
+    def stopped(*args, state, **options):
+        seen.append(state)
+        raise InterruptedError
+
+    monkeypatch.setattr(runs, "train", stopped)
+    for code in ("one", "one", "other"):
+        monkeypatch.setattr(runs, "code_of", lambda *_, code=code: code)
+        with pytest.raises(InterruptedError):
+            run_of(pairs, arm)
+    assert seen[0] == seen[1] != seen[2]

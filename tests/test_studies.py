@@ -62,7 +62,7 @@ def test_a_difference_without_its_p_value_and_two_metrics_at_once_are_refused():
         paired_comparison(GOOD, BASE, GROUPS),
         metric="hit@1", than="M0", model="good", direction="text_to_image", **ABOUT,
     )  # fmt: skip
-    with pytest.raises(ValueError, match="several metrics"):
+    with pytest.raises(ValueError, match="several kinds"):
         comparisons_of(records + other)
 
 

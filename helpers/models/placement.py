@@ -65,6 +65,7 @@ class Placement:
     method: str = "lora"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "alpha", float(self.alpha))  # 16 and 16.0 are one placement
         for name in ("vision_layers", "text_layers"):
             value = getattr(self, name)
             if value == "all":

@@ -219,8 +219,9 @@ def same_as_one_batch(answer: Any) -> Verdict:
         return hint(f"answer with a whole number; you gave {answer!r}.")
     if count == 1:
         return correct(
-            "one, the caption of the other pair: a loss over 2 pairs starts near log 2, however "
-            "often its gradients are added. Gradient caching is what makes it 31."
+            "one, the caption of the other pair, however often gradients are added: log 2 for a "
+            "model that knows nothing, far less for a pretrained one, which makes such losses "
+            "look good. Gradient caching is what makes it 31."
         )
     return hint(
         _COUNTS.get(

@@ -71,13 +71,17 @@ def comparisons_of(
     Raises
     ------
     ValueError
-        If a difference has no p-value, or more than one metric or reference is given.
+        If a difference has no p-value or is no fraction, or if metrics or data sets are mixed.
     """
     records = list(records)
     differences = [r for r in records if MINUS in r.metric and r.unit != P_UNIT]
-    if len({r.metric for r in differences}) > 1:
-        metrics = sorted({r.metric for r in differences})
-        raise ValueError(f"comparisons by several metrics, {metrics}: choose the records of one")
+    for what in ("metric", "data", "split", "seed"):
+        if len(several := sorted({str(getattr(r, what)) for r in differences})) > 1:
+            raise ValueError(f"comparisons of several kinds ({what} {several}): choose one")
+    if others := {r.unit for r in differences} - {"fraction"}:
+        raise ValueError(
+            f"differences in {sorted(others)}: only fractions, more of which is better"
+        )
     tests = {(r.model, r.direction, r.metric): r.value for r in records if r.unit == P_UNIT}
     keys = [(r.model, r.direction, f"p of {r.metric}") for r in differences]
     if missing := [key for key in keys if key not in tests]:
@@ -90,7 +94,7 @@ def comparisons_of(
         high = np.nan if record.high is None else record.high
         found.setdefault(record.direction, {})[record.model] = Comparison(
             record.value, low, high, float(p), record.n, 0, np.nan,
-            better if p < alpha else "not distinguishable",
+            better if p <= alpha else "not distinguishable",
         )  # fmt: skip
     return found
 

@@ -4,8 +4,11 @@ A query's value is averaged over the seeds of an arm before recipes are resample
 difference then speaks of these recipes and of the mean over these seeds.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import torch
@@ -13,7 +16,7 @@ import torch
 from helpers.data.pairs import Pairs
 from helpers.evaluation.intervals import Interval, bootstrap_interval
 from helpers.models.encoders import Encoder
-from helpers.prepare.augmentation_settings import AugmentationConfig, load_config, only
+from helpers.prepare.augmentation_settings import AugmentationConfig, ConfigError, load_config, only
 from helpers.training.arms import Arm
 from helpers.training.pairs import TrainingPairs, epoch_batches
 from helpers.training.runs import Run, ensure_run
@@ -40,7 +43,7 @@ def augmentation_arms(
     Raises
     ------
     ConfigError
-        For a name that is none of these.
+        For a name that is none of these, or that the file switches off.
     """
     config = load_config() if config is None else config
     images = tuple(name for name, rule in config.images.items() if rule.enabled)
@@ -48,9 +51,52 @@ def augmentation_arms(
     groups = {"none": (), "images": images, "texts": texts, "both": images + texts}
     arms = {}
     for name in dict.fromkeys(part.strip() for part in names.split(",")):
-        parts = groups.get(name, tuple(name.split("+")))
+        parts = [one for part in name.split("+") for one in groups.get(part, (part,))]
         only(config, *parts)  # refuses what is unknown
-        arms[name] = replace(base, augment=parts)
+        if off := [one for one in parts if one not in images + texts]:
+            raise ConfigError(
+                f"arm {name!r}: {off[0]!r} is switched off in the augmentation file; "
+                "set its `enabled` to true, or leave the arm out"
+            )
+        arms[name] = replace(base, augment=tuple(dict.fromkeys(parts)))
+    return arms
+
+
+def training_arms(names: str, base: Arm) -> dict[str, Arm]:
+    """Arms that differ in how they are trained.
+
+    Parameters
+    ----------
+    names : str
+        Comma-separated: ``M1`` (``base`` itself), ``random negatives`` or ``hard negatives``, and
+        ``plain 2 x 16`` or ``cached 2 x 16``: batches of 2, sixteen to a step, the loss over each
+        batch or over all pairs of the step.
+    base : Arm
+
+    Raises
+    ------
+    ValueError
+        For a name that is none of these.
+    """
+    arms = {}
+    for name in dict.fromkeys(part.strip() for part in names.split(",")):
+        if name == "M1":
+            arms[name] = base
+        elif found := re.fullmatch(r"(random|hard) negatives", name):
+            arms[name] = replace(base, negatives=found[1])
+        elif found := re.fullmatch(r"(plain|cached) (\d+) x (\d+)", name):
+            size, steps = int(found[2]), int(found[3])
+            arms[name] = replace(
+                base,
+                training=replace(
+                    base.training, accumulate=found[1], batch_size=size, accumulation=steps
+                ),
+            )
+        else:
+            raise ValueError(
+                f"unknown arm {name!r}: use M1, 'random negatives', 'hard negatives', "
+                "'plain 2 x 16' or 'cached 2 x 16'"
+            )
     return arms
 
 
@@ -129,3 +175,42 @@ def first_step(
     )
     trainable = [p for p in encoder.model.parameters() if p.requires_grad]
     return record["loss"], torch.cat([p.grad.flatten() for p in trainable]).cpu()
+
+
+def in_turns(
+    variants: Mapping[str, torch.nn.Module],
+    works: Mapping[str, Callable[[torch.nn.Module], object]],
+    *,
+    n: int,
+    rounds: int = 5,
+) -> dict[str, dict[str, tuple[float, float, float]]]:
+    """How fast some networks do some work, measured in turns so that none has the better minute.
+
+    Parameters
+    ----------
+    works : mapping
+        Name to a function that does ``n`` items with a network.
+
+    Returns
+    -------
+    dict
+        Variant to work to (slowest, median, fastest) in items a second; the first round warms up.
+    """
+    seconds: dict[tuple[str, str], list[float]] = {}
+    with torch.inference_mode():
+        for turn in range(rounds + 1):
+            for (name, network), (what, work) in product(variants.items(), works.items()):
+                began = time.perf_counter()
+                work(network)
+                if next(network.parameters()).is_cuda:
+                    torch.cuda.synchronize()
+                if turn:
+                    seconds.setdefault((name, what), []).append(time.perf_counter() - began)
+    rates = {key: n / np.array(found) for key, found in seconds.items()}
+    return {
+        name: {
+            what: tuple(float(v) for v in np.quantile(rates[name, what], (0, 0.5, 1)))
+            for what in works
+        }
+        for name in variants
+    }

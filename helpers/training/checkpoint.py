@@ -60,7 +60,9 @@ def read_state(path: Path, *, identity: str) -> Saved | None:
     try:
         with safe_open(path, framework="pt") as file:
             values = json.loads((file.metadata() or {})["state"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = list(file.keys())
+            # Copies: a mapped file could not be replaced on Windows.
+            tensors = {name: file.get_tensor(name).clone() for name in names}
     except (SafetensorError, KeyError, ValueError) as error:
         raise StateError(
             f"{path} is no state of a training run ({error!r}): delete it to start from the "

@@ -83,14 +83,20 @@ def accumulate_plain(
     return total
 
 
-def _random_states() -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """Of the CPU and of the GPUs that are in use."""
+RandomStates = tuple[torch.Tensor, list[torch.Tensor], torch.Tensor | None]
+
+
+def _random_states() -> RandomStates:
+    """Of the CPU, of the GPUs that are in use, and of Apple's where there is one."""
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-    return torch.get_rng_state(), cuda
+    mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
+    return torch.get_rng_state(), cuda, mps
 
 
-def _set_random_states(states: tuple[torch.Tensor, list[torch.Tensor]]) -> None:
-    cpu, cuda = states
+def _set_random_states(states: RandomStates) -> None:
+    cpu, cuda, mps = states
     torch.set_rng_state(cpu)
     if cuda:
         torch.cuda.set_rng_state_all(cuda)
+    if mps is not None:
+        torch.mps.set_rng_state(mps)

@@ -63,7 +63,11 @@ class Progress:
         self.seconds += seconds
 
     def note_epoch(self, scores: Mapping[str, float], score: float | None) -> None:
-        """Log an epoch; remember its weights if it is the best so far; decide whether to stop."""
+        """Log an epoch; remember its weights if it is the best so far; decide whether to stop.
+
+        Of two epochs with the same score the later counts as better: on a small validation set the
+        score soon reaches its top, and the first epoch there has hardly been trained.
+        """
         epoch = self.step // self.steps_per_epoch
         losses = [record["loss"] for record in self.steps[-self.steps_per_epoch :]]
         mean = sum(losses) / len(losses)
@@ -71,7 +75,7 @@ class Progress:
         self.epochs.append({**known, **scores})
         if score is None:
             return
-        if self.best_score is None or score > self.best_score:
+        if self.best_score is None or score >= self.best_score:
             self.best_epoch, self.best_score = epoch, score
             if self.settings.keep == "best":
                 self.best = {n: p.detach().clone() for n, p in self.trainable.items()}

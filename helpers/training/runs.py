@@ -9,18 +9,18 @@ import json
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
+import helpers
 from helpers import paths
 from helpers.data.pairs import Pairs, retrieval_set
 from helpers.evaluation.efficiency import PeakMemory
 from helpers.evaluation.metrics import both_directions, hit_at_k
-from helpers.models.adapters import Adapted, adapt, adapter_files, load_adapter
+from helpers.models.adapters import Adapted, adapt, load_adapter, save_adapter
 from helpers.models.encoders import Encoder
 from helpers.models.evaluate import DIRECTIONS, evaluate, examples
 from helpers.models.experiments import EXPERIMENTS, results_of
@@ -28,18 +28,24 @@ from helpers.models.placement import count_parameters
 from helpers.prepare.augmentation_settings import AugmentationConfig, load_config, only
 from helpers.prepare.image_augmentation import training_augmenter
 from helpers.repro import hash_of
-from helpers.store.artefacts import Manifest, Writer, code_of, ensure
+from helpers.store.artefacts import Manifest, Writer, code_of, ensure, write_file_atomically
 from helpers.training.arms import Arm, rules_as_json, training_frame
 from helpers.training.loop import Trained, train
 from helpers.training.pairs import prepare_pairs
 
 SCALARS = {"info_nce": ("logit_scale",), "sigmoid": ("logit_scale", "logit_bias")}
+PACKAGES = ("evaluation", "models", "prepare", "training")
+NOT_OF_A_RUN = ("pretrain", "card")
+# A change in any of them makes runs stale: they decide rows, weights or numbers.
 CODE = (
+    "helpers.data.images",
+    "helpers.data.pairs",
     *(
-        f"helpers.training.{name}"
-        for name in ("arms", "loop", "losses", "pairs", "step", "grad_cache")
+        f"helpers.{package}.{path.stem}"
+        for package in PACKAGES
+        for path in sorted((Path(helpers.__file__).parent / package).glob("*.py"))
+        if path.stem not in (*NOT_OF_A_RUN, "__init__")
     ),
-    *(f"helpers.models.{name}" for name in ("adapters", "placement", "evaluate")),
 )
 
 
@@ -70,19 +76,20 @@ class Run:
         """(q,) rank of the first hit of each test query."""
         return np.array(self.results["first_hit_ranks"][direction])
 
-    @cached_property
-    def adapter_folder(self) -> Path:
-        """The adapter as a local folder, whatever store the zone is in."""
-        folder = Path(tempfile.mkdtemp(prefix=f"adapter-{self.id}-"))
+    def write_adapter(self, folder: Path) -> None:
+        """Copy the adapter out of its zone, for ``PeftModel.from_pretrained``."""
         start = f"{run_folder(self.id)}/adapters/"
         for key in self.manifest.files:
             if key.startswith(start):
-                (folder / key.removeprefix(start)).write_bytes(self.pairs.zone.read_bytes(key))
-        return folder
+                write_file_atomically(
+                    folder / key.removeprefix(start), self.pairs.zone.read_bytes(key)
+                )
 
     def adapted(self, base: Encoder) -> Adapted:
         """The stored adapter on its base."""
-        return load_adapter(base, self.adapter_folder)
+        with tempfile.TemporaryDirectory() as name:
+            self.write_adapter(Path(name))
+            return load_adapter(base, Path(name))
 
     def encoder(self, base: Encoder) -> Encoder:
         """The adapted model, to encode with."""
@@ -134,11 +141,13 @@ def ensure_run(
     inputs = {"pairs": pairs.manifest.fingerprint, "model": encoder.fingerprint}
     run_id = hash_of([parameters, inputs])
     folder = run_folder(run_id)
-    state = paths.cache() / "training" / f"{hash_of([str(pairs.zone.root), run_id])}.safetensors"
+    code = code_of(*CODE)
+    name = hash_of([str(pairs.zone.root), run_id, code])  # other code starts from the beginning
+    state = paths.cache() / "training" / f"{name}.safetensors"
     state.parent.mkdir(parents=True, exist_ok=True)
 
     def build(writer: Writer) -> None:
-        files = _trained(pairs, encoder, arm, rules, state, seed, n_resamples, progress)
+        files = _trained(pairs, encoder, arm, rules, state, seed, n_resamples, progress, run_id)
         settings = {"method": "lora", "run_id": run_id, **parameters, "inputs": inputs}
         settings_yaml = yaml.safe_dump(json.loads(json.dumps(settings)), sort_keys=False)
         writer.write_text(f"{folder}/config.yaml", settings_yaml)
@@ -153,7 +162,7 @@ def ensure_run(
         inputs=inputs,
         build=build,
         prefixes=(folder,),
-        code=code_of(__name__, *CODE),
+        code=code,
     )
     state.unlink(missing_ok=True)
     zone = pairs.zone
@@ -190,8 +199,9 @@ def _trained(
     seed: int,
     n_resamples: int,
     progress: bool,
+    run_id: str,
 ) -> dict[str, bytes]:
-    """Train and evaluate an arm; the files of its run by name, but for the configuration."""
+    """Train an arm, evaluate what was stored of it; the files of its run by name."""
     scalars = SCALARS[arm.training.loss]
     adapted = adapt(encoder, arm.placement, train_scalars=scalars, seed=arm.training.seed)
     frame = training_frame(pairs, arm, rules)
@@ -208,29 +218,32 @@ def _trained(
             state=state,
             progress=progress,
         )
+    about = {"training": asdict(training), "data": f"{pairs.source}, training part"}
+    with tempfile.TemporaryDirectory() as name:
+        save_adapter(adapted, Path(name), **about)
+        adapter = {path.name: path.read_bytes() for path in sorted(Path(name).iterdir())}
+        stored = load_adapter(encoder, Path(name)).encoder
     evaluation = evaluate(
-        adapted.encoder,
-        retrieval_set(pairs.test),
-        pairs.image,
-        n_resamples=n_resamples,
-        seed=seed,
+        stored, retrieval_set(pairs.test), pairs.image, n_resamples=n_resamples, seed=seed
     )
     counts = count_parameters(adapted.encoder.model)
-    results = results_of(evaluation, adapted.encoder) | {
-        "trainable_parameters": counts.trainable,
-        "parameters": counts.total,
-        "training_seconds": trained.seconds,
-        "peak_memory_mb": memory.peak_mb,
-        "first_hit_ranks": {way: evaluation.rankings[way].first.tolist() for way in DIRECTIONS},
-    }
+    results = (
+        {"run_id": run_id}
+        | results_of(evaluation, stored)
+        | {
+            "trainable_parameters": counts.trainable,
+            "parameters": counts.total,
+            "training_seconds": trained.seconds,
+            "peak_memory_mb": memory.peak_mb,
+            "cuda_peak_mb": memory.cuda_peak_mb,
+            "first_hit_ranks": {way: evaluation.rankings[way].first.tolist() for way in DIRECTIONS},
+        }
+    )
     written = {
         "training_logs.json": _log_of(trained),
         "results_lora.json": results,
         "examples_top5.json": examples(evaluation, seed=seed),
     }
-    adapter = adapter_files(
-        adapted, training=asdict(training), data=f"{pairs.source}, training part"
-    )
     return {
         **{name: _json(value) for name, value in written.items()},
         **{f"adapters/{name}": content for name, content in adapter.items()},

@@ -44,7 +44,7 @@ class Training:
     precision : str
         ``bf16``: the towers run under autocast; weights, loss and optimizer stay float32.
     patience : int
-        Stop after so many epochs without a better validation score; 0: never.
+        Stop after so many epochs with a lower validation score than the best; 0: never.
     keep : str
         ``best``: end with the weights of the best epoch, where there is a validation; ``last``.
     seed : int
