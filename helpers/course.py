@@ -4,6 +4,7 @@ Everything heavy is imported by the command that needs it, so that a list is the
 """
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -138,6 +139,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return arguments.command(arguments)
     except CourseError as error:
         print(f"course: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EFBIG):
+            raise
+        print(f"course: no room to write: {error}; free some space and try again", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

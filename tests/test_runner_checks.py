@@ -4,11 +4,13 @@ import json
 
 import pytest
 
+from helpers import course
 from helpers.report.verdicts import Verdict
-from helpers.runner import checks, environment
+from helpers.runner import checks, environment, produce, staging
 from helpers.runner.lessons import find_lessons
 from helpers.store import artefacts, zones
-from tests.small_lessons import write_lesson
+from helpers.store.locks import held
+from tests.small_lessons import FakeKernel, write_lesson
 
 
 @pytest.fixture
@@ -125,3 +127,33 @@ def test_solutions_of_lessons_are_found_by_their_tag(sound):
     (found,) = checks.check_exercises(find_lessons())
     assert found.name == "solution 01_a, cell 3"
     assert found.problems == ("cell 3 calls no check",)
+
+
+def test_a_broken_build_fails_and_one_at_work_does_not(sound):
+    place = build(sound)
+    (place / "manifests" / "world.building").write_text("[]")
+    (found,) = [c for c in checks.check_artefacts() if c.problems]
+    assert found.name == "build tiny/world"
+    assert "run the lesson that builds it again" in found.problems[0]
+    with held(place / "manifests" / "world.lock", what="building"):
+        assert failing(checks.check_artefacts()) == []
+
+
+def test_a_manifest_that_names_a_file_outside_the_zone_fails(sound):
+    manifest = build(sound) / "manifests" / "pairs.json"
+    manifest.write_text(manifest.read_text().replace("fine-tuning-zone/a.txt", "../a.txt"))
+    (found,) = [c for c in checks.check_artefacts() if c.problems]
+    assert "'../a.txt' holds an empty part, '.' or '..'" in found.problems[0]
+
+
+def test_a_report_that_cannot_be_read_fails(sound, monkeypatch):
+    write_lesson("01_a")
+    monkeypatch.setattr(produce, "execute", FakeKernel())
+    assert course.main(["run"]) == 0
+    assert [str(c) for c in checks.check_reports()] == ["ok    report tiny/01_a"]
+    folder = staging.target("tiny", "01_a")
+    (folder / "results.json").write_text("[")
+    (folder / "run.json").write_text("{")
+    (found,) = checks.check_reports()
+    assert "course run --name tiny --only 01_a" in found.problems[0]
+    assert found.problems[1].startswith("results.json: ")

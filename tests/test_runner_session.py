@@ -1,6 +1,7 @@
 """A run of several lessons: order, skipping, failures, parameters, the lock."""
 
 import csv
+import errno
 import json
 import os
 import subprocess
@@ -10,7 +11,7 @@ import nbformat
 import pytest
 
 from helpers import course
-from helpers.runner import produce, staging
+from helpers.runner import index, produce, staging
 from helpers.runner.lessons import CourseError
 from helpers.runner.plan import make_plans
 from helpers.store.locks import held
@@ -126,6 +127,66 @@ def test_lessons_above_a_failed_one_are_not_run_and_others_are(home, kernel, cap
     kernel.failing = set()
     assert course.main(["run"]) == 0
     assert sorted(kernel.lessons)[-2:] == ["04", "08"]
+
+
+def test_with_places_free_it_is_said_what_each_lesson_waits_for(home, kernel, capsys):
+    assert course.main(["run", "--jobs", "3", "--only", "01,03,04"]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines[0].startswith("3 lessons at a time, ")
+    assert lines.count("03_b waits for 01_a, which it builds on") == 1
+    assert lines.count("04_c waits for 03_b, which it builds on") == 1
+    assert kernel.lessons == ["01", "03", "04"]
+    assert course.main(["run", "--force"]) == 0
+    assert "waits" not in capsys.readouterr().out
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_at_the_end_of_a_lesson_fails_it_and_says_so(home, kernel, monkeypatch, capsys):
+    def full(path, value):
+        raise FULL
+
+    monkeypatch.setattr(produce, "write_json", full)
+    assert course.main(["run", "--only", "01"]) == 1
+    out = capsys.readouterr().out
+    assert "01_a                     failed after its last cell: its report could not be" in out
+    assert "No room to write: free some space" in out
+    assert not staging.target("tiny", "01_a").exists()
+
+
+def test_a_failure_without_room_for_its_notebook_points_to_none(home, kernel, monkeypatch, capsys):
+    def full(path, data):
+        raise FULL
+
+    kernel.failing = {"01_a"}
+    course.main(["run", "--only", "01"])
+    assert "See reports/tiny/01_a.failed.ipynb" in capsys.readouterr().out
+    monkeypatch.setattr(produce, "write_file_atomically", full)
+    assert course.main(["run", "--only", "01"]) == 1
+    assert "See " not in capsys.readouterr().out
+    assert not staging.failed_notebook("tiny", "01_a").exists()
+
+
+def test_a_page_without_room_is_said_and_written_by_the_next_run(home, kernel, monkeypatch, capsys):
+    def full(path, data):
+        raise FULL
+
+    with monkeypatch.context() as patched:
+        patched.setattr(index, "write_file_atomically", full)
+        assert course.main(["run"]) == 1
+    assert "index.html and results.csv are not those of this run" in capsys.readouterr().out
+    assert course.main(["run"]) == 0
+    assert (home / "reports" / "tiny" / "results.csv").is_file()
+
+
+def test_a_run_that_cannot_even_start_for_want_of_room_says_so(home, kernel, monkeypatch, capsys):
+    def full(name, slug):
+        raise FULL
+
+    monkeypatch.setattr(staging, "staging_folder", full)
+    assert course.main(["run"]) == 2
+    assert "course: no room to write: [Errno 28]" in capsys.readouterr().err
 
 
 def test_a_failure_keeps_the_earlier_report(home, kernel):

@@ -71,6 +71,7 @@ def test_recovery_says_what_it_did_and_touches_nothing_else(home):
     fill(folder / ".03_b.4711", "half")
     fill(folder / "05_c", "whole")
     (folder / ".lock").write_text("")
+    (folder / ".0123.part").write_text("half of a table")
     notes = staging.recover("tiny")
     assert any("01_a" in n and "it is back" in n for n in notes)
     assert any("4711" in n and "removed" in n for n in notes)

@@ -65,9 +65,20 @@ def test_a_change_of_a_parameter_is_named_with_both_values(course):
     assert course.state("01") == "stale: parameter rank was 9, is 8"
 
 
-def test_a_change_of_the_code_is_seen(course, monkeypatch):
+def test_a_change_of_a_module_behind_the_lesson_is_named(course, monkeypatch):
     course.run("01")
-    monkeypatch.setattr(repro, "code_fingerprint", lambda: "another")
+    behind = state.Modules.behind
+    monkeypatch.setattr(
+        state.Modules, "behind", lambda self, source: behind(self, source) | {"paths.py": "0"}
+    )
+    assert course.state("01") == "stale: helpers/paths.py is new"
+    monkeypatch.setattr(state.Modules, "behind", behind)
+    assert course.state("01") == "up to date"
+
+
+def test_a_report_with_one_hash_of_all_code_is_stale(course):
+    course.run("01")
+    edit(staging.target("tiny", "01_a") / "run.json", '"code": {}', '"code": "0123456789ab"')
     assert course.state("01") == "stale: the code in helpers/ changed"
 
 

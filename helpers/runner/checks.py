@@ -1,15 +1,18 @@
-"""``course check``: environment, structure of the lessons, artefacts, exercises; a line a check."""
+"""``course check``: environment, lessons, artefacts, reports, exercises; a line for each."""
 
 import ast
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from helpers import paths
-from helpers.runner import environment
+from helpers.runner import environment, state
 from helpers.runner.lessons import CourseError, Lesson, find_lessons, read_notebook, tags_of
 from helpers.runner.settings import profiles
 from helpers.runner.structure import lesson_problems, tree_of
+from helpers.store.locks import Busy, held
+from helpers.store.zones import Zone
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def check_lessons(lessons: tuple[Lesson, ...]) -> Iterator[Check]:
 
 
 def check_artefacts() -> Iterator[Check]:
-    """Every file of every artefact in the local zones against its manifest."""
+    """Every file of every artefact in the local zones against its manifest, and broken builds."""
     from helpers.store import artefacts, zones
 
     folder = paths.zones()
@@ -57,9 +60,37 @@ def check_artefacts() -> Iterator[Check]:
             name = manifest.relative_to(place / "manifests").with_suffix("").as_posix()
             try:
                 problems = artefacts.verify(zone, name)
-            except artefacts.ArtefactError as error:
+            except (artefacts.ArtefactError, ValueError) as error:  # a manifest, or a key in it
                 problems = [str(error)]
             yield Check(f"artefact {place.name}/{name}", tuple(problems))
+        for marker in sorted(place.glob("manifests/**/*.building")):
+            name = marker.relative_to(place / "manifests").with_suffix("").as_posix()
+            yield Check(f"build {place.name}/{name}", tuple(_unfinished(zone, name)))
+
+
+def _unfinished(zone: Zone, name: str) -> list[str]:
+    """Why an artefact that is marked as being built is not; empty while somebody builds it."""
+    try:
+        with held(zone.lock_path(name), what=f"checking {name!r}", wait=False):
+            return ["its build was interrupted; run the lesson that builds it again"]
+    except Busy:
+        return []
+
+
+def check_reports() -> Iterator[Check]:
+    """The records and the numbers of every finished report, of all runs."""
+    from helpers.report.results import read_results
+
+    for path in sorted(paths.reports().glob("*/[0-9][0-9]_*/run.json")):
+        slug, name = path.parent.name, path.parent.parent.name
+        problems = []
+        if state.read_record(name, slug) is None:
+            problems.append(f"run.json cannot be read; course run --name {name} --only {slug}")
+        try:
+            read_results(path.parent / "results.json")
+        except (OSError, ValueError, TypeError) as error:
+            problems.append(f"results.json: {error}")
+        yield Check(f"report {name}/{slug}", tuple(problems))
 
 
 DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
@@ -136,9 +167,11 @@ def run_checks(say: Callable[[str], None] = print) -> int:
     except CourseError as error:
         say(str(Check("lessons", (str(error),))))
         return 1
-    for group in (check_lessons(lessons), check_artefacts(), check_exercises(lessons)):
-        for check in group:
-            say(str(check))
-            failed += bool(check.problems)
+    groups = (
+        check_lessons(lessons), check_artefacts(), check_reports(), check_exercises(lessons)
+    )  # fmt: skip
+    for check in itertools.chain(*groups):
+        say(str(check))
+        failed += bool(check.problems)
     say(f"{failed} checks failed" if failed else "all checks hold")
     return 1 if failed else 0

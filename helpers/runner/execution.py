@@ -5,6 +5,8 @@ kernel is registered under the notebook's kernel name. Here the kernel is always
 execution counts only if every code cell ran, in order, without an error output.
 """
 
+import errno
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,6 +28,12 @@ from helpers.runner.lessons import read_notebook, source_of
 from helpers.runner.parameters import Value
 
 INJECTED = "injected-parameters"
+AFTER = "after its last cell"
+FULL = tuple(getattr(errno, n) for n in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, n))
+FULL_TEXT = re.compile("|".join([*(rf"\[Errno {n}\]" for n in FULL), "No space left on device"]))
+MAKE_ROOM = (
+    "No room to write: free some space (data/cache may be deleted at any time), then run it again"
+)
 
 
 class ThisPython(AsyncKernelManager):
@@ -41,7 +49,10 @@ class ThisPython(AsyncKernelManager):
 
 @dataclass(eq=False)
 class Failure(Exception):
-    """A lesson that did not run to its end: the cell (from 1, 0 if none), and what happened."""
+    """A lesson that did not run to its end: the cell (from 1), and what happened.
+
+    Cell 0 is none of them: ``line`` says where it was instead, if not before the first.
+    """
 
     lesson: str
     cell: int
@@ -50,8 +61,9 @@ class Failure(Exception):
     remedy: str
 
     def __str__(self) -> str:
-        where = f"cell {self.cell} ({self.line!r})" if self.cell else "before its first cell"
-        return f"{self.lesson} failed in {where}: {self.error}. {self.remedy}"
+        place = self.line or "before its first cell"
+        where = f"in cell {self.cell} ({self.line!r})" if self.cell else place
+        return f"{self.lesson} failed {where}: {self.error}. {self.remedy}"
 
 
 Progress = Callable[[int, int], None]
@@ -84,11 +96,19 @@ class _Tracker:
         return first if len(first) <= 80 else first[:77] + "..."
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that there is no room: a full disk, a quota, a limit on file sizes."""
+    return isinstance(error, OSError) and error.errno in FULL
+
+
 def _explain(error: Exception, timeout: float) -> tuple[str, str]:
     """What happened, in a sentence, and what to do about it."""
     if isinstance(error, PapermillExecutionError):
         text = f"{error.ename}: {str(error.evalue).strip()[:500]}"
-        return text, "The partial notebook shows the whole traceback"
+        full = FULL_TEXT.search(text)
+        return text, MAKE_ROOM if full else "The partial notebook shows the whole traceback"
+    if is_full(error):
+        return f"{type(error).__name__}: {error}", MAKE_ROOM
     if isinstance(error, DeadKernelError):
         return "the kernel died", (
             "Most often the memory ran out: try fewer recipes (-p max_recipes=...), smaller "
@@ -146,7 +166,7 @@ def execute(
         text, remedy = _explain(error, timeout)
         raise Failure(source.stem, tracker.number, tracker.line, text, remedy) from error
     if fault := incomplete(notebook):
-        raise Failure(source.stem, 0, "", fault, "Run it again; if it recurs, report it")
+        raise Failure(source.stem, 0, AFTER, fault, "Run it again; if it recurs, report it")
     return notebook
 
 

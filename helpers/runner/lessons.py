@@ -111,9 +111,13 @@ def find_lessons(folder: Path | None = None) -> tuple[Lesson, ...]:
 
 
 def did_you_mean(name: str, options: Iterable[str]) -> str:
-    """``; did you mean 'alpha'?`` where an option is close to the name, else an empty text."""
-    close = difflib.get_close_matches(name, sorted(options), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    """``; did you mean 'alpha'?`` where an option is close to the name, else an empty text.
+
+    Upper and lower case count as one, ``-`` and ``_`` too.
+    """
+    plain = {option.casefold().replace("-", "_"): option for option in sorted(options)}
+    close = difflib.get_close_matches(name.casefold().replace("-", "_"), plain, n=1)
+    return f"; did you mean {plain[close[0]]!r}?" if close else ""
 
 
 def choose(lessons: Sequence[Lesson], only: str) -> tuple[Lesson, ...]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from helpers.runner.lessons import CourseError, did_you_mean
+from helpers.runner.ranges import out_of_range
 
 Value = int | float | str | bool
 TYPES: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
@@ -157,13 +158,20 @@ def _refuse_yaml(given: Given, declared: str) -> str:
     return f"YAML reads it as {given.yaml_type}"
 
 
+def _in_range(name: str, value: Value, meaning: str) -> Value:
+    if wanted := out_of_range(name, value):
+        raise ValueError(f"it has to be {wanted} ({name}: {meaning})")
+    return value
+
+
 def parse(given: Given, parameter: Parameter, *, lesson: str) -> Value:
     """The value of a parameter from what the user wrote.
 
     Raises
     ------
     CourseError
-        If it is not of the declared type; the text says why and what was expected.
+        If it is not of the declared type, or out of the range of its name; the text says why and
+        what was expected.
 
     Examples
     --------
@@ -173,7 +181,7 @@ def parse(given: Given, parameter: Parameter, *, lesson: str) -> Value:
     reason = _refuse_yaml(given, parameter.type)
     if not reason:
         try:
-            return PARSERS[parameter.type](given.text)
+            return _in_range(given.name, PARSERS[parameter.type](given.text), parameter.meaning)
         except ValueError as error:
             reason = str(error)
     raise CourseError(

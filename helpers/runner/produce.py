@@ -19,7 +19,15 @@ from nbformat import NotebookNode
 from helpers import paths, repro
 from helpers.report.results import read_results
 from helpers.runner import staging, state
-from helpers.runner.execution import Failure, Progress, execute, tidy
+from helpers.runner.execution import (
+    AFTER,
+    MAKE_ROOM,
+    Failure,
+    Progress,
+    execute,
+    is_full,
+    tidy,
+)
 from helpers.runner.export import to_html
 from helpers.runner.plan import Plan
 from helpers.store.atomic import write_file_atomically
@@ -34,12 +42,12 @@ def _check_results(folder: Path, lesson: str) -> None:
     path = folder / "results.json"
     remedy = "Its report cell has to call write_results with the folder of `report`"
     if not path.is_file():
-        raise Failure(lesson, 0, "", "it wrote no results.json", remedy)
+        raise Failure(lesson, 0, AFTER, "it wrote no results.json", remedy)
     try:
         read_results(path)
     except (ValueError, TypeError) as error:
         text = str(error).replace(folder.name, lesson)
-        raise Failure(lesson, 0, "", f"its results.json is not valid: {text}", remedy) from error
+        raise Failure(lesson, 0, AFTER, f"its results.json is not valid: {text}", remedy) from error
 
 
 def _files(folder: Path) -> dict[str, int]:
@@ -63,8 +71,11 @@ def _record(plan: Plan, now: state.Fingerprint, started: str, seconds: float) ->
     }
 
 
-def _keep_failed(plan: Plan, partial: Path, failure: Failure, key: str) -> Path:
-    """Keep the partial notebook of a failed lesson, with what went wrong in its metadata."""
+def _keep_failed(plan: Plan, partial: Path, failure: Failure, key: str) -> None:
+    """Keep the partial notebook of a failed lesson, with what went wrong in its metadata.
+
+    Where there is no room for it, there is none: one of an earlier failure would mislead.
+    """
     kept = staging.failed_notebook(plan.name, plan.lesson.slug)
     source = partial if partial.is_file() else plan.lesson.path
     notebook = nbformat.read(source, as_version=4)
@@ -74,8 +85,12 @@ def _keep_failed(plan: Plan, partial: Path, failure: Failure, key: str) -> Path:
         "error": failure.error,
         "at": _stamp(),
     }
-    write_file_atomically(kept, nbformat.writes(notebook).encode())
-    return kept
+    try:
+        write_file_atomically(kept, nbformat.writes(notebook).encode())
+    except OSError as error:
+        if not is_full(error):
+            raise
+        kept.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: object) -> None:
@@ -90,11 +105,16 @@ def _finish(plan: Plan, notebook: NotebookNode, folder: Path, record: Mapping[st
     _check_results(folder, slug)
     names = {folder.name: slug, str(paths.root()): "."}
     notebook = tidy(notebook, replace=names)
-    (folder / "lesson.ipynb").write_text(nbformat.writes(notebook), encoding="utf-8")
     page = to_html(notebook, title=plan.lesson.question or slug)
-    (folder / "lesson.html").write_text(page, encoding="utf-8")
-    write_json(folder / "run.json", {**record, "files": _files(folder)})
-    staging.swap(folder, staging.target(plan.name, slug))
+    try:
+        (folder / "lesson.ipynb").write_text(nbformat.writes(notebook), encoding="utf-8")
+        (folder / "lesson.html").write_text(page, encoding="utf-8")
+        write_json(folder / "run.json", {**record, "files": _files(folder)})
+        staging.swap(folder, staging.target(plan.name, slug))
+    except OSError as error:
+        remedy = MAKE_ROOM if is_full(error) else "Run it again"
+        text = f"its report could not be written: {error}"
+        raise Failure(slug, 0, AFTER, text, remedy) from error
     staging.failed_notebook(plan.name, slug).unlink(missing_ok=True)
 
 

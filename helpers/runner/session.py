@@ -1,5 +1,6 @@
 """One ``course run``: the lock, the order of the lessons, what is skipped, and what is said."""
 
+import os
 import sys
 import threading
 import time
@@ -34,6 +35,7 @@ class Outcome:
     skipped: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     blocked: list[str] = field(default_factory=list)
+    unwritten: str = ""  # why the front page or the table could not be written
 
     @property
     def finished(self) -> set[str]:
@@ -99,11 +101,15 @@ class Session:
         self.console = Console()
         self.shared = state.Shared.now(self.lessons)
         self.stopping = threading.Event()
+        self.waits: set[str] = set()  # lessons of which it was said what they wait for
 
     def run(self) -> Outcome:
         """All lessons; returns what became of each."""
         waiting = list(self.plans)
         running: dict[Future, str] = {}
+        if self.settings.jobs > 1:
+            threads = os.environ.get("OMP_NUM_THREADS", "all")
+            self.console.line(f"{self.settings.jobs} lessons at a time, {threads} threads each")
         with ThreadPoolExecutor(max_workers=self.settings.jobs) as pool:
             try:
                 while waiting or running:
@@ -130,6 +136,19 @@ class Session:
             elif len(running) < self.settings.jobs and self.outcome.finished.issuperset(below):
                 waiting.remove(number)
                 self._submit(number, running, pool)
+        if len(running) < self.settings.jobs:
+            self._say_waiting(waiting)
+
+    def _say_waiting(self, waiting: list[str]) -> None:
+        """Where a place is free and nothing can take it: say once what each lesson waits for."""
+        for number in waiting:
+            plan = self.plans[number]
+            below = [n for n in plan.lesson.builds_on if n in self.plans]
+            open_ = [n for n in below if n not in self.outcome.finished]
+            if open_ and number not in self.waits and self.settings.jobs > 1:
+                self.waits.add(number)
+                slugs = ", ".join(self.plans[n].lesson.slug for n in open_)
+                self.console.line(f"{plan.lesson.slug:<24} waits for {slugs}, which it builds on")
 
     def _block(self, number: str, missing: list[str]) -> None:
         self.outcome.blocked.append(number)
@@ -160,9 +179,10 @@ class Session:
             seconds = future.result()
         except Failure as failure:
             self.outcome.failed.append(number)
-            kept = staging.relative(staging.failed_notebook(self.settings.name, slug))
+            kept = staging.failed_notebook(self.settings.name, slug)
             text = str(failure).removeprefix(f"{slug} ")
-            self.console.end(slug, f"{text}. See {kept}")
+            see = f". See {staging.relative(kept)}" if kept.is_file() else ""
+            self.console.end(slug, text + see)
         else:
             self.outcome.done.append(number)
             self.console.end(slug, f"done in {clock(seconds)}")
@@ -171,7 +191,11 @@ class Session:
     def _write_index(self) -> None:
         from helpers.runner.index import write_index  # reads results, so it loads pandas
 
-        write_index(self.settings.name, self.lessons, self.shared, self.plans)
+        try:
+            write_index(self.settings.name, self.lessons, self.shared, self.plans)
+            self.outcome.unwritten = ""
+        except OSError as error:  # the reports themselves stand; the next one tries again
+            self.outcome.unwritten = str(error)
 
 
 def _end_kernels() -> None:
@@ -190,7 +214,7 @@ def run(plans: Sequence[Plan], lessons: Sequence[Lesson], settings: Settings) ->
     Returns
     -------
     int
-        0 if every chosen lesson has a report, else 1.
+        0 if every chosen lesson has a report and the front page is theirs, else 1.
 
     Raises
     ------
@@ -206,7 +230,7 @@ def run(plans: Sequence[Plan], lessons: Sequence[Lesson], settings: Settings) ->
     except Busy as error:
         raise CourseError(f"{error}; or give this run another --name") from error
     _summary(outcome, folder.joinpath("index.html").as_uri())
-    return 1 if outcome.unfinished else 0
+    return 1 if outcome.unfinished or outcome.unwritten else 0
 
 
 def _summary(outcome: Outcome, page: str) -> None:
@@ -220,4 +244,6 @@ def _summary(outcome: Outcome, page: str) -> None:
     if outcome.failed:
         again = ",".join(sorted(outcome.unfinished))
         print(f"When it is mended: course run --only {again} (and the options of this run)")
+    if outcome.unwritten:
+        print(f"index.html and results.csv are not those of this run: {outcome.unwritten}")
     print(f"Open {page}")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from helpers import paths
 from helpers.runner.lessons import CourseError
+from helpers.store.atomic import PART
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 TAKEN = ("interactive", "gallery")  # folders of reports/ that are no runs
@@ -84,4 +85,6 @@ def recover(name: str) -> list[str]:
         if left.is_dir() and re.fullmatch(r"\.\d\d_.+\.\d+", left.name):
             shutil.rmtree(left)
             notes.append(f"{left.name}: left by an interrupted run, removed")
+    for piece in folder.glob(f".*{PART}"):  # of the front page, the table or a record
+        piece.unlink()
     return notes

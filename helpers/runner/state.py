@@ -1,8 +1,8 @@
 """Is a lesson's report up to date? What a run records in ``run.json``, and the comparison with now.
 
-A report answers to the notebook's source, the package's code, the libraries, the parameters, the
-files that parameters name, and the reports it builds on. The first of these that differs is the
-reason that ``course list`` and ``course run`` give.
+A report answers to the notebook's source, the modules that it imports, the libraries, the
+parameters, the files that parameters name, and the reports it builds on. The first of these that
+differs is the reason that ``course list`` and ``course run`` give.
 """
 
 import json
@@ -13,7 +13,8 @@ from typing import Any
 
 from helpers import paths, repro
 from helpers.runner import staging
-from helpers.runner.lessons import Lesson, notebook_hash, read_notebook
+from helpers.runner.code import Modules, changed_module
+from helpers.runner.lessons import Lesson, notebook_hash, read_notebook, source_of
 from helpers.runner.parameters import Value
 
 SCHEMA = 1
@@ -27,7 +28,7 @@ class Fingerprint:
     """Everything that a report depends on, as text that can be compared."""
 
     notebook: str
-    code: str
+    code: Mapping[str, str]
     libraries: Mapping[str, str]
     parameters: Mapping[str, Value]
     inputs: Mapping[str, str]
@@ -95,16 +96,16 @@ def _libraries() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Shared:
-    """What is the same for all lessons of one command, computed once."""
+    """What is the same for all lessons of one command, looked up once."""
 
-    code: str
+    modules: Modules
     libraries: Mapping[str, str]
     lessons: tuple[Lesson, ...]
 
     @classmethod
     def now(cls, lessons: tuple[Lesson, ...]) -> "Shared":
-        """The state of the package and the libraries as they are."""
-        return cls(repro.code_fingerprint(), _libraries(), lessons)
+        """The package and the libraries as they are."""
+        return cls(Modules(), _libraries(), lessons)
 
     def slugs(self, lesson: Lesson) -> list[tuple[str, str]]:
         """Number and slug of the lessons that one builds on."""
@@ -116,9 +117,11 @@ def fingerprint(
 ) -> Fingerprint:
     """What a report of a lesson made now, with these parameters, would depend on."""
     below = {number: recorded_key(name, slug) for number, slug in shared.slugs(lesson)}
+    notebook = read_notebook(lesson.path)
+    source = "\n".join(source_of(c) for c in notebook["cells"] if c["cell_type"] == "code")
     return Fingerprint(
-        notebook=notebook_hash(read_notebook(lesson.path)),
-        code=shared.code,
+        notebook=notebook_hash(notebook),
+        code=shared.modules.behind(source),
         libraries=shared.libraries,
         parameters={k: v for k, v in parameters.items() if k != "report"},
         inputs=_inputs(parameters),
@@ -166,8 +169,8 @@ def why_stale(old: Mapping[str, Any], new: Fingerprint) -> str:
         return "the notebook changed"
     if difference := _difference(old["parameters"], new.parameters):
         return f"parameter {difference}"
-    if old["code"] != new.code:
-        return "the code in helpers/ changed"
+    if difference := changed_module(old["code"], new.code):
+        return difference
     if difference := _difference(old["libraries"], new.libraries):
         return f"library {difference}"
     if changed := [
