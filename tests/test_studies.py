@@ -8,11 +8,13 @@ import pytest
 from helpers.evaluation.comparison import holm, paired_comparison
 from helpers.report.results import Record, read_results, write_results
 from helpers.report.studies import (
+    against,
     comparison_records,
     comparison_table,
     comparisons_of,
     mean_table,
     study_records,
+    value_records,
 )
 
 ABOUT = {"lesson": "04", "run": "study", "data": "kitchen"}
@@ -94,3 +96,17 @@ def test_study_records_come_from_the_committed_folder(home):
     records = records_of("good")
     write_results(home / "reports" / "study" / "04_lora_finetune", records)
     assert study_records("04_lora_finetune") == records
+
+
+def test_values_and_comparisons_of_several_models_at_once():
+    values = {"M0": BASE, "good": GOOD, "same": SAME}
+    about = {**ABOUT, "direction": "text_to_image"}
+    means = value_records(values, "hit@10", GROUPS, **about)
+    assert [(r.model, r.value) for r in means] == [(n, float(v.mean())) for n, v in values.items()]
+    assert all(r.low < r.value < r.high and r.n == 300 for r in means)
+    measured = against(values, "M0", "hit@10", GROUPS, **about)
+    assert {r.model for r in measured} == {"good", "same"}
+    one = paired_comparison(GOOD, BASE, GROUPS)
+    by_hand = comparison_records(one, metric="hit@10", than="M0", model="good", **about)
+    assert measured[:2] == by_hand
+    assert against({"M0": BASE}, "M0", "hit@10", GROUPS, **about) == []

@@ -120,7 +120,7 @@ def interval_plot(
                 ax.axhline(row - 0.5, color=FAINT, lw=0.8)
         name = DIRECTION_NAMES[direction].capitalize()
         ax.set_title(name if len(directions) > 1 or direction else "", fontsize=10)
-        ax.set_xlim(0, 1)
+        ax.set_xlim(-0.02, 1)  # a mark at 0 is a mark
         ax.set_xlabel("score, %")
         ax.grid(axis="y", visible=False)
         percent_axis(ax.xaxis)

@@ -4,14 +4,15 @@ A comparison is two records: the difference with its interval, and the p-value o
 are drawn from the p-values of all comparisons that are shown together, after Holm's correction.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from helpers import paths
-from helpers.evaluation.comparison import Comparison, holm
+from helpers.evaluation.comparison import Comparison, holm, paired_comparison
 from helpers.report.results import DIRECTION_NAMES, Record, read_results
+from helpers.studies.arms import interval
 
 STUDY = "study"
 P_UNIT = "p"
@@ -58,6 +59,60 @@ def comparison_records(
         Record(**about, metric=name, value=comparison.difference, low=low, high=high),
         Record(**about, metric=f"p of {name}", value=comparison.p_value, unit=P_UNIT),
     ]
+
+
+def value_records(
+    values: Mapping[str, np.ndarray],
+    metric: str,
+    groups: Sequence[str],
+    *,
+    lesson: str,
+    run: str,
+    data: str,
+    direction: str,
+    seed: int = 42,
+) -> list[Record]:
+    """The mean of each model's values by query, with its interval over recipes."""
+    records = []
+    for model, found in values.items():
+        i = interval(found, metric, groups, seed=seed)
+        records.append(
+            Record(
+                lesson,
+                run,
+                model,
+                data,
+                "test",
+                direction,
+                metric,
+                i.value,
+                i.low,
+                i.high,
+                i.n,
+                seed,
+            )
+        )
+    return records
+
+
+def against(
+    values: Mapping[str, np.ndarray],
+    than: str,
+    metric: str,
+    groups: Sequence[str],
+    *,
+    seed: int = 42,
+    **about: str,
+) -> list[Record]:
+    """Every other model compared with ``than``, query by query; see :func:`comparison_records`."""
+    records = []
+    for model, found in values.items():
+        if model != than:
+            compared = paired_comparison(found, values[than], groups, seed=seed)
+            records += comparison_records(
+                compared, metric=metric, than=than, model=model, seed=seed, **about
+            )
+    return records
 
 
 def comparisons_of(
