@@ -138,7 +138,7 @@ def test_csv_bad_rows_are_named_by_line():
 @pytest.mark.parametrize(
     ("text", "match"),
     [("", "no column 'image' and no 'caption'; it has an empty first line"),
-     ("image;caption\n", "separated by commas"), ("image,text\n", "no column 'caption'; it has"),
+     ("image;caption\n", "separated by commas"), ("image,label\n", "no column 'caption'; it has"),
      ("image,caption,image\n", "'image' occurs twice")],
 )  # fmt: skip
 def test_csv_columns_that_cannot_be_used(tmp_path, text, match):

@@ -2,7 +2,7 @@
 
 import csv
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from io import StringIO
 
@@ -10,6 +10,8 @@ from helpers.data.records import BOM, Caption, Recipe, Reject, printable, text_p
 
 COLUMNS = ("image", "caption", "recipe_id")
 REQUIRED = COLUMNS[:2]
+ALIASES = {"file_name": "image", "text": "caption"}  # the names of an imagefolder
+Row = tuple[int, dict[str, str]]  # the line, and values by the names of COLUMNS
 
 
 @dataclass
@@ -21,11 +23,12 @@ class _Group:
     captions: list[Caption] = field(default_factory=list)
 
 
-def read_pairs_csv(text: str, file: str) -> Iterator[Recipe | Reject]:
+def read_pairs_csv(text: str, file: str, *, folder: str = "") -> Iterator[Recipe | Reject]:
     """Rejected rows first, then the recipes in the order in which they first occur.
 
     Without a column ``recipe_id`` each image is a recipe, under its key; rows that repeat an image
-    add captions to it. Every value is text: ``NA`` and ``007`` stay what they are.
+    add captions to it. Every value is text: ``NA`` and ``007`` stay what they are. The columns may
+    also be called ``file_name`` and ``text``.
 
     Parameters
     ----------
@@ -33,6 +36,8 @@ def read_pairs_csv(text: str, file: str) -> Iterator[Recipe | Reject]:
         The file's text; bytes that are no UTF-8 come as surrogates (``errors="surrogateescape"``).
     file : str
         Its name, for the rejects.
+    folder : str
+        What stands before the image keys, where the file lies deeper than the keys' root.
 
     Raises
     ------
@@ -44,38 +49,50 @@ def read_pairs_csv(text: str, file: str) -> Iterator[Recipe | Reject]:
     """
     reader = csv.reader(StringIO(text.removeprefix(BOM), newline=""), strict=True)
     columns = _columns(next(reader, []), file)
-    for name in columns:
-        if name not in COLUMNS:
-            near = difflib.get_close_matches(name, COLUMNS, n=1, cutoff=0.75)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            yield Reject(file, 1, printable(name), f"unknown column, not read{hint}", "field")
+    yield from gather(_good_rows(reader, columns, file), file, folder=folder)
+
+
+def gather(
+    rows: Iterable[Row | Reject], file: str, *, folder: str = ""
+) -> Iterator[Recipe | Reject]:
+    """Rows of one image and one caption as recipes; rejects first, and every row is counted."""
     groups: dict[str, _Group] = {}
-    read = used = rejected = 0
-    for line, row in _rows(reader):
-        read += 1
-        problem = row if isinstance(row, str) else _problem(row, columns)
-        if problem:
-            rejected += 1
-            item = "" if isinstance(row, str) else printable(",".join(row))[:60]
-            yield Reject(file, line, item, problem)
+    for row in rows:
+        if isinstance(row, Reject):
+            yield row
             continue
-        used += 1
-        values = dict(zip(columns, row, strict=True))
-        group = groups.setdefault(values.get("recipe_id", values["image"]), _Group(line))
-        group.images[values["image"]] = None
+        line, values = row
+        image = f"{folder}/{values['image']}" if folder else values["image"]
+        group = groups.setdefault(values.get("recipe_id", image), _Group(line))
+        group.images[image] = None
         if reason := text_problem(values["caption"]):
-            yield Reject(file, line, f"caption of {values['image']}", reason, "caption")
+            yield Reject(file, line, f"caption of {image}", reason, "caption")
         else:
             group.captions.append(Caption(values["caption"]))
-    if read != used + rejected:
-        raise AssertionError(f"{file}: {read} rows, but {used} used and {rejected} rejected")
     for recipe_id, group in groups.items():
         images, captions = tuple(group.images), tuple(group.captions)
         yield Recipe(recipe_id, "", images, captions, file=file, line=group.line)
 
 
+def _good_rows(
+    reader: Iterator[list[str]], columns: list[str], file: str
+) -> Iterator[Row | Reject]:
+    for name in columns:
+        if name not in COLUMNS:
+            near = difflib.get_close_matches(name, COLUMNS, n=1, cutoff=0.75)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            yield Reject(file, 1, printable(name), f"unknown column, not read{hint}", "field")
+    for line, row in _rows(reader):
+        if problem := row if isinstance(row, str) else _problem(row, columns):
+            item = "" if isinstance(row, str) else printable(",".join(row))[:60]
+            yield Reject(file, line, item, problem)
+        else:
+            yield line, dict(zip(columns, row, strict=True))
+
+
 def _columns(header: list[str], file: str) -> list[str]:
     columns = [name.strip().lower() for name in header]
+    columns = [ALIASES.get(name, name) for name in columns]
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
         found = ", ".join(map(repr, header)) or "an empty first line"

@@ -40,9 +40,8 @@ COUNTED = (
     "records_read", "records_kept", "records_rejected", "images_named", "images_kept",
     "images_rejected", "captions_rejected", "fields_rejected",
 )  # fmt: skip
-CODE = tuple(
-    f"helpers.data.{name}" for name in ("csv_pairs", "images", "records", "sources", "wording")
-)
+READERS = ("csv_pairs", "folders", "imagefolder", "markdown", "records", "sources", "wording")
+CODE = tuple(f"helpers.data.{name}" for name in ("images", *READERS))
 QUIET = 300  # images; fewer are done before a bar helps
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)$")  # no folder may be called so on Windows
 
@@ -53,8 +52,9 @@ class Intake:
 
     ``counts`` has ``records_read = records_kept + records_rejected``, ``images_named = images_kept
     + images_rejected`` (of the records that were not rejected before their images were opened),
-    ``captions_rejected`` and ``fields_rejected``. ``rejects`` has the columns file, line, item,
-    reason and kind (record, image, caption, field).
+    ``captions_rejected`` and ``fields_rejected``; and ``files_rejected`` where files lie in the
+    source's folder that no record names. ``rejects`` has the columns file, line, item, reason and
+    kind (record, image, caption, field, file).
     """
 
     counts: Mapping[str, int]
@@ -70,7 +70,7 @@ class _Tally:
     rejects: list[Reject] = field(default_factory=list)
 
     def add(self, name: str, n: int = 1) -> None:
-        self.counts[name] += n
+        self.counts[name] = self.counts.get(name, 0) + n
 
     def reject(self, reject: Reject) -> None:
         self.rejects.append(reject)

@@ -53,7 +53,11 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Reject:
-    """What was not taken, and why; ``kind`` is ``record``, ``image``, ``caption`` or ``field``."""
+    """What was not taken, and why.
+
+    ``kind`` is ``record``, ``image``, ``caption``, ``field``, or ``file``: one that lies in a
+    source's folder and that no record names.
+    """
 
     file: str
     line: int
@@ -97,7 +101,7 @@ def recipe_from_json(obj: Any) -> Recipe:
     RecordError
         At the first thing that is missing, unknown or of another type.
     """
-    recipe, problems = _parse(obj)
+    recipe, problems = parse_recipe(obj)
     for kind, item, reason in problems:
         raise RecordError(f"{kind} {item!r}: {reason}")
     return recipe
@@ -122,7 +126,7 @@ def read_recipes_jsonl(text: str, file: str) -> Iterator[Recipe | Reject]:
         if not line.strip():
             continue
         try:
-            recipe, problems = _parse(_decode(line))
+            recipe, problems = parse_recipe(decode_line(line))
         except RecordError as error:
             cut = number == len(lines) and "not JSON" in str(error)
             reason = f"cut short, the file ends inside this record: {error}" if cut else str(error)
@@ -153,8 +157,8 @@ def text_problem(text: str) -> str:
     return ""
 
 
-def _decode(line: str) -> Any:
-    """The JSON value of a line; strict where ``json`` is lenient."""
+def decode_line(line: str) -> Any:
+    """The JSON value of a line; strict where ``json`` is lenient. Raises ``RecordError``."""
     try:
         return json.loads(line, object_pairs_hook=_unique, parse_constant=_no_constant)
     except RecordError:
@@ -181,8 +185,11 @@ def _no_constant(name: str) -> None:
 Problem = tuple[str, str, str]  # kind, item, reason
 
 
-def _parse(obj: Any) -> tuple[Recipe, list[Problem]]:
-    """The recipe and what in it was not taken. Raises ``RecordError`` if there is no recipe."""
+def parse_recipe(obj: Any) -> tuple[Recipe, list[Problem]]:
+    """The recipe and what in it was not taken: (kind, item, reason) as in ``Reject``.
+
+    Raises ``RecordError`` if there is no recipe.
+    """
     if not isinstance(obj, dict):
         raise RecordError(f"a record is an object, this is {_type(obj)}")
     problems: list[Problem] = []

@@ -1,25 +1,30 @@
-"""Where records come from: the drawn world, a folder with ``recipes.jsonl``, a JSONL file, a CSV.
+"""Where records come from: the drawn world, folders of several kinds, a JSONL file, a CSV.
 
 A source gives recipes and rejects, and loads images by the keys that its recipes name. To add a
 kind, write a function from ``Asked`` to a source and add its line to ``KINDS``.
 """
 
 import difflib
-import hashlib
-import unicodedata
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
 from PIL import Image
 
-from helpers import paths
 from helpers.data.csv_pairs import read_pairs_csv
-from helpers.data.images import ImageError, load_image
+from helpers.data.folders import (
+    PICTURES,
+    Asked,
+    FolderSource,
+    files_below,
+    folder_source,
+    unnamed_pictures,
+)
+from helpers.data.imagefolder import METADATA, read_metadata
+from helpers.data.markdown import PAGES, is_page, read_page
 from helpers.data.records import Recipe, Reject, printable, read_recipes_jsonl
-from helpers.repro import hash_of
-from helpers.store.zones import KeyRefused, check_key
+from helpers.repro import canonical_json
 
 RECORDS_FILE = "recipes.jsonl"
 
@@ -37,63 +42,17 @@ class Source(Protocol):
         """The image that a recipe names. Raises ``ImageError``."""
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What the caller of ``open_source`` asked for."""
-
-    source: str
-    max_recipes: int
-    seed: int
-
-    @property
-    def path(self) -> Path:
-        """The file or folder; a relative one is under the course's root, or where Python runs."""
-        given = Path(self.source).expanduser()
-        under_root = paths.root() / given  # an absolute path stays as it is
-        return under_root if under_root.exists() or not given.exists() else given.absolute()
-
-
-@dataclass(frozen=True)
-class FolderSource:
-    """Records that were read from a file, with the images below its folder.
-
-    ``fingerprint`` covers the records' bytes, and each named image's size and time of change.
-    """
-
-    name: str
-    fingerprint: str
-    items: tuple[Recipe | Reject, ...]
-    folder: Path
-
-    def recipes(self) -> Iterator[Recipe | Reject]:
-        """The records in the order of the file, each after what was rejected in it."""
-        return iter(self.items)
-
-    def load_image(self, key: str) -> Image.Image:
-        """The image of a key. Raises ``ImageError``."""
-        try:
-            check_key(unicodedata.normalize("NFC", key))
-        except KeyRefused as error:
-            raise ImageError(f"not a file below the records' folder: {error}") from error
-        place = image_path(self.folder, key)
-        if place is None:
-            raise ImageError(f"no such file in {self.folder.name}/ or {self.folder.name}/images/")
-        try:
-            data = place.read_bytes()
-        except OSError as error:
-            raise ImageError(f"cannot be opened ({error.strerror})") from error
-        return load_image(data)
-
-
 def open_source(source: str, *, max_recipes: int = 0, seed: int = 42) -> Source:
     """Open a source of recipes and images.
 
     Parameters
     ----------
     source : str
-        ``world:<domain>``; a folder that holds ``recipes.jsonl``; a ``.jsonl`` file; a ``.csv``
-        file with the columns ``image`` and ``caption``, and ``recipe_id`` where a recipe has
-        several images. Image keys are relative to the file or to ``images/`` beside it.
+        ``world:<domain>``; a folder that holds ``recipes.jsonl``, or ``metadata.jsonl`` or
+        ``metadata.csv`` (an imagefolder), or Markdown pages with front matter, tried in this
+        order; a ``.jsonl`` file; a ``.csv`` file with the columns ``image`` and ``caption``, and
+        ``recipe_id`` where a recipe has several images. Image keys are relative to the file or to
+        ``images/`` beside it.
     max_recipes : int
         0: all (of a world: its default number). Otherwise at most so many, drawn at random but
         always the same for a seed; a larger number only adds to a smaller one.
@@ -117,13 +76,6 @@ def open_source(source: str, *, max_recipes: int = 0, seed: int = 42) -> Source:
     raise ValueError(f"source {source!r}: {_why_not(asked)}")
 
 
-def image_path(folder: Path, key: str) -> Path | None:
-    """The file of a key below ``folder`` or its ``images/``, or None; the name in either form."""
-    forms = dict.fromkeys((key, *(unicodedata.normalize(form, key) for form in ("NFC", "NFD"))))
-    places = (base / form for base in (folder, folder / "images") for form in forms)
-    return next((place for place in places if place.is_file()), None)
-
-
 def _open_world(asked: Asked) -> Source:
     from helpers.data.world import open_world
 
@@ -144,56 +96,57 @@ def _open_csv(asked: Asked) -> FolderSource:
     data = asked.path.read_bytes()
     text = data.decode("utf-8", errors="surrogateescape")
     items = read_pairs_csv(text, asked.path.name)
-    return _folder_source(asked, items, data, asked.path.parent, name=asked.path.stem)
+    return folder_source(asked, items, data, asked.path.parent, name=asked.path.stem)
 
 
 def _from_records(asked: Asked, records: Path, *, name: str) -> FolderSource:
     data = records.read_bytes()
     text = data.decode("utf-8", errors="surrogateescape")
     items = read_recipes_jsonl(text, records.name)
-    return _folder_source(asked, items, data, records.parent, name=name)
+    return folder_source(asked, items, data, records.parent, name=name)
 
 
-def _folder_source(
-    asked: Asked, items: Iterator[Recipe | Reject], data: bytes, folder: Path, *, name: str
-) -> FolderSource:
-    kept = tuple(_chosen(list(items), asked))
-    keys = sorted({key for item in kept if isinstance(item, Recipe) for key in item.images})
-    fingerprint = hash_of(
-        [
-            hashlib.sha256(data).hexdigest(),
-            asked.max_recipes,
-            asked.seed if asked.max_recipes else 0,
-            [[printable(key), *_look(folder, key)] for key in keys],
-        ]
-    )
-    return FolderSource(name, fingerprint, kept, folder)
+def _from_markdown(asked: Asked) -> FolderSource:
+    folder = asked.path
+    files = files_below(folder)
+    pages = {file: _text(folder / file) for file in files if is_page(file, files)}
+    known = frozenset(files)
+    items = [item for file, text in pages.items() for item in read_page(text, file, known)]
+    items += unnamed_pictures(files, items, by="page")
+    items += [
+        Reject(file, 0, file, f"a page outside {PAGES}/, not read", "file")
+        for file in files
+        if file.lower().endswith(".md") and file not in pages
+    ]
+    return folder_source(asked, items, _all_of(pages, files), folder, name=folder.name)
 
 
-def _look(folder: Path, key: str) -> tuple[int, int]:
-    """Size and time of change of an image; (-1, -1) for none, and for a key that is refused."""
-    try:
-        check_key(unicodedata.normalize("NFC", key))
-    except KeyRefused:
-        return -1, -1
-    place = image_path(folder, key)
-    if place is None:
-        return -1, -1
-    status = place.stat()
-    return status.st_size, status.st_mtime_ns
+def _from_imagefolder(asked: Asked) -> FolderSource:
+    folder = asked.path
+    files = files_below(folder)
+    tables = {file: _text(folder / file) for file in files if _is_metadata(file)}
+    items = [item for file, text in tables.items() for item in read_metadata(text, file)]
+    items += unnamed_pictures(files, items, by="line of the metadata")
+    return folder_source(asked, items, _all_of(tables, files), folder, name=folder.name)
 
 
-def _chosen(items: list[Recipe | Reject], asked: Asked) -> list[Recipe | Reject]:
-    """All rejects, and ``max_recipes`` of the recipes by a hash of seed and id; the order stays."""
+def _is_metadata(file: str) -> bool:
+    """``metadata.jsonl`` of the folder, or of a folder in it: ``train/metadata.jsonl``."""
+    return file.rsplit("/", 1)[-1] in METADATA and file.count("/") <= 1
 
-    def order(recipe_id: str) -> str:
-        return hashlib.sha256(f"{asked.seed}:max_recipes:{recipe_id}".encode()).hexdigest()
 
-    ids = {item.recipe_id for item in items if isinstance(item, Recipe)}
-    if not asked.max_recipes or len(ids) <= asked.max_recipes:
-        return items
-    chosen = set(sorted(ids, key=order)[: asked.max_recipes])
-    return [item for item in items if isinstance(item, Reject) or item.recipe_id in chosen]
+def _all_of(texts: Mapping[str, str], files: list[str]) -> bytes:
+    """What a source was read from, for its fingerprint: the texts, and which pictures there are."""
+    pictures = [file for file in files if file.lower().endswith(PICTURES)]
+    return canonical_json([[printable(v) for v in (*pictures, *chain(*texts.items()))]]).encode()
+
+
+def _text(file: Path) -> str:
+    return file.read_bytes().decode("utf-8", errors="surrogateescape")
+
+
+def _holds(asked: Asked, wanted: Callable[[str], bool]) -> bool:
+    return asked.path.is_dir() and any(map(wanted, files_below(asked.path)))
 
 
 KINDS: dict[str, tuple[Callable[[Asked], bool], Callable[[Asked], Source]]] = {
@@ -201,6 +154,14 @@ KINDS: dict[str, tuple[Callable[[Asked], bool], Callable[[Asked], Source]]] = {
     f"a folder that holds {RECORDS_FILE}": (
         lambda asked: (asked.path / RECORDS_FILE).is_file(),
         _open_folder,
+    ),
+    f"a folder that holds {' or '.join(METADATA)}": (
+        lambda asked: _holds(asked, _is_metadata),
+        _from_imagefolder,
+    ),
+    "a folder of Markdown pages": (
+        lambda asked: _holds(asked, lambda file: file.lower().endswith(".md")),
+        _from_markdown,
     ),
     "a .jsonl file": (
         lambda asked: asked.path.suffix.lower() == ".jsonl" and asked.path.is_file(),
@@ -223,7 +184,8 @@ def _why_not(asked: Asked) -> str:
         held = sorted(p.name for p in path.iterdir() if p.suffix.lower() in (".jsonl", ".csv"))
         inside = [f"{asked.source.rstrip('/')}/{name}" for name in held[:3]]
         hint = f"; did you mean {' or '.join(map(repr, inside))}?" if inside else ""
-        return f"the folder {path} holds no {RECORDS_FILE}{hint} ({kinds})"
+        looked = f"no {RECORDS_FILE}, no {', no '.join(METADATA)} and no Markdown page"
+        return f"the folder {path} holds {looked}{hint} ({kinds})"
     if path.exists():
         return f"a {path.suffix or 'nameless'} file is of no known kind; {kinds}"
     where = f"nothing is at {path}"

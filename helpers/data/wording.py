@@ -18,7 +18,7 @@ _SIZE = r"(?:small|medium|large|big)(?:[ /-](?:sized?|small|medium|large))*\b"
 _AMOUNT = rf"{_RANGE}\s*(?:x\b)?\s*(?:{_UNIT})?"
 _LEADING = re.compile(
     rf"^\s*(?:{_ABOUT}\s*)?(?:{_AMOUNT}|{_COUNT}\s+(?:{_UNIT})?|{_UNIT})\s*"
-    rf"(?:or\s+{_AMOUNT})?\s*(?:of\s+)?(?:{_SIZE}\s+)?",
+    rf"(?:(?:or\s|/)\s*{_AMOUNT})?\s*(?:of\s+)?(?:{_SIZE}\s+)?",
     re.IGNORECASE,
 )
 _TRAILING = re.compile(rf"\s+(?:{_ABOUT}\s*)?{_AMOUNT}\.?$", re.IGNORECASE)
