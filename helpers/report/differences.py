@@ -76,7 +76,9 @@ def difference_plot(
         ax.set_xlabel(f"difference, {plain(unit)}")
         ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: _signed(v, "g")))
         ax.grid(axis="y", visible=False)
-    axes[0][0].set_yticks(range(len(names)), [wrapped(n, width=24, lines=2) for n in names])
+    axes[0][0].set_yticks(
+        range(len(names)), [wrapped(n.replace("+", " + "), width=24, lines=2) for n in names]
+    )
     axes[0][0].set_ylim(len(names) - 0.5, -0.5)
     fig.suptitle(plain(heading), x=0.01, ha="left", fontsize=11, fontweight="bold")
     fig.legend(
