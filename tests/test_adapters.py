@@ -242,7 +242,7 @@ def test_using_a_tokenizer_does_not_change_what_it_is(saved):
     encoder = small_encoder(family)
     encoder.tokens(["soup"] * 3)
     encoder.processor.tokenizer(WORDS, padding="longest", truncation=True, max_length=5)
-    load_adapter(encoder, folder)
+    assert load_adapter(encoder, folder).base.name == f"small-{family}"
 
 
 def test_the_same_seed_gives_the_same_adapter():
@@ -286,6 +286,7 @@ def test_gradients_of_zero_are_gradients():
     layer = torch.nn.Linear(2, 1)
     (0 * layer(torch.ones(1, 2))).sum().backward()
     require_gradients(layer)
+    assert not layer.weight.grad.any()
 
 
 def test_the_card_is_filled_in(saved):

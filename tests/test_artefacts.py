@@ -152,7 +152,7 @@ def test_whoever_waits_for_the_lock_finds_the_work_done(local_zone, monkeypatch)
         return real(path, what=what)
 
     monkeypatch.setattr(artefacts.locks, "held", held_after_another)
-    _ensure(local_zone, _never)
+    assert _ensure(local_zone, _never).files
 
 
 def test_a_change_of_the_package_makes_stale_unless_code_is_given(local_zone, monkeypatch):

@@ -35,7 +35,7 @@ def test_an_accepted_key_stays_below_the_root(key):
         check_key(key)
     except KeyRefused:
         return
-    assert os.path.normpath(f"/root/zone/{key}") == f"/root/zone/{key}"
+    assert os.path.normpath(f"/r/zone/{key}") == f"/r/zone/{key}"
 
 
 def test_write_read_list_copy_remove(zone):
