@@ -99,6 +99,10 @@ def ensure(
     ------
     ArtefactError
         If what lies there is foreign or corrupt.
+    Busy
+        If another machine builds it in the same object store (a process of this one is waited for).
+    StoreError
+        If an object store does not do what it is asked.
     """
     parameters, inputs = as_json_value(dict(parameters)), as_json_value(dict(inputs))
     code = repro.code_fingerprint() if code is None else code
@@ -106,12 +110,16 @@ def ensure(
     found = _inspect(zone, name, **wanted)
     if found.state == "fresh":
         return found.manifest
-    with locks.held(zone.lock_path(name), what=f"building {name!r} in {zone}"):
+    what = f"building {name!r} in {zone}"
+    with locks.held(zone.lock_path(name), what=what), zone.claim(name, what=what):
         found = _inspect(zone, name, **wanted)  # the holder before may have built it
         if found.state == "fresh":
             return found.manifest
         if found.state not in REBUILT:
             raise ArtefactError(f"{name!r} in zone {zone} is {found.state}: {found.detail}")
+        if found.state == "interrupted":
+            for prefix in prefixes:
+                zone.abort_uploads(prefix)
         zone.write_bytes(_marker(name), repro.canonical_json(list(prefixes)).encode())
         writer = Writer(zone, name, prefixes)
         build(writer)

@@ -2,13 +2,16 @@
 
 A key is a relative posix path such as ``trusted-zone/images/007/0.jpg``. Keys are checked before
 anything is opened: nothing outside a zone is read or written. What differs between a folder and an
-object store (renaming, links, where a lock lies) is said once, in ``LocalZone``.
+object store (renaming, links, where a lock lies) is said in ``LocalZone``; what a real store adds
+(keys, time-outs, retries, uploads in parts) is in ``s3``.
 """
 
 import hashlib
 import os
+import re
 import unicodedata
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +21,15 @@ from helpers import paths
 from helpers.store.atomic import write_file_atomically
 
 SCHEMES = ("s3", "memory")
+BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 class KeyRefused(ValueError):
     """A key that is not a plain relative path inside a zone."""
+
+
+class StoreError(RuntimeError):
+    """A store that did not do what it was asked; names store, operation, key and remedy."""
 
 
 def check_key(key: str) -> str:
@@ -66,10 +74,7 @@ def _problem_of(key: str) -> str:
 
 @dataclass(frozen=True)
 class Zone:
-    """A root and the operations on keys below it; this class alone serves object stores.
-
-    An object store puts an object whole or not at all, and keeps the reader's last copy until then.
-    """
+    """A root and the operations on keys below it, as any file system of fsspec has them."""
 
     root: UPath
 
@@ -124,9 +129,18 @@ class Zone:
     def lock_path(self, name: str) -> Path:
         """The local file that stands for the right to build ``name`` here.
 
-        Object stores have no locks: this one holds among the processes of one machine.
+        Object stores have no locks: this one holds among the processes of one machine that share
+        ``data/cache``. Between machines there is ``claim``.
         """
         return paths.cache() / "locks" / hashlib.sha256(f"{self}/{name}".encode()).hexdigest()[:16]
+
+    def claim(self, name: str, *, what: str) -> AbstractContextManager[None]:
+        """The right to build ``name`` between machines; nothing where ``lock_path`` covers that."""
+        return nullcontext()
+
+    def abort_uploads(self, prefix: str) -> int:
+        """Give up uploads below a folder that a killed process left; how many. None but on S3."""
+        return 0
 
     def __str__(self) -> str:
         return str(self.root)
@@ -185,12 +199,17 @@ def open_zone(zone: str, *, name: str = "tiny") -> Zone:
     Raises
     ------
     ValueError
-        For an unknown scheme, a name that is no plain folder name, or a root that is a file.
+        For an unknown scheme, a name that is no plain folder name, a root that is a file, a bucket
+        or prefix that is none, and where the address or keys of a store are missing.
 
     >>> open_zone("memory://doctest").list("trusted-zone")
     []
     """
     scheme, found, _ = zone.partition("://")
+    if found and scheme == "s3":
+        from helpers.store.s3 import open_s3_zone  # here: it takes a second to import
+
+        return open_s3_zone(zone)
     if found and scheme in SCHEMES:
         return Zone(UPath(zone))
     if found:

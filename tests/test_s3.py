@@ -1,0 +1,430 @@
+"""Zones in an object store: like a folder's, in bounded time, whole or not at all, keys hidden."""
+
+import json
+import os
+import re
+import socket
+import traceback
+from urllib.parse import unquote
+
+import psutil
+import pytest
+
+from helpers import paths
+from helpers.store import artefacts
+from helpers.store.artefacts import ensure, state
+from helpers.store.credentials import AccessError, Secret, read_access
+from helpers.store.locks import Busy
+from helpers.store.s3 import Limits, open_s3_zone
+from helpers.store.s3_calls import MIB
+from helpers.store.zones import KeyRefused, StoreError, open_zone
+from tests.s3_server import (
+    BUCKET,
+    CUT,
+    DROP,
+    HANG,
+    INSIDE,
+    LOSE,
+    OUTSIDE,
+    PASS,
+    PASSWORD,
+    QUICK,
+    USER,
+    access_to,
+    answer,
+    moto_server,
+    proxy_to,
+    zone_at,
+)
+
+KEYS = {"MINIO_ENDPOINT": "http://127.0.0.1:9", "MINIO_USER": USER, "MINIO_PASSWORD": PASSWORD}
+BIG = bytes(range(256)) * (11 * MIB // 256)
+BUSY_ANSWER = answer(503, "SlowDown")
+
+
+@pytest.fixture(scope="module")
+def store():
+    with moto_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def proxy(store):
+    with proxy_to(store) as running:
+        yield running
+
+
+@pytest.fixture
+def direct(store, request):
+    """A zone in the store itself, of the test's own."""
+    return zone_at(store, f"tests/{abs(hash(request.node.nodeid))}")
+
+
+@pytest.fixture
+def zone(proxy, direct):
+    """The same zone behind the proxy, with short limits."""
+    return zone_at(proxy.endpoint, direct.prefix, limits=QUICK)
+
+
+@pytest.fixture(autouse=True)
+def own_course(tmp_path, monkeypatch):
+    """No address and no ``.env`` but the test's."""
+    for name in (*KEYS, "MINIO_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(paths, "root", lambda: tmp_path)
+    return tmp_path
+
+
+def shown(error: BaseException) -> str:
+    """All that a reader could see of an error, checked to hold no key."""
+    text = "".join(traceback.format_exception(error)) + repr(error)
+    assert USER not in text
+    assert PASSWORD not in text
+    return str(error)
+
+
+def failing(zone, operation, *arguments) -> str:
+    with pytest.raises(StoreError) as caught:
+        getattr(zone, operation)(*arguments)
+    return shown(caught.value)
+
+
+# Address and keys
+
+
+def test_keys_come_from_the_environment_before_the_file(own_course, monkeypatch):
+    lines = "MINIO_ENDPOINT=host:9000\nexport MINIO_USER='u'\nMINIO_PASSWORD=\"p $HOME#1\" # note\n"
+    (own_course / ".env").write_text("\ufeff" + lines, encoding="utf-8")
+    access = read_access()
+    assert access.endpoint == "http://host:9000"
+    assert (access.user, access.password) == ("u", "p $HOME#1")
+    monkeypatch.setenv("MINIO_USER", "other")
+    monkeypatch.setenv("MINIO_PASSWORD", "")  # an empty one counts as none
+    assert (read_access().user, read_access().password) == ("other", "p $HOME#1")
+
+
+@pytest.mark.parametrize("name", list(KEYS))
+def test_a_missing_setting_is_named_with_the_remedy(name):
+    given = {k: v for k, v in KEYS.items() if k != name}
+    with pytest.raises(AccessError, match=rf"^{name} is not set; .*copy \.env\.example to .*\.env"):
+        read_access(given)
+    with pytest.raises(AccessError, match=r"zone 's3://course/x': MINIO_ENDPOINT and MINIO_USER"):
+        open_zone("s3://course/x")
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["ftp://x", f"http://{USER}:{PASSWORD}@host", "http://host/path", "http://host?x", "http://",
+     "http://host:port", "http://a b"],
+)  # fmt: skip
+def test_an_address_that_is_none_is_refused(endpoint):
+    with pytest.raises(AccessError, match="MINIO_ENDPOINT is no") as caught:
+        read_access(KEYS | {"MINIO_ENDPOINT": endpoint})
+    shown(caught.value)
+
+
+def test_secrets_do_not_show_themselves_and_stay_apart(monkeypatch):
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    zone = open_zone("s3://course/x")
+    seen = repr((zone, zone.root, zone.root.storage_options, read_access(), str(zone), vars(zone)))
+    assert USER not in seen
+    assert PASSWORD not in seen
+    assert repr(Secret("a")) == repr(Secret("a")) != repr(Secret("b"))
+    # fsspec keeps file systems by the text of their options
+    monkeypatch.setenv("MINIO_PASSWORD", "another")
+    assert open_zone("s3://course/x").root.fs is not zone.root.fs
+
+
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [("s3://course", "no prefix"), ("s3://course/", "no prefix"), ("s3:///x", "no bucket"),
+     ("s3://Co_urse/x", "no bucket"), ("s3://course/a/../b", "'..'"), ("s3://course//x", "root"),
+     ("s3://course/a\\b", "backslash")],
+)  # fmt: skip
+def test_a_place_that_is_none_is_refused(name, match):
+    with pytest.raises(ValueError, match=match):
+        open_s3_zone(name, access=access_to("http://127.0.0.1:9"))
+
+
+def test_the_example_of_settings_holds_every_name():
+    root = artefacts.Path(artefacts.__file__).resolve().parents[2]
+    lines = (root / ".env.example").read_text(encoding="utf-8").splitlines()
+    assert {line.partition("=")[0] for line in lines if line and line[0] != "#"} == set(KEYS)
+    assert "\n.env\n" in (root / ".gitignore").read_text(encoding="utf-8")
+
+
+def test_the_bound_of_a_request():
+    limits = Limits(attempt_s=2, attempts=3, pause_s=1, bytes_per_s=10)
+    assert limits.bound_s() == 3 * 2 + 1 + 2
+    assert limits.bound_s(20) == 3 * 4 + 1 + 2
+
+
+# What a zone does
+
+
+@pytest.mark.slow
+def test_write_read_list_copy_remove(direct):
+    direct.write_bytes("t/b/2.bin", b"two")
+    direct.write_bytes("t/a.txt", "é\r\n".encode())
+    direct.write_bytes("t2/c", b"")
+    direct.copy("t/b/2.bin", "t/b/3.bin")
+    assert direct.read_text("t/a.txt") == "é\r\n"
+    assert direct.sizes("t/") == {"t/a.txt": 4, "t/b/2.bin": 3, "t/b/3.bin": 3}
+    assert direct.list("t/a.txt") == ["t/a.txt"]
+    assert direct.list("nowhere") == []
+    assert [direct.exists(k) for k in ("t2/c", "t2", "t/a.tx", "none")] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+    direct.write_bytes("t2/c", b"new")
+    direct.remove("t/b/2.bin")
+    assert direct.list("t") == ["t/a.txt", "t/b/3.bin"]
+    assert direct.read_bytes("t2/c") == b"new"
+    assert direct.name == direct.prefix.split("/")[-1]
+    for operation in (direct.read_bytes, direct.remove):
+        with pytest.raises(FileNotFoundError, match="t/none"):
+            operation("t/none")
+
+
+@pytest.mark.slow
+def test_a_listing_has_as_many_pages_as_it_needs(direct, monkeypatch):
+    for number in range(7):
+        direct.write_bytes(f"t/{number}", b"x" * number)
+    direct.root.fs.call_s3("put_object", Bucket=BUCKET, Key=f"{direct.prefix}/t/folder/", Body=b"")
+    whole, ask = direct.sizes("t"), type(direct)._ask
+
+    def small_pages(self, operation, key, **options):
+        return ask(self, operation, key, **options, MaxKeys=3)
+
+    monkeypatch.setattr(type(direct), "_ask", small_pages)
+    assert direct.sizes("t") == whole == {f"t/{n}": n for n in range(7)}
+
+
+@pytest.mark.slow
+def test_objects_in_parts_are_the_same_bytes(direct):
+    direct.write_bytes("big", BIG)
+    assert direct.read_bytes("big") == BIG
+    assert direct.sizes("big") == {"big": len(BIG)}
+    assert direct.abort_uploads("big") == 0
+
+
+@pytest.mark.slow
+def test_no_key_leaves_the_prefix(zone, proxy, direct):
+    calls = (
+        zone.path, zone.read_bytes, zone.read_text, zone.exists, zone.remove, zone.abort_uploads,
+        lambda key: zone.sizes(key) if key.rstrip("/") == key else zone.path(key),
+        lambda key: zone.copy(key, "x"), lambda key: zone.write_bytes(key, b"x"),
+        lambda key: zone.write_new(key, b"x"),
+    )  # fmt: skip
+    for key in OUTSIDE:
+        for call in calls:
+            with pytest.raises(KeyRefused):
+                call(key)
+    assert proxy.seen == []  # nothing was asked of the store
+    for key in INSIDE:
+        zone.write_bytes(key, key.encode())
+        assert zone.read_bytes(key) == key.encode()
+        assert zone.sizes(key) == {key: len(key.encode())}
+    start = f"/{BUCKET}/{direct.prefix}/"
+    for _, path in proxy.seen:
+        asked, _, query = path.partition("?")
+        assert unquote(asked).startswith(start) or f"prefix={direct.prefix}/" in unquote(query)
+    fs = direct.root.fs
+    found = fs.call_s3("list_objects_v2", Bucket=BUCKET, Prefix=direct.prefix)["Contents"]
+    assert {item["Key"] for item in found} == {f"{direct.prefix}/{key}" for key in INSIDE}
+
+
+# What networks and stores do
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [BUSY_ANSWER, answer(500, "InternalError"), HANG, CUT, LOSE])
+def test_what_passes_is_tried_again(zone, proxy, direct, fault):
+    direct.write_bytes("k", b"value")
+    proxy.plan(fault, fault if fault is BUSY_ANSWER else PASS, PASS)
+    assert zone.read_bytes("k") == b"value"
+    proxy.plan(fault, PASS)
+    zone.write_bytes("k2", b"v2")
+    assert direct.read_bytes("k2") == b"v2"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [(BUSY_ANSWER, "SlowDown"), (HANG, "ReadTimeout|no end after"), (LOSE, "Endpoint|Connection")],
+    ids=["503", "hang", "drop"],
+)  # fmt: skip
+def test_what_does_not_pass_ends_with_a_clear_error(zone, proxy, fault, reason):
+    proxy.plan(fault)
+    for operation, request, arguments in (
+        ("read_bytes", "get_object", ("a/k",)), ("write_bytes", "put_object", ("a/k", b"x")),
+        ("sizes", "list_objects_v2", ("a/k",)),
+    )[: 2 if fault == HANG else 3]:  # fmt: skip
+        message = failing(zone, operation, *arguments)
+        assert message.startswith(f"store {zone} at {proxy.endpoint}: {request} of 'a/k' failed")
+        assert "after 3 attempts" in message
+        assert re.search(reason, message)
+        assert "see that the store runs" in message
+
+
+@pytest.mark.slow
+def test_a_connection_dropped_in_mid_upload_leaves_the_old_object(zone, proxy, direct):
+    direct.write_bytes("k", b"old")
+    proxy.plan(DROP, methods="PUT")
+    assert "put_object of 'k'" in failing(zone, "write_bytes", "k", b"n" * MIB)
+    assert "put_object of 'new'" in failing(zone, "write_bytes", "new", b"n" * MIB)
+    assert direct.read_bytes("k") == b"old"
+    assert not direct.exists("new")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [DROP, HANG, BUSY_ANSWER], ids=["drop", "hang", "503"])
+def test_a_failed_part_gives_the_upload_up(zone, proxy, direct, fault):
+    proxy.plan(fault, where="partNumber=2")
+    assert "upload_part of 'big'" in failing(zone, "write_bytes", "big", BIG)
+    assert direct.sizes("big") == {}
+    assert direct.abort_uploads("big") == 0  # none is left
+
+
+@pytest.mark.slow
+def test_what_could_not_be_given_up_is_by_the_next_write(zone, proxy, direct):
+    proxy.plan(BUSY_ANSWER, where="uploadId")
+    with pytest.raises(StoreError, match="upload_part") as caught:
+        zone.write_bytes("big", BIG)
+    assert "next write of that key" in caught.value.__notes__[0]
+    left = direct.root.fs.call_s3("list_multipart_uploads", Bucket=BUCKET, Prefix=direct.prefix)
+    assert len(left["Uploads"]) == 1
+    proxy.plan(PASS)
+    zone.write_bytes("big", BIG)
+    assert direct.read_bytes("big") == BIG
+    assert direct.abort_uploads("big") == 0
+
+
+@pytest.mark.slow
+def test_a_lost_answer_to_the_last_request_is_no_failure(zone, proxy, direct):
+    proxy.plan(LOSE, PASS, methods="POST", where="uploadId")
+    zone.write_bytes("big", BIG)
+    assert direct.read_bytes("big") == BIG
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "remedy"),
+    [(answer(403, "InvalidAccessKeyId"), "check MINIO_USER and MINIO_PASSWORD"),
+     (answer(403, "SignatureDoesNotMatch"), "check MINIO_USER and MINIO_PASSWORD"),
+     (answer(404, "NoSuchBucket"), "make the bucket"),
+     (answer(507, "QuotaExceeded"), "make room")],
+    ids=["unknown user", "wrong password", "no bucket", "full"],
+)  # fmt: skip
+def test_what_cannot_pass_is_not_tried_again(zone, proxy, fault, remedy):
+    proxy.plan(fault)
+    for operation, arguments in (
+        ("read_bytes", ("k",)),
+        ("write_bytes", ("k", b"")),
+        ("exists", ("k",)),
+    ):
+        proxy.seen.clear()
+        message = failing(zone, operation, *arguments)
+        assert remedy in message
+        assert fault[1] in message
+        assert len(proxy.seen) == 1
+
+
+@pytest.mark.slow
+def test_a_missing_bucket_is_not_taken_for_a_missing_file(store):
+    zone = zone_at(store, "x", bucket="elsewhere")
+    for operation in ("read_bytes", "exists", "sizes", "remove"):
+        assert "make the bucket" in failing(zone, operation, "k")
+
+
+def test_a_store_that_is_not_there():
+    with socket.socket() as taken:  # bound and not listening: nobody answers
+        taken.bind(("127.0.0.1", 0))
+        zone = zone_at(f"http://127.0.0.1:{taken.getsockname()[1]}", "x", limits=QUICK)
+        message = failing(zone, "read_bytes", "k")
+    assert "after 3 attempts" in message
+    assert "see that the store runs and MINIO_ENDPOINT is its address" in message
+
+
+# Artefacts and claims
+
+SAME = {"parameters": {"px": 64}, "inputs": {}, "prefixes": ("t",), "code": "c"}
+
+
+def _build(writer):
+    writer.write_bytes("t/1", b"one")
+    writer.write_bytes("t/2", b"two")
+
+
+def _ensure(zone, build=_build):
+    return ensure(zone, "a", kind="test", build=build, **SAME)
+
+
+@pytest.mark.slow
+def test_a_build_that_the_network_ends_is_known_and_done_again(zone, proxy, direct):
+    proxy.plan(BUSY_ANSWER, where="/t/2")
+    with pytest.raises(StoreError, match="put_object of 't/2'"):
+        _ensure(zone)
+    assert state(direct, "a", **SAME) == "interrupted"
+    proxy.plan(PASS)
+    upload = {"Bucket": BUCKET, "Key": f"{direct.prefix}/t/gone"}
+    direct.root.fs.call_s3("create_multipart_upload", **upload)  # as a killed process leaves it
+    manifest = _ensure(zone)
+    assert state(direct, "a", **SAME) == "fresh"
+    assert artefacts.verify(direct, "a") == []
+    assert direct.abort_uploads("t") == 0
+    assert direct.list("manifests") == ["manifests/a.json"]
+    text = direct.read_text("manifests/a.json")
+    assert USER not in text
+    assert PASSWORD not in text
+    assert manifest.fingerprint == _ensure(direct).fingerprint
+
+
+def _put_claim(zone, **changes):
+    process = psutil.Process(os.getppid())
+    claim = {
+        "pid": process.pid, "host": socket.gethostname(), "started": process.create_time(),
+        "since": "2026-01-01", "what": "building", "id": "x",
+    }  # fmt: skip
+    zone.write_bytes("manifests/a.claim", json.dumps(claim | changes).encode())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{"host": "elsewhere"}, {}], ids=["machine", "process"])
+def test_a_claim_of_a_living_builder_is_respected(direct, changes):
+    _put_claim(direct, **changes)
+    with pytest.raises(
+        Busy, match=r"claimed by process \d+ on .* since 2026.*delete s3://.*a\.claim"
+    ):
+        _ensure(direct)
+    assert direct.list("t") == []
+    assert direct.exists("manifests/a.claim")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{"pid": 2**22 + 1}, {"started": 1.0}, {"pid": os.getpid()}])
+def test_a_claim_that_a_dead_process_left_is_taken_over(direct, changes):
+    _put_claim(direct, **changes)
+    _ensure(direct)
+    assert direct.list("manifests") == ["manifests/a.json"]
+
+
+@pytest.mark.slow
+def test_a_claim_holds_while_the_build_runs_and_goes_with_it(direct):
+    seen = []
+    _ensure(direct, lambda writer: (_build(writer), seen.extend(direct.list("manifests"))))
+    assert "manifests/a.claim" in seen
+    direct.remove("t/1")
+    with pytest.raises(ZeroDivisionError):
+        _ensure(direct, lambda writer: direct.write_new("manifests/a.claim", b"") or 1 / 0)
+    assert not direct.exists("manifests/a.claim")
+
+
+@pytest.mark.slow
+def test_a_claim_whose_answer_was_lost_is_ones_own(zone, proxy, direct):
+    proxy.plan(LOSE, PASS, where="claim", methods="PUT")
+    _ensure(zone)
+    assert state(direct, "a", **SAME) == "fresh"
