@@ -19,8 +19,20 @@ fast: bool = True  # skip the slow part"""
 WRITE = """\
 import json, pathlib
 row = dict(lesson="{stem}", run="tiny", model="m", data="d", split="test", direction="",
-           metric="rank", value=float(rank), low=None, high=None, n=3, seed=42, unit="rank")
+           metric="rank", value=float({value}), low=None, high=None, n=3, seed=42, unit="rank")
 pathlib.Path(report, "results.json").write_text(json.dumps([row]))"""
+
+BUILD = """\
+from helpers.store import artefacts, zones
+
+def build(writer):
+    for n in range({files}):
+        writer.write_text(f"fine-tuning-zone/squares/{{n}}.txt", str(n * n * rank))
+
+place = zones.open_zone(zone)
+made = artefacts.ensure(place, "squares", kind="squares", parameters=dict(rank=rank), inputs=dict(),
+                        build=build, prefixes=("fine-tuning-zone/squares",), code="1")
+total = sum(int(place.read_text(key)) for key in made.files)"""
 
 
 def write_lesson(
@@ -30,13 +42,17 @@ def write_lesson(
     builds_on: tuple[str, ...] = (),
     question: str = "What is it?",
     results: bool = True,
+    value: str = "rank",
 ) -> Path:
-    """A lesson in the course's notebooks: parameters, the given code cells, a report cell."""
+    """A lesson in the course's notebooks: parameters, the given code cells, a report cell.
+
+    ``value`` is the expression whose number goes into the results.
+    """
     cells = [v4.new_markdown_cell("# " + question)]
     cells.append(v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}))
     cells += [v4.new_code_cell(text) for text in code]
     if results:
-        cells.append(v4.new_code_cell(WRITE.format(stem=stem)))
+        cells.append(v4.new_code_cell(WRITE.format(stem=stem, value=value)))
     for number, cell in enumerate(cells):
         cell["id"] = f"cell-{number}"
     about = {"question": question, "minutes": 1, "builds_on": list(builds_on), "slug": stem}
@@ -52,6 +68,14 @@ def edit(path: Path, old: str, new: str) -> None:
     text = path.read_text(encoding="utf-8")
     assert old in text
     path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def write_course(*, files: int = 100) -> None:
+    """Three lessons: 01 builds an artefact of some files, 03 stands on it, 08 stands alone."""
+    build = BUILD.format(files=files)
+    write_lesson("01_squares", build, value="len(made.files)")
+    write_lesson("03_total", build, builds_on=("01",), value="total")
+    write_lesson("08_alone", "rank + 1", "rank + 2")
 
 
 class FakeKernel:

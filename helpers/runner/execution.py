@@ -83,6 +83,13 @@ class _Tracker:
         if self.progress is not None and self.number:
             self.progress(self.number, len(self.cells))
 
+    def error_in(self, notebook: NotebookNode) -> str:
+        """The error among the outputs of the cell that started last; empty where there is none."""
+        last = [c for c in notebook.cells if c.get("id") == self.current.get("id")]
+        outputs = [o for cell in last for o in cell.get("outputs", ())]
+        errors = [o for o in outputs if o["output_type"] == "error"]
+        return f"{errors[0].ename}: {errors[0].evalue}" if errors else ""
+
     @property
     def number(self) -> int:
         """The current cell's place in the lesson as it is in ``notebooks/``."""
@@ -165,6 +172,9 @@ def execute(
     except (PapermillException, DeadKernelError, CellTimeoutError, RuntimeError, OSError) as error:
         text, remedy = _explain(error, timeout)
         raise Failure(source.stem, tracker.number, tracker.line, text, remedy) from error
+    if stop := tracker.error_in(notebook):  # papermill takes exit() for an end like any other
+        remedy = "A lesson runs to its last cell: leave out what ends it (exit, quit, sys.exit)"
+        raise Failure(source.stem, tracker.number, tracker.line, stop, remedy)
     if fault := incomplete(notebook):
         raise Failure(source.stem, 0, AFTER, fault, "Run it again; if it recurs, report it")
     return notebook

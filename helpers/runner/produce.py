@@ -77,8 +77,10 @@ def _keep_failed(plan: Plan, partial: Path, failure: Failure, key: str) -> None:
     Where there is no room for it, there is none: one of an earlier failure would mislead.
     """
     kept = staging.failed_notebook(plan.name, plan.lesson.slug)
-    source = partial if partial.is_file() else plan.lesson.path
-    notebook = nbformat.read(source, as_version=4)
+    try:
+        notebook = nbformat.read(partial, as_version=4)
+    except (FileNotFoundError, ValueError):  # not yet written, or cut off by a full disk
+        notebook = nbformat.read(plan.lesson.path, as_version=4)
     notebook.metadata["course_failure"] = {
         "key": key,
         "where": f"cell {failure.cell}" if failure.cell else failure.error,

@@ -136,16 +136,16 @@ class Session:
             elif len(running) < self.settings.jobs and self.outcome.finished.issuperset(below):
                 waiting.remove(number)
                 self._submit(number, running, pool)
-        if len(running) < self.settings.jobs:
+        if self.settings.jobs > 1:
             self._say_waiting(waiting)
 
     def _say_waiting(self, waiting: list[str]) -> None:
-        """Where a place is free and nothing can take it: say once what each lesson waits for."""
+        """Say once of each lesson for which others it waits."""
         for number in waiting:
             plan = self.plans[number]
             below = [n for n in plan.lesson.builds_on if n in self.plans]
             open_ = [n for n in below if n not in self.outcome.finished]
-            if open_ and number not in self.waits and self.settings.jobs > 1:
+            if open_ and number not in self.waits:
                 self.waits.add(number)
                 slugs = ", ".join(self.plans[n].lesson.slug for n in open_)
                 self.console.line(f"{plan.lesson.slug:<24} waits for {slugs}, which it builds on")
