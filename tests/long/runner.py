@@ -212,15 +212,15 @@ LINES: dict[str, Callable[[], tuple[int, int]]] = {
 
 
 def main() -> list[Row]:
-    """Try every line; returns (name, tried, passed, seconds) for each."""
+    """Try every line; returns (name, tried, passed, seconds) for each, and prints it as it ends."""
     rows = []
     for name, attempt in LINES.items():
         begun = time.perf_counter()
         tried, passed = attempt()
         rows.append((name, tried, passed, time.perf_counter() - begun))
+        print("{:<60} {:>5} {:>5} {:>8.1f}".format(*rows[-1]), flush=True)
     return rows
 
 
 if __name__ == "__main__":
-    for row in main():
-        print("{:<60} {:>5} {:>5} {:>8.1f}".format(*row))
+    main()
