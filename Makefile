@@ -9,7 +9,7 @@ STAMP := .venv/.installed
 # Several processes share the cores: one thread each.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: env course test test-fast lint format check clean
+.PHONY: env course test test-fast test-long lint format check clean
 
 env: $(STAMP)
 
@@ -27,6 +27,10 @@ test: lint
 
 test-fast: env
 	$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow" tests $(ARGS)
+
+# Every fault and interruption many times over, and the course on an object store; prints a table.
+test-long: env
+	$(BIN)/python -m tests.long $(ARGS)
 
 lint: env
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -64,16 +64,28 @@ def zone_at(
 
 
 @contextmanager
-def moto_server() -> Iterator[str]:
-    """The address of a store in a child process, with the bucket ``BUCKET`` in it."""
+def moto_server(*, authenticate: bool = False) -> Iterator[str]:
+    """The address of a store in a child process, with the bucket ``BUCKET`` in it.
+
+    With ``authenticate`` it then knows no user: whoever asks is refused, as with wrong keys.
+    """
     command = [sys.executable, "-m", "tests.s3_server"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             endpoint = f"http://127.0.0.1:{int(process.stdout.readline())}"
             zone_at(endpoint, "x").root.fs.call_s3("create_bucket", Bucket=BUCKET)
+            if authenticate:
+                _post(endpoint, "/moto-api/reset-auth", b"0")
             yield endpoint
         finally:
             process.kill()
+
+
+def _post(endpoint: str, path: str, body: bytes) -> None:
+    connection = http.client.HTTPConnection(endpoint.removeprefix("http://"), timeout=30)
+    connection.request("POST", path, body)
+    assert connection.getresponse().status == 200
+    connection.close()
 
 
 class Proxy(ThreadingHTTPServer):

@@ -120,6 +120,7 @@ class Zone:
 
     def copy(self, src_key: str, dst_key: str) -> None:
         """Copy a file inside the zone. Raises ``FileNotFoundError``."""
+        self.path(dst_key)  # refused before anything is read
         self.write_bytes(dst_key, self.read_bytes(src_key))
 
     def remove(self, key: str) -> None:
