@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from helpers.data.groups import between_recipes, ensure_near_duplicates, signs_of
+from helpers.data.groups import group_sizes as sizes_of
 from helpers.data.images import load_image
 from helpers.data.recipes import IMAGES, Intake, build_trusted_zone, read_trusted_recipes
 from helpers.data.records import Caption, Recipe, captions_of
@@ -30,7 +32,7 @@ TRAIN, TEST, REMOVED = (
     f"{DATASETS}/{name}.csv"
     for name in ("train_pairs_positive", "test_pairs_positive", "removed_captions")
 )
-CODE = tuple(f"helpers.data.{name}" for name in ("records", "splits", "wording"))
+CODE = tuple(f"helpers.data.{name}" for name in ("groups", "records", "splits", "wording"))
 PAIR_IMAGES = "fine-tuning-zone/images"
 
 
@@ -40,7 +42,8 @@ class Pairs:
 
     ``all`` is the frame of every pair (columns ``COLUMNS``, all strings), ``removed`` names the
     captions that were left out and why, ``image_hashes`` maps image keys to a hash of the content,
-    ``intake`` is what came into the trusted zone.
+    ``near_duplicates`` the pictures that are one picture (see ``groups``), and ``intake`` is what
+    came into the trusted zone.
     """
 
     all: pd.DataFrame
@@ -49,6 +52,7 @@ class Pairs:
     intake: Intake
     manifest: Manifest
     zone: Zone
+    near_duplicates: pd.DataFrame
 
     @property
     def source(self) -> str:
@@ -78,6 +82,16 @@ class Pairs:
         rows = {split: (_part(self.all, split), _part(removed, split)) for split in SPLITS}
         rows["all"] = (self.all, removed)
         return pd.DataFrame.from_dict({k: _count(*v) for k, v in rows.items()}, orient="index")
+
+    @property
+    def group_sizes(self) -> pd.DataFrame:
+        """How many groups of recipes that share a picture or a near-duplicate have which size."""
+        rows = self.all.drop_duplicates("image_key")
+        signs = {
+            recipe_id: [self.image_hashes[key] for key in keys]
+            for recipe_id, keys in rows.groupby("recipe_id")["image_key"]
+        }
+        return sizes_of(groups_by_picture(signs_of(signs, self.near_duplicates)))
 
     def image(self, key: str) -> Image.Image:
         """The image of an ``image_key``. Raises ``FileNotFoundError`` and ``ImageError``."""
@@ -188,7 +202,7 @@ def ensure_pairs(
     image_px, fit
         See ``images.normalise``.
     test_share, validation_share : float
-        Shares of all recipes. Recipes that share an identical picture stay on one side.
+        Shares of all recipes. Recipes that share a picture, or nearly, stay on one side.
 
     Returns
     -------
@@ -209,30 +223,41 @@ def ensure_pairs(
         for key, record in intake.manifest.files.items()
         if key.startswith(f"{IMAGES}/")
     }
+    matches, searched = ensure_near_duplicates(zone, intake.manifest, progress=progress)
+    across = between_recipes(matches)
+    inputs = {"trusted-zone": intake.manifest.fingerprint}
+    if len(across):  # pairs that no near-duplicate concerns do not depend on the search
+        inputs["near-duplicates"] = searched.fingerprint
     shares = {"seed": seed, "test_share": test_share, "validation_share": validation_share}
     manifest = ensure(
         zone,
         "pairs",
         kind="pairs",
         parameters=shares,
-        inputs={"trusted-zone": intake.manifest.fingerprint},
-        build=lambda writer: _build(writer, opened.name, shares, hashes),
+        inputs=inputs,
+        build=lambda writer: _build(writer, opened.name, shares, hashes, across),
         prefixes=(TRAIN, TEST, REMOVED, PAIR_IMAGES),
         code=code_of(__name__, *CODE),
     )
     frames = [read_pairs(zone.read_text(key)) for key in (TRAIN, TEST)]
     removed = read_pairs(zone.read_text(REMOVED))
-    return Pairs(pd.concat(frames, ignore_index=True), removed, hashes, intake, manifest, zone)
+    pairs = pd.concat(frames, ignore_index=True)
+    return Pairs(pairs, removed, hashes, intake, manifest, zone, matches)
 
 
 def _build(
-    writer: Writer, source: str, shares: Mapping[str, float], hashes: Mapping[str, str]
+    writer: Writer,
+    source: str,
+    shares: Mapping[str, float],
+    hashes: Mapping[str, str],
+    across: pd.DataFrame,
 ) -> None:
     zone = writer.zone
     recipes = read_trusted_recipes(zone)
     frame = build_pairs(recipes, source=source)
     pictures = {r.recipe_id: [hashes[key] for key in r.images] for r in recipes}
-    splits = split_by_recipe(pictures, groups=groups_by_picture(pictures), **shares)
+    groups = groups_by_picture(signs_of(pictures, across))
+    splits = split_by_recipe(pictures, groups=groups, **shares)
     frame["split"] = frame["recipe_id"].map(splits).astype("str")
     for key in dict.fromkeys(frame["image_key"]):
         writer.write_bytes(f"{PAIR_IMAGES}/{key}", zone.read_bytes(f"{IMAGES}/{key}"))

@@ -105,7 +105,10 @@ def groups_by_picture(pictures: Mapping[str, Iterable[str]]) -> dict[str, str]:
 
 
 def leak_audit(
-    frame: pd.DataFrame, *, image_hashes: Mapping[str, str] | None = None
+    frame: pd.DataFrame,
+    *,
+    image_hashes: Mapping[str, str] | None = None,
+    near_duplicates: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """What is found on two sides of a split; no row means that nothing is.
 
@@ -116,13 +119,16 @@ def leak_audit(
     image_hashes : mapping of image key to str, optional
         A hash of each image's content (``Pairs.image_hashes``): equal pictures then count as one
         under any name. Without it images are told apart by their keys.
+    near_duplicates : DataFrame, optional
+        ``image_a`` and ``image_b`` of pictures that are one (``Pairs.near_duplicates``).
 
     Returns
     -------
     DataFrame
-        One row for each thing and pair of splits: ``leak`` (``recipe``, ``image``, or ``image and
-        caption`` where the caption is the same too), ``item`` (recipe id or an image key), an
-        example recipe on either side, and the number of ``rows`` of the frame that are concerned.
+        One row for each thing and pair of splits: ``leak`` (``recipe``, ``image``, ``image and
+        caption`` where the caption is the same too, or ``near-duplicate`` for two pictures),
+        ``item`` (recipe id or image keys), an example recipe on either side, and the number of
+        ``rows`` of the frame that are concerned.
 
     Raises
     ------
@@ -137,6 +143,7 @@ def leak_audit(
         *_shared(frame, "recipe", frame["recipe_id"], frame["recipe_id"]),
         *_shared(frame, "image", content, frame["image_key"]),
         *_shared(frame, "image and caption", content + "\0" + captions, frame["image_key"]),
+        *([] if near_duplicates is None else _nearly_shared(frame, near_duplicates)),
     ]
     return pd.DataFrame(found, columns=list(LEAK_COLUMNS))
 
@@ -176,3 +183,24 @@ def _shared(
                 b, sides[b]["recipe_id"].iloc[0],
                 len(sides[a]) + len(sides[b]),
             )  # fmt: skip
+
+
+def _nearly_shared(
+    frame: pd.DataFrame, matches: pd.DataFrame
+) -> Iterable[tuple[str, str, str, str, str, str, int]]:
+    """A row for each two pictures that are one and stand in different splits."""
+    wanted = set(matches["image_a"]) | set(matches["image_b"])
+    sides = {
+        key: dict(list(rows.groupby("split", sort=True)))
+        for key, rows in frame[frame["image_key"].isin(wanted)].groupby("image_key")
+    }
+    for a, b in zip(matches["image_a"], matches["image_b"], strict=True):
+        for split_a, rows_a in sides.get(a, {}).items():
+            for split_b, rows_b in sides.get(b, {}).items():
+                if split_a != split_b:
+                    yield (
+                        "near-duplicate", f"{a} and {b}",
+                        split_a, rows_a["recipe_id"].iloc[0],
+                        split_b, rows_b["recipe_id"].iloc[0],
+                        len(rows_a) + len(rows_b),
+                    )  # fmt: skip
