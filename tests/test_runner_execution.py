@@ -35,9 +35,11 @@ def test_a_lesson_runs_at_the_root_in_this_python_with_its_parameters(home):
     [
         ("# half\n1 / 0", "ZeroDivisionError: division by zero", "whole traceback", 60),
         ("1 +", "SyntaxError", "whole traceback", 60),
-        ("import os; os._exit(9)", "the kernel died", "the memory ran out", 60),
+        ("import os; os.kill(os.getpid(), 9)", "the kernel died", "the memory ran out", 60),
         ("while True: pass", "took longer than 2 s", "--timeout", 2),
         ("raise SystemExit(3)", "SystemExit: 3", "whole traceback", 60),
+        ("raise SystemExit(0)", "SystemExit: 0", "runs to its last cell", 60),
+        ("raise OSError(28, 'full')", "[Errno 28] full", "free some space", 60),
     ],
 )
 def test_a_failure_names_cell_line_error_and_remedy(home, code, error, remedy, timeout):
@@ -50,6 +52,16 @@ def test_a_failure_names_cell_line_error_and_remedy(home, code, error, remedy, t
     assert remedy in failure.remedy
     assert str(failure).startswith(f"01_a failed in cell 3 ({failure.line!r}): ")
     assert not (home / "report" / "results.json").exists()
+
+
+@pytest.mark.slow
+def test_a_kernel_that_cannot_start_is_told_as_such(home, monkeypatch):
+    (home / "ipykernel_launcher.py").write_text("raise SystemExit(3)")
+    monkeypatch.setenv("PYTHONPATH", str(home))
+    with pytest.raises(Failure) as caught:
+        run(home, "1")
+    assert str(caught.value).startswith("01_a failed before its first cell: ")
+    assert "Check that ipykernel is installed (course check)" in str(caught.value)
 
 
 @pytest.fixture

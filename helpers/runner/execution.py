@@ -43,7 +43,8 @@ class ThisPython(AsyncKernelManager):
     def kernel_spec(self) -> KernelSpec:
         """A specification that names this interpreter."""
         command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        command.append("--log-level=ERROR")  # notes on its transport are no news to a learner
+        # Notes on its transport, or on being stopped in mid-cell, are no news to a learner.
+        command.append("--log-level=CRITICAL")
         return KernelSpec(argv=command, display_name="Python 3", language="python")
 
 
