@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +20,7 @@ from helpers.store.s3_calls import MIB, Limits
 
 USER, PASSWORD = "learner-4711", "quiet-walnut-93"
 BUCKET = "course"
+KEYS = {"MINIO_ENDPOINT": "http://127.0.0.1:9", "MINIO_USER": USER, "MINIO_PASSWORD": PASSWORD}
 QUICK = Limits(
     connect_s=1, read_s=1, attempt_s=1.5, attempts=3, pause_s=0.02, bytes_per_s=50 * MIB,
     parts_from=10 * MIB, part_size=5 * MIB,
@@ -54,6 +56,14 @@ def answer(status: int, code: str) -> tuple[int, str]:
 def access_to(endpoint: str) -> Access:
     """Address and keys, as they come from the environment otherwise."""
     return Access(endpoint, Secret(USER), Secret(PASSWORD))
+
+
+def shown(error: BaseException) -> str:
+    """The message of an error, all of whose traceback was seen to hold no key."""
+    text = "".join(traceback.format_exception(error)) + repr(error)
+    assert USER not in text
+    assert PASSWORD not in text
+    return str(error)
 
 
 def zone_at(

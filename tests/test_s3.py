@@ -4,7 +4,6 @@ import json
 import os
 import re
 import socket
-import traceback
 from urllib.parse import unquote
 
 import psutil
@@ -13,11 +12,10 @@ import pytest
 from helpers import paths
 from helpers.store import artefacts
 from helpers.store.artefacts import ensure, state
-from helpers.store.credentials import AccessError, Secret, read_access
 from helpers.store.locks import Busy
 from helpers.store.s3 import Limits, open_s3_zone
 from helpers.store.s3_calls import MIB
-from helpers.store.zones import KeyRefused, StoreError, open_zone
+from helpers.store.zones import KeyRefused, StoreError
 from tests.s3_server import (
     BUCKET,
     CUT,
@@ -34,10 +32,10 @@ from tests.s3_server import (
     answer,
     moto_server,
     proxy_to,
+    shown,
     zone_at,
 )
 
-KEYS = {"MINIO_ENDPOINT": "http://127.0.0.1:9", "MINIO_USER": USER, "MINIO_PASSWORD": PASSWORD}
 BIG = bytes(range(256)) * (11 * MIB // 256)
 BUSY_ANSWER = answer(503, "SlowDown")
 
@@ -67,20 +65,9 @@ def zone(proxy, direct):
 
 
 @pytest.fixture(autouse=True)
-def own_course(tmp_path, monkeypatch):
-    """No address and no ``.env`` but the test's."""
-    for name in (*KEYS, "MINIO_REGION"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(paths, "root", lambda: tmp_path)
-    return tmp_path
-
-
-def shown(error: BaseException) -> str:
-    """All that a reader could see of an error, checked to hold no key."""
-    text = "".join(traceback.format_exception(error)) + repr(error)
-    assert USER not in text
-    assert PASSWORD not in text
-    return str(error)
+def own_cache(tmp_path, monkeypatch):
+    """Locks in a folder of the test's own."""
+    monkeypatch.setattr(paths, "cache", lambda: tmp_path / "cache")
 
 
 def failing(zone, operation, *arguments) -> str:
@@ -89,51 +76,7 @@ def failing(zone, operation, *arguments) -> str:
     return shown(caught.value)
 
 
-# Address and keys
-
-
-def test_keys_come_from_the_environment_before_the_file(own_course, monkeypatch):
-    lines = "MINIO_ENDPOINT=host:9000\nexport MINIO_USER='u'\nMINIO_PASSWORD=\"p $HOME#1\" # note\n"
-    (own_course / ".env").write_text("\ufeff" + lines, encoding="utf-8")
-    access = read_access()
-    assert access.endpoint == "http://host:9000"
-    assert (access.user, access.password) == ("u", "p $HOME#1")
-    monkeypatch.setenv("MINIO_USER", "other")
-    monkeypatch.setenv("MINIO_PASSWORD", "")  # an empty one counts as none
-    assert (read_access().user, read_access().password) == ("other", "p $HOME#1")
-
-
-@pytest.mark.parametrize("name", list(KEYS))
-def test_a_missing_setting_is_named_with_the_remedy(name):
-    given = {k: v for k, v in KEYS.items() if k != name}
-    with pytest.raises(AccessError, match=rf"^{name} is not set; .*copy \.env\.example to .*\.env"):
-        read_access(given)
-    with pytest.raises(AccessError, match=r"zone 's3://course/x': MINIO_ENDPOINT and MINIO_USER"):
-        open_zone("s3://course/x")
-
-
-@pytest.mark.parametrize(
-    "endpoint",
-    ["ftp://x", f"http://{USER}:{PASSWORD}@host", "http://host/path", "http://host?x", "http://",
-     "http://host:port", "http://a b"],
-)  # fmt: skip
-def test_an_address_that_is_none_is_refused(endpoint):
-    with pytest.raises(AccessError, match="MINIO_ENDPOINT is no") as caught:
-        read_access(KEYS | {"MINIO_ENDPOINT": endpoint})
-    shown(caught.value)
-
-
-def test_secrets_do_not_show_themselves_and_stay_apart(monkeypatch):
-    for name, value in KEYS.items():
-        monkeypatch.setenv(name, value)
-    zone = open_zone("s3://course/x")
-    seen = repr((zone, zone.root, zone.root.storage_options, read_access(), str(zone), vars(zone)))
-    assert USER not in seen
-    assert PASSWORD not in seen
-    assert repr(Secret("a")) == repr(Secret("a")) != repr(Secret("b"))
-    # fsspec keeps file systems by the text of their options
-    monkeypatch.setenv("MINIO_PASSWORD", "another")
-    assert open_zone("s3://course/x").root.fs is not zone.root.fs
+# What a zone does
 
 
 @pytest.mark.parametrize(
@@ -147,20 +90,10 @@ def test_a_place_that_is_none_is_refused(name, match):
         open_s3_zone(name, access=access_to("http://127.0.0.1:9"))
 
 
-def test_the_example_of_settings_holds_every_name():
-    root = artefacts.Path(artefacts.__file__).resolve().parents[2]
-    lines = (root / ".env.example").read_text(encoding="utf-8").splitlines()
-    assert {line.partition("=")[0] for line in lines if line and line[0] != "#"} == set(KEYS)
-    assert "\n.env\n" in (root / ".gitignore").read_text(encoding="utf-8")
-
-
 def test_the_bound_of_a_request():
     limits = Limits(attempt_s=2, attempts=3, pause_s=1, bytes_per_s=10)
     assert limits.bound_s() == 3 * 2 + 1 + 2
     assert limits.bound_s(20) == 3 * 4 + 1 + 2
-
-
-# What a zone does
 
 
 @pytest.mark.slow
