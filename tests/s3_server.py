@@ -22,7 +22,7 @@ USER, PASSWORD = "learner-4711", "quiet-walnut-93"
 BUCKET = "course"
 KEYS = {"MINIO_ENDPOINT": "http://127.0.0.1:9", "MINIO_USER": USER, "MINIO_PASSWORD": PASSWORD}
 QUICK = Limits(
-    connect_s=1, read_s=1, attempt_s=1.5, attempts=3, pause_s=0.02, bytes_per_s=50 * MIB,
+    connect_s=1, read_s=0.7, attempt_s=1, attempts=3, pause_s=0.02, bytes_per_s=50 * MIB,
     parts_from=10 * MIB, part_size=5 * MIB,
 )  # fmt: skip
 # Keys that try to leave a zone, in every spelling we could think of, and must be refused.

@@ -37,14 +37,26 @@ def small_course(zone: Zone) -> dict[str, object]:
     found = evaluate(encoder, retrieval_set(pairs.test), pairs.image, n_resamples=50)
     baseline = ensure_baseline(found, encoder, pairs, n_resamples=50, seed=42)
     run = ensure_run(pairs, encoder, arm, n_resamples=50, progress=False)
-    contents: dict[str, object] = {
+    return contents(zone) | {"baseline": baseline.fingerprint, "run": run.id}
+
+
+def small_pairs(zone: Zone, *, recipes: int) -> dict[str, object]:
+    """The pairs of a few recipes in a zone; as ``small_course``."""
+    from helpers.data.pairs import ensure_pairs
+
+    pairs = ensure_pairs(zone, source="world:kitchen", max_recipes=recipes, progress=False)
+    prints = {"trusted": pairs.intake.manifest.fingerprint, "pairs": pairs.manifest.fingerprint}
+    return contents(zone) | prints
+
+
+def contents(zone: Zone) -> dict[str, object]:
+    """Every file of a zone but locks: its bytes, or what a JSON file says, without times."""
+    return {
         key: _plain(key, zone.read_bytes(key))
         for folder in ("trusted-zone", "fine-tuning-zone", "manifests")
         for key in zone.list(folder)
         if not key.endswith((".lock", ".holder"))
     }
-    prints = [m.fingerprint for m in (pairs.intake.manifest, pairs.manifest, baseline)]
-    return contents | {"fingerprints": prints, "run": run.id}
 
 
 def _plain(key: str, data: bytes) -> object:

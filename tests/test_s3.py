@@ -35,6 +35,7 @@ from tests.s3_server import (
     shown,
     zone_at,
 )
+from tests.s3_small import small_pairs
 
 BIG = bytes(range(256)) * (11 * MIB // 256)
 BUSY_ANSWER = answer(503, "SlowDown")
@@ -168,6 +169,16 @@ def test_no_key_leaves_the_prefix(zone, proxy, direct):
     fs = direct.root.fs
     found = fs.call_s3("list_objects_v2", Bucket=BUCKET, Prefix=direct.prefix)["Contents"]
     assert {item["Key"] for item in found} == {f"{direct.prefix}/{key}" for key in INSIDE}
+
+
+@pytest.mark.slow
+def test_what_the_lessons_build_is_the_same_in_a_folder_and_in_a_store(direct, local_zone):
+    """Each file to the byte, and fingerprints; the long test trains too."""
+    wanted = small_pairs(local_zone, recipes=12)
+    found = small_pairs(direct, recipes=12)
+    assert sorted(found) == sorted(wanted)
+    assert [key for key in wanted if wanted[key] != found[key]] == []
+    assert sum(key.endswith(".jpg") for key in found) > 12
 
 
 # What networks and stores do
