@@ -6,7 +6,7 @@ import sys
 import nbformat
 import pytest
 
-from helpers.runner.execution import Failure, execute, incomplete, tidy
+from helpers.runner.execution import AFTER, Failure, execute, incomplete, tidy
 from helpers.runner.lessons import read_notebook
 from tests.small_lessons import edit, write_lesson
 
@@ -62,6 +62,19 @@ def test_a_kernel_that_cannot_start_is_told_as_such(home, monkeypatch):
         run(home, "1")
     assert str(caught.value).startswith("01_a failed before its first cell: ")
     assert "Check that ipykernel is installed (course check)" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("cell", "line", "error", "text"),
+    [
+        (3, "1 / 0", "Oops: no", "01_a failed in cell 3 ('1 / 0'): Oops: no. Mend it"),
+        (3, "f()", "did you mean 'g'?", "01_a failed in cell 3 ('f()'): did you mean 'g'? Mend it"),
+        (0, "", "no kernel", "01_a failed before its first cell: no kernel. Mend it"),
+        (0, AFTER, "no results", "01_a failed after its last cell: no results. Mend it"),
+    ],
+)
+def test_a_failure_reads_as_a_sentence(cell, line, error, text):
+    assert str(Failure("01_a", cell, line, error, "Mend it")) == text
 
 
 @pytest.fixture

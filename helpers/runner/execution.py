@@ -64,7 +64,8 @@ class Failure(Exception):
     def __str__(self) -> str:
         place = self.line or "before its first cell"
         where = f"in cell {self.cell} ({self.line!r})" if self.cell else place
-        return f"{self.lesson} failed {where}: {self.error}. {self.remedy}"
+        stop = "" if self.error.endswith((".", "?", "!")) else "."
+        return f"{self.lesson} failed {where}: {self.error}{stop} {self.remedy}"
 
 
 Progress = Callable[[int, int], None]
