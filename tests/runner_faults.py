@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -43,6 +42,8 @@ def start(*argv: str, limit: int = 0, **variables: str) -> subprocess.Popen:
     """Start ``course run`` in a process group of its own; ``limit``: bytes that a file may have."""
 
     def limited() -> None:
+        import resource  # not on Windows
+
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     return subprocess.Popen(

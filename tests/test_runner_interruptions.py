@@ -1,5 +1,7 @@
 """A few cases of each line of ``tests/long/runner.py``: real processes, kernels, kills."""
 
+import sys
+
 import pytest
 
 from tests import runner_mistakes as mistakes
@@ -30,6 +32,7 @@ def test_a_mistake_on_the_command_line_is_told(command, wanted):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit on file sizes stands in there")
 def test_a_full_disk_is_told_and_the_earlier_report_stands():
     assert survives("disk full for its outputs")
 
