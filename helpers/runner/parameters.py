@@ -113,7 +113,7 @@ def declared_parameters(source: str, *, where: str) -> dict[str, Parameter]:
 def _to_int(text: str) -> int:
     if not INTEGER.fullmatch(text):
         leading = re.fullmatch(r"[+-]?0[0-9]+", text)
-        reason = "an int has no leading zeros" if leading else "not an int"
+        reason = "an int has no leading zeros" if leading else "not an int, such as 8"
         raise ValueError(reason)
     return int(text)
 
