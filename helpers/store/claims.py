@@ -17,7 +17,6 @@ Among the processes of one machine the operating system's lock (``locks``) comes
 import json
 import os
 import socket
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -60,15 +59,12 @@ def held(zone: Zone, key: str, *, what: str) -> Iterator[None]:
 
 
 def _take(zone: Zone, key: str, what: str) -> None:
-    claim = _claim(what)
-    data = json.dumps(claim).encode()
+    data = json.dumps(_claim(what)).encode()
     while not zone.write_new(key, data):
         try:
             other = json.loads(zone.read_bytes(key))
         except FileNotFoundError:
             continue  # released since
-        if other == claim:
-            return  # put by an attempt whose answer was lost
         if not _is_left_behind(other):
             raise Busy(
                 f"{what}: claimed by process {other['pid']} on {other['host']} since "
@@ -86,14 +82,14 @@ def _claim(what: str) -> dict[str, Any]:
         "started": psutil.Process().create_time(),
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
         "what": what,
-        "id": uuid.uuid4().hex,
     }
 
 
 def _is_left_behind(claim: dict[str, Any]) -> bool:
     """Whether the holder ran on this machine and runs no more; its number may be in use again.
 
-    A claim of this very process is what it could not remove: the local lock is held by now.
+    A claim of this very process is one that it could not remove, or put by an attempt whose answer
+    was lost: it holds the local lock by now.
     """
     if claim["host"] != socket.gethostname():
         return False

@@ -22,6 +22,7 @@ TAKEN_STATUS = (409, 412)  # a conditional put that found an object, or another 
 REMEDIES = {
     "NoSuchBucket": "make the bucket, or correct the name after s3://",
     "AccessDenied": "check MINIO_USER and MINIO_PASSWORD, and what that user may do",
+    "NoSuchUpload": "see that no other process writes this key",
     "QuotaExceeded": "make room in the store",
 }
 KEYS = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "403", "Forbidden")
@@ -115,6 +116,8 @@ class S3Zone(Zone):
             self._complete(key, upload, parts, data)
         except BaseException as error:
             self._give_up(key, upload, error)
+            if isinstance(error, FileNotFoundError):
+                raise self._error("upload", key, 1, "NoSuchUpload", error) from error
             raise
 
     def _send_parts(self, key: str, upload: str, data: bytes) -> Iterator[dict[str, Any]]:
@@ -130,7 +133,7 @@ class S3Zone(Zone):
         try:
             self._ask("complete_multipart_upload", key, size=len(data), **done)
         except FileNotFoundError:  # no such upload: completed by an attempt whose answer was lost?
-            if self.read_bytes(key) != data:
+            if not self.exists(key) or self.read_bytes(key) != data:
                 raise
 
     def _give_up(self, key: str, upload: str, error: BaseException) -> None:

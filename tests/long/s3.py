@@ -121,7 +121,8 @@ def _numbers(endpoint: str, home: Path, name: str, *options: str) -> set[tuple[s
         complaint(name, done.stdout + done.stderr)
         return set()
     table = pd.read_csv(home / "reports" / name / "results.csv", dtype=str).fillna("")
-    timed = table["unit"].isin(TIMED_UNITS) | table["metric"].str.contains("|".join(MEASURED))
+    timed = table["unit"].isin(TIMED_UNITS) | table["unit"].str.endswith("/s")
+    timed |= table["metric"].str.contains("|".join(MEASURED))
     return set(table[~timed].drop(columns="run").itertuples(index=False, name=None))
 
 
