@@ -202,7 +202,7 @@ def open_s3_zone(
             f"zone {zone!r}: {bucket!r} is no bucket's name (3 to 63 of a-z, 0-9, '.' and '-')"
         )
     if not prefix:
-        raise ValueError(f"zone {zone!r} has no prefix; use s3://{bucket}/course, or another name")
+        raise ValueError(f"zone {zone!r} has no prefix; use s3://{bucket}/mine, or another name")
     check_key(prefix)
     try:
         access = read_access() if access is None else access
