@@ -60,7 +60,10 @@ def thumbnail(image: Image.Image) -> np.ndarray:
 
 def hashes(thumbnails: np.ndarray) -> np.ndarray:
     """Which low frequencies lie above their median: (n, 32, 32, 3) float32 to (n,) uint64."""
-    light = thumbnails @ LUMINANCE  # (n, 32, 32)
+    return _hashes_of(thumbnails @ LUMINANCE)
+
+
+def _hashes_of(light: np.ndarray) -> np.ndarray:
     low = dctn(light, axes=(1, 2), norm="ortho")[:, :BITS, :BITS].reshape(-1, BITS * BITS)
     low[:, 0] = 0  # the mean brightness says nothing
     above = low > np.median(low[:, 1:], axis=1, keepdims=True)
@@ -115,10 +118,11 @@ def proposed(thumbnails: np.ndarray, *, max_bits: int = MAX_BITS) -> tuple[np.nd
     Sorted by the smaller and the larger row; of a pair's windows the one with the nearest hash is
     given. Each array is (m,) intp.
     """
-    plain = hashes(thumbnails)
+    light = thumbnails @ LUMINANCE  # (n, 32, 32)
+    plain = _hashes_of(light)
     found = [np.zeros((0, 4), np.intp)]  # bits, window, a, b
     for number, window in enumerate(WINDOWS):
-        seen = hashes(_seen_through(thumbnails, window)) if number else plain
+        seen = _hashes_of(_seen_through(light, window)) if number else plain
         for row, column in product(range(0, len(plain), ROWS), range(0, len(plain), COLUMNS)):
             bits = np.bitwise_count(seen[row : row + ROWS, None] ^ plain[column : column + COLUMNS])
             i, j = np.nonzero(bits <= max_bits)
@@ -217,10 +221,13 @@ def warped(pictures: np.ndarray, motion: np.ndarray) -> tuple[np.ndarray, np.nda
     return seen, inside[1][:, :, None] & inside[0][:, None, :]
 
 
-def _seen_through(thumbnails: np.ndarray, window: np.ndarray) -> np.ndarray:
-    parts = (thumbnails[i : i + AT_ONCE] for i in range(0, len(thumbnails), AT_ONCE))
-    seen = [warped(part, np.tile(window, (len(part), 1)))[0] for part in parts]
-    return np.concatenate(seen) if seen else thumbnails
+def _seen_through(light: np.ndarray, window: np.ndarray) -> np.ndarray:
+    """All pictures warped alike, (n, 32, 32): one matrix for the lines, one for the columns."""
+    unit = np.eye(light.shape[1], dtype=np.float32)[None, ..., None]
+    along_x, along_y = (
+        warped(unit, np.float32([[window[k], 1, window[k + 2], 0]]))[0][0, ..., 0] for k in (0, 1)
+    )
+    return along_y.T @ light @ along_x
 
 
 def _grid(side: int) -> np.ndarray:
