@@ -131,8 +131,8 @@ def coercions() -> tuple[int, int]:
 # A command, and what it has to say before any cell runs.
 COMMANDS = (
     (
-        "--only 04 -p alhpa=5",
-        "unknown parameter 'alhpa' for 04_lora_finetune; did you mean 'alpha'",
+        "--only 04 -p alhpa=5",  # codespell:ignore alhpa
+        "unknown parameter 'alhpa' for 04_lora_finetune; did you mean 'alpha'",  # codespell:ignore
     ),
     ("--only 04 -p rank=-3", "'-3': it has to be 1 or more (rank: of the LoRA update)"),
     ("--only 04 -p rank=8.0", "parameter 'rank' of 04_lora_finetune is int, -p rank=8.0 gives"),
