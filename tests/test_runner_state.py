@@ -202,3 +202,19 @@ def test_a_report_is_judged_by_its_own_command_line_when_listed(course):
     listed = plans.recorded_plan(lessons[0], name="tiny")
     assert listed.values["rank"] == 9
     assert str(listed.state(state.Shared.now(lessons))[0]) == "up to date"
+
+
+def test_files_that_a_lesson_reads_unasked_are_inputs(home):
+    """The augmentation file, and the committed records, but not for the run that makes these."""
+    settings = home / "notebooks" / "profiles" / "augmentation_config.yaml"
+    records = home / "reports" / "study" / "02_x" / "results.json"
+    for path in (settings, records):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("one")
+    code = {"prepare/augmentation_settings.py": "", "report/studies.py": ""}
+    read = state._read_unasked("02_x", "tiny", code)
+    assert set(read) == {"profiles/augmentation_config.yaml", "02_x/results.json"}
+    assert set(state._read_unasked("02_x", "study", code)) == {"profiles/augmentation_config.yaml"}
+    assert state._read_unasked("02_x", "tiny", {}) == {}
+    records.write_text("two")
+    assert state._read_unasked("02_x", "tiny", code) != read

@@ -19,6 +19,7 @@ from helpers.runner.parameters import Value
 
 SCHEMA = 1
 NOT_INPUTS = ("zone", "report")
+STUDY = "study"  # the run whose records lessons show beside their own
 BESIDE = (".csv", ".jsonl")  # tables whose images lie beside them
 EXPECTED = ("lesson.ipynb", "lesson.html", "results.json", "run.json")
 
@@ -89,6 +90,24 @@ def _inputs(parameters: Mapping[str, Value]) -> dict[str, str]:
     return found
 
 
+def _read_unasked(slug: str, name: str, code: Mapping[str, str]) -> dict[str, str]:
+    """Files that a lesson reads although no parameter names them, by the modules behind it.
+
+    The run ``study`` itself does not stand on the records that it makes.
+    """
+    settings = paths.notebooks() / "profiles" / "augmentation_config.yaml"
+    records = paths.reports() / STUDY / slug / "results.json"
+    read = {
+        settings: "prepare/augmentation_settings.py" in code,
+        records: "report/studies.py" in code and name != STUDY,
+    }
+    return {
+        f"{path.parent.name}/{path.name}": repro.sha256_file(path)[:12]
+        for path, is_read in read.items()
+        if is_read and path.is_file()
+    }
+
+
 def _libraries() -> dict[str, str]:
     versions = repro.library_versions()
     return {name: version for name, version in versions.items() if name != "python"}
@@ -119,12 +138,13 @@ def fingerprint(
     below = {number: recorded_key(name, slug) for number, slug in shared.slugs(lesson)}
     notebook = read_notebook(lesson.path)
     source = "\n".join(source_of(c) for c in notebook["cells"] if c["cell_type"] == "code")
+    code = shared.modules.behind(source)
     return Fingerprint(
         notebook=notebook_hash(notebook),
-        code=shared.modules.behind(source),
+        code=code,
         libraries=shared.libraries,
         parameters={k: v for k, v in parameters.items() if k != "report"},
-        inputs=_inputs(parameters),
+        inputs=_inputs(parameters) | _read_unasked(lesson.slug, name, code),
         builds_on={number: key for number, key in below.items() if key},
     )
 
