@@ -36,7 +36,7 @@ def test_names_of_arms():
     assert all(arm.negatives == "hard" for arm in arms.values())
 
 
-@pytest.mark.parametrize("name", ["imges", "noise+blurr", ""])
+@pytest.mark.parametrize("name", ["imges", "noise+bluX", ""])
 def test_unknown_arms_are_refused(name):
     with pytest.raises(ConfigError):
         augmentation_arms(name, Arm())
