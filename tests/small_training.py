@@ -17,9 +17,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from helpers.models.adapters import Adapted, adapt
 from helpers.models.encoders import Encoder
 from helpers.models.loading import weights_fingerprint
+from helpers.models.lora import Adapted, adapt
 from helpers.models.placement import Placement
 from helpers.models.tiny import TinyShape, build_tiny
 from helpers.training.loop import Trained, train

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.models.adapters import adapt
+from helpers.models.lora import adapt
 from helpers.models.placement import Placement
 from helpers.prepare.augmentation_settings import ConfigError, load_config
 from helpers.studies.arms import (

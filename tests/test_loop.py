@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.models.adapters import AdapterError, adapt
+from helpers.models.lora import AdapterError, adapt
 from helpers.models.placement import Placement
 from helpers.training.loop import Training, TrainingDiverged, train
 from helpers.training.pairs import DRAWS, epoch_batches, prepare_pairs

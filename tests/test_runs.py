@@ -2,6 +2,7 @@
 
 import copy
 import json
+import subprocess
 import sys
 from dataclasses import replace
 
@@ -182,12 +183,16 @@ def test_the_sigmoid_loss_trains_the_bias_too(pairs):
 
 
 def test_all_code_that_decides_a_run_makes_it_stale():
-    """What the module imports of the packages below it is what its hash is made of."""
-    watched = tuple(f"helpers.{package}." for package in runs.PACKAGES)
-    used = {name for name in sys.modules if name.startswith(watched)}
-    packages = {name for name in used if hasattr(sys.modules[name], "__path__")}
-    apart = {f"helpers.training.{name}" for name in runs.NOT_OF_A_RUN}
-    assert used - packages - apart <= set(runs.CODE)
+    """What Python loads with the module, of the packages below it, is what its hash is made of."""
+    lines = "import sys, helpers.training.runs; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", lines], capture_output=True, text=True, check=True
+    )
+    packages = {f"helpers.{name}" for name in runs.PACKAGES}
+    used = {name for name in loaded.stdout.split() if name.rpartition(".")[0] in packages}
+    assert "helpers.training.loop" in used
+    assert used <= set(runs.CODE)
+    assert "helpers.training.pretrain" not in runs.CODE
 
 
 def test_a_state_of_other_code_is_not_gone_on_from(pairs, monkeypatch):

@@ -98,12 +98,12 @@ def read_base(path: Path) -> Record:
     Raises
     ------
     AdapterError
-        If it is missing or is not what :func:`helpers.models.adapters.adapter_files` writes.
+        If it is missing or is not what :func:`helpers.models.lora.adapter_files` writes.
     """
     if not path.is_file():
         raise AdapterError(
             f"{path.parent} has no {path.name}, so nothing says which model the adapter there "
-            "belongs to: save it with helpers.models.adapters.save_adapter"
+            "belongs to: save it with helpers.models.lora.save_adapter"
         )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

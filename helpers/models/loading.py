@@ -11,8 +11,8 @@ from transformers import AutoConfig, AutoModel, AutoProcessor
 from transformers.utils import logging
 
 from helpers import paths
-from helpers.models.adapters import load_adapter
 from helpers.models.encoders import Encoder
+from helpers.models.lora import load_adapter
 from helpers.models.tiny import TINY_MODELS
 from helpers.repro import pick_device
 
@@ -35,7 +35,7 @@ def load_encoder(
         ``tiny-siglip`` or ``tiny-clip``; a directory with configuration, weights, tokenizer and
         preprocessor; or a hub id such as ``google/siglip-base-patch16-224``.
     adapter : str
-        A folder that :func:`helpers.models.adapters.save_adapter` wrote; a relative one is also
+        A folder that :func:`helpers.models.lora.save_adapter` wrote; a relative one is also
         looked for under the course's root. Empty: the model as it is.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.

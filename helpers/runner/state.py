@@ -13,9 +13,9 @@ from typing import Any
 
 from helpers import paths, repro
 from helpers.runner import staging
-from helpers.runner.code import Modules, changed_module
 from helpers.runner.lessons import Lesson, notebook_hash, read_notebook, source_of
 from helpers.runner.parameters import Value
+from helpers.store.code import Modules, changed_module
 
 SCHEMA = 1
 NOT_INPUTS = ("zone", "report")

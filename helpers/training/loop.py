@@ -72,7 +72,7 @@ def train(
     Parameters
     ----------
     encoder : Encoder
-        As :func:`helpers.models.adapters.adapt` gives it; any other with trainable parameters too.
+        As :func:`helpers.models.lora.adapt` gives it; any other with trainable parameters too.
     pairs : TrainingPairs
     settings : Training
     towers : Towers, optional

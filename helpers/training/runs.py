@@ -15,37 +15,31 @@ from typing import Any
 import numpy as np
 import yaml
 
-import helpers
 from helpers import paths
 from helpers.data.pairs import Pairs, retrieval_set
 from helpers.evaluation.efficiency import PeakMemory
 from helpers.evaluation.metrics import both_directions, hit_at_k
-from helpers.models.adapters import Adapted, adapt, load_adapter, save_adapter
 from helpers.models.encoders import Encoder
 from helpers.models.evaluate import DIRECTIONS, evaluate, examples
 from helpers.models.experiments import EXPERIMENTS, results_of
+from helpers.models.lora import Adapted, adapt, load_adapter, save_adapter
 from helpers.models.placement import count_parameters
 from helpers.prepare.augmentation_settings import AugmentationConfig, load_config, only
 from helpers.prepare.image_augmentation import training_augmenter
 from helpers.repro import hash_of
 from helpers.store.artefacts import Manifest, Writer, code_of, ensure, write_file_atomically
+from helpers.store.code import Modules
 from helpers.training.arms import Arm, rules_as_json, training_frame
 from helpers.training.loop import Trained, train
 from helpers.training.pairs import prepare_pairs
 
 SCALARS = {"info_nce": ("logit_scale",), "sigmoid": ("logit_scale", "logit_bias")}
-PACKAGES = ("evaluation", "models", "prepare", "training")
-NOT_OF_A_RUN = ("pretrain", "card")
 # A change in any of them makes runs stale: they decide rows, weights or numbers.
+PACKAGES = ("evaluation", "models", "prepare", "training")
 CODE = (
     "helpers.data.images",
     "helpers.data.pairs",
-    *(
-        f"helpers.{package}.{path.stem}"
-        for package in PACKAGES
-        for path in sorted((Path(helpers.__file__).parent / package).glob("*.py"))
-        if path.stem not in (*NOT_OF_A_RUN, "__init__")
-    ),
+    *Modules().named("helpers.training.runs", packages=PACKAGES),
 )
 
 

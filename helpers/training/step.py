@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from helpers.models.adapters import require_gradients
 from helpers.models.encoders import Encoder
+from helpers.models.lora import require_gradients
 from helpers.training.grad_cache import accumulate_cached, accumulate_plain
 from helpers.training.losses import clamp_logit_scale, info_nce, pairwise_sigmoid
 from helpers.training.pairs import TrainingPairs

@@ -1,13 +1,13 @@
-"""Which modules of the package a lesson stands on, and a hash of each.
+"""Which modules of the package a lesson or a run stands on, and a hash of each.
 
-A report goes stale when one of them changes, and only then: the runner, the command line and the
+A result goes stale when one of them changes, and only then: the runner, the command line and the
 helpers of other lessons decide none of its numbers. The modules are found by following ``import``
 lines, those inside functions too; nothing is imported. A name that only looks like an import (in a
 docstring, say) can add a module, and never hides one: imports here are absolute and written out.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from helpers import repro
@@ -51,6 +51,20 @@ class Modules:
                 found[file], further = self._read(file)
                 todo |= further
         return dict(sorted(found.items()))
+
+    def named(self, module: str, *, packages: Collection[str]) -> tuple[str, ...]:
+        """The dotted names of a module and of those behind it, within some of the packages.
+
+        >>> Modules().named("helpers.evaluation.blocks", packages=("evaluation",))
+        ('helpers.evaluation.blocks',)
+        """
+        files = self.behind(f"import {module}")
+        names = (file.removesuffix(".py").split("/") for file in files)
+        return tuple(
+            ".".join((NAME, *parts))
+            for parts in names
+            if parts[0] in packages and parts[-1] != "__init__"
+        )
 
     def _read(self, file: str) -> tuple[str, set[str]]:
         if file not in self._seen:

@@ -14,7 +14,8 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 
-from helpers.models.adapters import (
+from helpers.models.loading import load_encoder, weights_fingerprint
+from helpers.models.lora import (
     AdapterError,
     adapt,
     adapter_files,
@@ -23,7 +24,6 @@ from helpers.models.adapters import (
     require_gradients,
     save_adapter,
 )
-from helpers.models.loading import load_encoder, weights_fingerprint
 from helpers.models.placement import METHODS, Placement
 from tests.small_training import (
     SHAPE,

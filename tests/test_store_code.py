@@ -5,8 +5,8 @@ import ast
 import pytest
 
 from helpers import paths
-from helpers.runner.code import PACKAGE, Modules, changed_module, imported_names
 from helpers.runner.lessons import read_notebook, source_of
+from helpers.store.code import PACKAGE, Modules, changed_module, imported_names
 
 LESSONS = sorted(paths.notebooks().glob("*.ipynb"))
 
