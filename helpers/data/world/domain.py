@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from helpers.data.world.pen import Pen
+from helpers.data.world.said import Said
 
 Attributes = dict[str, str]
 NONE = "none"
@@ -40,6 +41,8 @@ class Domain:
         ``captions(attributes, rng) -> ((kind, text), ...)``, three of them, from brief to detailed.
     paint : callable
         ``paint(scene, attributes)`` draws the subject and its mask.
+    plans : callable, optional
+        As ``captions``, before they are put into words: (kind, plan), for other languages.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Domain:
     title: Callable[[Attributes], str]
     captions: Callable[[Attributes, np.random.Generator], tuple[tuple[str, str], ...]]
     paint: Callable[[Scene, Attributes], None]
+    plans: Callable[[Attributes, np.random.Generator], tuple[tuple[str, Said], ...]] | None = None
 
     @property
     def key(self) -> int:

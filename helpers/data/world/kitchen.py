@@ -10,7 +10,8 @@ import numpy as np
 from helpers.data.world.dishes import DISHES, serve
 from helpers.data.world.domain import NONE, Attributes, Domain, Scene
 from helpers.data.world.food import GARNISHES, MAINS, SAUCES
-from helpers.data.world.phrases import WORDS, chance, pick, with_article, word
+from helpers.data.world.phrases import WORDS, chance, pick, with_article
+from helpers.data.world.said import OPENINGS, Extra, Said
 from helpers.data.world.surfaces import COLORS, PLATE_SHAPES, TABLES, plate, plate_mask
 
 VALUES: dict[str, tuple[str, ...]] = {
@@ -45,39 +46,60 @@ def title(a: Attributes) -> str:
     return (name + garnish).capitalize()
 
 
+def plan(a: Attributes, rng: np.random.Generator, mentioned: set[str], *, second: float) -> Said:
+    """What a caption says that mentions some attributes; ``second``: share of rarer synonyms."""
+    has = {name for name in mentioned if a[name] != NONE}
+    dish = (a["dish"], chance(rng, second)) if "dish" in has else ("", False)
+    unnamed = "" if dish[0] else pick(rng, ("food", "a meal", "a dish"))
+    main = (a["main"], chance(rng, second)) if "main" in has else ("", False)
+    joined = bool(main[0]) and chance(rng, 0.6)
+    extras = [
+        Extra(name, int(rng.integers(3)), a[name], chance(rng, second))
+        for name in ("sauce", "garnish")
+        if name in has
+    ]
+    if chance(rng, 0.5):
+        extras.reverse()
+    if has & {"plate", "shape"}:
+        form, color = int(rng.integers(2)), a["plate"] if "plate" in has else ""
+        shape = a["shape"] if "shape" in has else ""
+        extras.append(Extra("plate", form, color, bool(shape) and chance(rng, second), shape))
+    if "table" in has:
+        extras.append(Extra("table", int(rng.integers(2)), a["table"], chance(rng, second)))
+    return Said(pick(rng, OPENINGS), dish, unnamed, main, joined, tuple(extras))
+
+
 def describe(
     a: Attributes, rng: np.random.Generator, mentioned: set[str], *, second: float = 0.5
 ) -> str:
     """A caption that mentions some attributes; ``second`` is the share of rarer synonyms."""
-    has = {name for name in mentioned if a[name] != NONE}
-    what = word(rng, "dish", a["dish"], second=second) if "dish" in has else _unnamed(rng)
-    if "main" in has:
-        main = word(rng, "main", a["main"], second=second)
-        what = f"{main} {what}" if chance(rng, 0.6) else f"{what} with {main}"
-    extras = []
-    if "sauce" in has:
-        form = pick(rng, ("in {}", "with {}", "covered in {}"))
-        extras.append(form.format(word(rng, "sauce", a["sauce"], second=second)))
-    if "garnish" in has:
-        form = pick(rng, ("topped with {}", "garnished with {}", "with {} on top"))
-        extras.append(form.format(word(rng, "garnish", a["garnish"], second=second)))
-    if chance(rng, 0.5):
-        extras.reverse()
-    if has & {"plate", "shape"}:
-        form = pick(rng, ("on {} plate", "served on {} dish"))
-        adjectives = [a["plate"]] if "plate" in has else []
-        adjectives += [word(rng, "shape", a["shape"], second=second)] if "shape" in has else []
-        extras.append(form.format(with_article(" ".join(adjectives))))
-    if "table" in has:
-        extras.append(
-            f"{pick(rng, ('on', 'over'))} {word(rng, 'table', a['table'], second=second)}"
-        )
-    opening = pick(rng, ("", "a photo of ", "homemade ", "", "fresh "))
-    return f"{opening}{what} {', '.join(extras)}".strip()
+    return in_english(plan(a, rng, mentioned, second=second))
 
 
-def _unnamed(rng: np.random.Generator) -> str:
-    return pick(rng, ("food", "a meal", "a dish"))
+_OPENINGS = {"": "", "photo": "a photo of ", "homemade": "homemade ", "fresh": "fresh "}
+_FORMS = {
+    "sauce": ("in {}", "with {}", "covered in {}"),
+    "garnish": ("topped with {}", "garnished with {}", "with {} on top"),
+    "plate": ("on {} plate", "served on {} dish"),
+    "table": ("on {}", "over {}"),
+}
+
+
+def in_english(said: Said) -> str:
+    """The caption that the kitchen has by default."""
+    what = WORDS["dish"][said.dish[0]][said.dish[1]] if said.dish[0] else said.unnamed
+    if said.main[0]:
+        main = WORDS["main"][said.main[0]][said.main[1]]
+        what = f"{main} {what}" if said.joined else f"{what} with {main}"
+    extras = [_FORMS[e.about][e.form].format(_noun(e)) for e in said.extras]
+    return f"{_OPENINGS[said.opening]}{what} {', '.join(extras)}".strip()
+
+
+def _noun(extra: Extra) -> str:
+    if extra.about != "plate":
+        return WORDS[extra.about][extra.value][extra.second]
+    shape = WORDS["shape"][extra.shape][extra.second] if extra.shape else ""
+    return with_article(f"{extra.value} {shape}".strip())
 
 
 DETAIL: dict[str, dict[str, float]] = {
@@ -87,12 +109,18 @@ DETAIL: dict[str, dict[str, float]] = {
 }
 
 
+def plans(a: Attributes, rng: np.random.Generator) -> tuple[tuple[str, Said], ...]:
+    """What the three captions of a dish say, from brief to detailed: (kind, plan)."""
+    return tuple(
+        (kind, plan(a, rng, {"dish", "main"} | {n for n, p in odds.items() if chance(rng, p)},
+                    second=0.5))
+        for kind, odds in DETAIL.items()
+    )  # fmt: skip
+
+
 def captions(a: Attributes, rng: np.random.Generator) -> tuple[tuple[str, str], ...]:
     """Three captions of one dish, from brief to detailed: (kind, text)."""
-    return tuple(
-        (kind, describe(a, rng, {"dish", "main"} | {n for n, p in odds.items() if chance(rng, p)}))
-        for kind, odds in DETAIL.items()
-    )
+    return tuple((kind, in_english(said)) for kind, said in plans(a, rng))
 
 
 def weak_caption(a: Attributes, rng: np.random.Generator, *, second: float = 0.15) -> str:
@@ -114,4 +142,4 @@ def paint(scene: Scene, a: Attributes) -> None:
     )  # fmt: skip
 
 
-DOMAIN = Domain("kitchen", 1500, sample, title, captions, paint)
+DOMAIN = Domain("kitchen", 1500, sample, title, captions, paint, plans)
