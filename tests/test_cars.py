@@ -1,25 +1,21 @@
 """Stanford Cars: the real annotation files, and files that are wrong in some way."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from scipy.io import savemat
 
-import helpers
 from helpers.data.cars import BODIES, CarName, CarsError, read_cars, split_name
+from tests.real_data import CARS, real_cars
 
-REAL = Path(helpers.__file__).resolve().parents[2] / "shared" / "real" / "stanford-cars"
-real = pytest.mark.skipif(not REAL.is_dir(), reason="the real annotation files are not here")
 NAMES = ["AM General Hummer SUV 2000", "Acura RL Sedan 2012", "Acura TL Type-S 2008"]
 
 
 @pytest.fixture(scope="module")
 def cars():
-    return read_cars(REAL)
+    return read_cars(CARS)
 
 
-@real
+@real_cars
 def test_the_real_files_have_the_published_counts(cars):
     assert cars.images["split"].value_counts().to_dict() == {"train": 8144, "test": 8041}
     assert len(cars.names) == len(set(cars.names)) == 196
@@ -28,7 +24,7 @@ def test_the_real_files_have_the_published_counts(cars):
     assert cars.missing == ()
 
 
-@real
+@real_cars
 def test_the_first_rows_are_read_by_name(cars):
     """By position, the corners of the box and the class would change places."""
     first = cars.images.iloc[0]
@@ -39,13 +35,13 @@ def test_the_first_rows_are_read_by_name(cars):
     assert (test.file, test["name"]) == ("cars_test/00001.jpg", "Suzuki Aerio Sedan 2007")
 
 
-@real
+@real_cars
 def test_boxes_have_an_area(cars):
     boxes = cars.images
     assert ((boxes.x2 > boxes.x1) & (boxes.y2 > boxes.y1)).all()
 
 
-@real
+@real_cars
 def test_every_real_name_splits_and_joins_again(cars):
     parts = [split_name(name) for name in cars.names]
     joined = [" ".join(filter(None, (p.make, p.model, p.body, p.year))) for p in parts]
