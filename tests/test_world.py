@@ -9,10 +9,12 @@ import pytest
 from PIL import Image
 
 from helpers.data.world import DOMAINS, World, general, kitchen, open_world
+from helpers.data.world import world as world_module
 from helpers.data.world.corpus import CORPUS_SEED, draw_corpus
 from helpers.data.world.phrases import WORDS
 from helpers.data.world.styles import style_of
 from helpers.data.world.watermark import Watermark, overlay
+from helpers.store.code import Modules
 from tests.freeze import FROZEN, REFERENCE, contact_sheet, world_text
 
 
@@ -189,3 +191,26 @@ def test_mixing_styles_is_linear():
     assert half.turn == pytest.approx(style_of("photo").turn / 2)
     with pytest.raises(ValueError, match="from 0 to 1"):
         style_of("diffusion", style_gap=1.5)
+
+
+def test_a_domain_does_not_go_stale_by_another_one():
+    """The code behind the general domain is without that of the garage, and the other way round."""
+    behind = {
+        name: set(Modules().named(f"helpers.data.world.{name}", packages=("data",)))
+        for name in DOMAINS
+    }
+    for name, modules in behind.items():
+        assert f"helpers.data.world.{name}" in modules
+        assert "helpers.data.world.pen" in modules
+    assert "helpers.data.world.general" not in behind["kitchen"]
+
+
+def test_the_fingerprint_covers_code_and_parameters(monkeypatch):
+    def found(**options):
+        return open_world("kitchen", **options).fingerprint
+
+    assert found() == found()
+    assert len({found(), found(seed=1), found(n_recipes=3)}) == 3
+    before = found()
+    monkeypatch.setattr(world_module, "code_of", lambda *names: f"changed {len(names)}")
+    assert found() != before

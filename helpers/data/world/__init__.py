@@ -4,16 +4,18 @@
 """
 
 import difflib
+from importlib import import_module
 from urllib.parse import parse_qsl
 
-from helpers.data.world import general, kitchen
 from helpers.data.world.domain import Attributes, Domain
 from helpers.data.world.styles import STYLES
 from helpers.data.world.world import Drawing, World
 
 __all__ = ["DOMAINS", "STYLES", "Attributes", "Domain", "Drawing", "World", "open_world"]
 
-DOMAINS: dict[str, Domain] = {d.name: d for d in (general.DOMAIN, kitchen.DOMAIN)}
+# Imported by name, so that the source of one domain is not among what another one is made of.
+NAMES = ("general", "kitchen")
+DOMAINS: dict[str, Domain] = {name: import_module(f"{__name__}.{name}").DOMAIN for name in NAMES}
 OPTIONS = {"px": int, "style": str, "style_gap": float}
 
 

@@ -7,7 +7,6 @@ of one image share every random number: they are true pairs that differ in style
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -20,7 +19,9 @@ from helpers.data.world.pen import Pen
 from helpers.data.world.styles import CANVAS, Style, aim, develop, style_of
 from helpers.data.world.surfaces import COLORS, table_top
 from helpers.data.world.watermark import overlay, sample_watermark
-from helpers.repro import hash_of, hash_tree
+from helpers.repro import hash_of
+from helpers.store.artefacts import code_of
+from helpers.store.code import Modules
 
 SUPERSAMPLING = 2
 PARTS = ("attributes", "captions", "images", "layout", "camera", "clutter", "develop", "watermark")
@@ -87,9 +88,12 @@ class World:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of the parameters and of the world's source code."""
+        """A hash of the parameters and of the code that draws and describes this domain."""
         shape = (self.domain.name, self.n_recipes, self.seed, self.px, self.style, self.style_gap)
-        return hash_of([*shape, hash_tree(Path(__file__).parent, suffixes=(".py",))])
+        modules = Modules()
+        behind = (__name__, f"{__package__}.{self.domain.name}")
+        code = {name for module in behind for name in modules.named(module, packages=("data",))}
+        return hash_of([*shape, code_of(*sorted(code))])
 
     def in_style(self, style: str, *, style_gap: float = 1.0) -> "World":
         """The same recipes pictured in another style."""
