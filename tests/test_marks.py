@@ -13,6 +13,7 @@ from helpers.data.marked_sets import (
     STOCKS,
     kitchen_backgrounds,
     labelled_set,
+    labelled_source,
     photo_backgrounds,
     sample_mark,
 )
@@ -152,6 +153,18 @@ def test_the_labelled_set_repeats_one_mark_in_every_opacity_and_the_clean_pictur
         for r in first[1:]
     ]
     assert change == sorted(change)
+
+
+def test_a_source_signs_most_of_its_pictures_with_one_mark_in_one_place():
+    pictures = kitchen_backgrounds("develop", 30, px=32)
+    rows = labelled_source("develop", pictures, opacity=0.4, marked=0.7, seed=3)
+    signed = [row for row in rows if row.mark]
+    assert 12 <= len(signed) < 30
+    assert len({row.mark for row in signed}) == len({row.mask.tobytes() for row in signed}) == 1
+    assert not any(row.mask.any() for row in rows if row.mark is None)
+    assert all(
+        row.mark is None for row in labelled_source("develop", pictures[:3], opacity=0.4, marked=0)
+    )
 
 
 def test_the_same_seed_gives_the_same_marks_and_another_gives_others():

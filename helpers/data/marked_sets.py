@@ -155,6 +155,35 @@ def labelled_set(
     return found
 
 
+def labelled_source(
+    half: str,
+    backgrounds: Sequence[tuple[str, Image.Image]],
+    *,
+    opacity: float,
+    marked: float = 0.75,
+    seed: int = 0,
+) -> list[Labelled]:
+    """Pictures of one source that signs them: the same mark in the same place, on most of them.
+
+    Parameters
+    ----------
+    marked : float
+        The share of the pictures with the mark; the others come as they are.
+    """
+    rng = np.random.default_rng([seed, HALVES.index(half), 1])
+    mark = sample_mark(rng, half, opacity=opacity)
+    found = []
+    for key, picture in backgrounds:
+        clean = stored(picture)
+        if rng.random() < marked:
+            drawn = draw_mark(picture, mark)
+            found.append(Labelled(key, stored(drawn.image), clean, drawn.mask, mark))
+        else:
+            nothing = np.zeros((picture.height, picture.width), bool)
+            found.append(Labelled(key, clean, clean, nothing, None))
+    return found
+
+
 def kitchen_backgrounds(half: str, n: int, *, px: int) -> list[tuple[str, Image.Image]]:
     """``n`` pictures of the drawn kitchen: of even recipes to develop on, of odd ones held out."""
     _stock(half)
