@@ -16,7 +16,10 @@ __all__ = ["DOMAINS", "STYLES", "Attributes", "Domain", "Drawing", "World", "ope
 # Imported by name, so that the source of one domain is not among what another one is made of.
 NAMES = ("general", "kitchen")
 DOMAINS: dict[str, Domain] = {name: import_module(f"{__name__}.{name}").DOMAIN for name in NAMES}
-OPTIONS = {"px": int, "style": str, "style_gap": float}
+OPTIONS = {
+    "px": int, "style": str, "style_gap": float, "captions": str, "languages": str, "noise": float,
+}  # fmt: skip
+CRAWLED = ("captions", "languages", "noise")
 
 
 def open_world(domain: str, *, n_recipes: int = 0, seed: int = 42) -> World:
@@ -25,7 +28,9 @@ def open_world(domain: str, *, n_recipes: int = 0, seed: int = 42) -> World:
     Parameters
     ----------
     domain : str
-        A name in ``DOMAINS``; after a question mark the options ``px``, ``style``, ``style_gap``.
+        A name in ``DOMAINS``; after a question mark the options ``px``, ``style``, ``style_gap``;
+        ``languages`` (such as ``de,es``), ``noise`` (a share), and ``captions=mixed`` for all five
+        languages and half of the captions noisy: these make a ``crawl.CrawledWorld``.
     n_recipes : int
         0: as many as the domain has by default.
     seed : int
@@ -58,4 +63,7 @@ def open_world(domain: str, *, n_recipes: int = 0, seed: int = 42) -> World:
                 f"option {key}={value!r} in 'world:{domain}' is not {OPTIONS[key].__name__}"
             ) from None
     found = DOMAINS[name]
+    if any(key in options for key in CRAWLED):  # by name: its source decides no other world
+        crawl = import_module(f"{__name__}.crawl")
+        return crawl.open_crawled(found, n_recipes or found.n_recipes, seed, **options)
     return World(found, n_recipes or found.n_recipes, seed, **options)

@@ -142,4 +142,4 @@ def paint(scene: Scene, a: Attributes) -> None:
     )  # fmt: skip
 
 
-DOMAIN = Domain("kitchen", 1500, sample, title, captions, paint, plans)
+DOMAIN = Domain("kitchen", 1500, sample, title, captions, paint, plans=plans)

@@ -24,7 +24,10 @@ from helpers.store.artefacts import code_of
 from helpers.store.code import Modules
 
 SUPERSAMPLING = 2
-PARTS = ("attributes", "captions", "images", "layout", "camera", "clutter", "develop", "watermark")
+PARTS = (
+    "attributes", "captions", "images", "layout", "camera", "clutter", "develop", "watermark",
+    "languages",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -118,15 +121,19 @@ class World:
     def recipe(self, index: int) -> Recipe:
         """Recipe ``index`` with its captions and the keys of its pictures."""
         attributes = self.attributes(index)
-        phrased = self.domain.captions(attributes, self.stream("captions", index))
         recipe_id = self.recipe_id(index)
         return Recipe(
             recipe_id=recipe_id,
             title=self.domain.title(attributes),
             images=tuple(f"{recipe_id}/{j}.jpg" for j in range(self.n_images(index))),
-            captions=tuple(Caption(text, language="en", kind=kind) for kind, text in phrased),
+            captions=self.captions(index),
             attributes={**attributes, "style": self.style},
         )
+
+    def captions(self, index: int) -> tuple[Caption, ...]:
+        """The captions of recipe ``index``, from brief to detailed."""
+        phrased = self.domain.captions(self.attributes(index), self.stream("captions", index))
+        return tuple(Caption(text, language="en", kind=kind) for kind, text in phrased)
 
     def recipes(self) -> Iterator[Recipe]:
         """All recipes, in order."""
