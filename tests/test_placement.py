@@ -1,7 +1,7 @@
 """Placements: the modules that peft is told to adapt, against a walk of the model, and counted."""
 
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 
 import pytest
@@ -16,6 +16,7 @@ from helpers.models.placement import (
     MODULES,
     Placement,
     PlacementError,
+    adapted_layers,
     count_parameters,
     lora_config,
     target_pattern,
@@ -115,7 +116,7 @@ def test_all_is_minus_one():
     assert Placement(vision_layers="all") == Placement(vision_layers=-1)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "prompt"])
 @pytest.mark.parametrize("family", ["clip", "siglip"])
 def test_methods_scale_and_decompose_as_they_say(family, method):
     adapted = small_adapted(family, rank=4, alpha=8, method=method, modules="v_proj")
@@ -126,6 +127,27 @@ def test_methods_scale_and_decompose_as_they_say(family, method):
     assert layer.lora_dropout["default"].p == 0.2
 
 
+def test_a_prompt_forgets_what_says_nothing_about_tokens():
+    one = Placement(method="prompt", rank=4, alpha=32, dropout=0.5, modules="fc1")
+    assert one == Placement(method="prompt", rank=4, modules="q_prj")
+    assert (one.alpha, one.dropout, one.modules, one.module_names) == (0.0, 0.0, "", ())
+    assert Placement(**asdict(one)) == one
+    with pytest.raises(PlacementError, match="adapt puts the tokens in"):
+        lora_config(one, full_size("clip"))
+
+
+@pytest.mark.parametrize("family", ["clip", "siglip"])
+@pytest.mark.parametrize(("vision", "text", "numbers"), [
+    (-1, 0, (range(3), range(2, 2))), (2, -1, (range(1, 3), range(2))),
+    (0, 1, (range(3, 3), range(1, 2))),
+])  # fmt: skip
+def test_the_last_layers_by_tower(family, vision, text, numbers):
+    placement = Placement(vision_layers=vision, text_layers=text)
+    found = adapted_layers(placement, small_encoder(family).model)
+    assert found == {"vision": numbers[0], "text": numbers[1]}
+
+
+@pytest.mark.parametrize("method", ["lora", "prompt"])
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
@@ -133,16 +155,20 @@ def test_methods_scale_and_decompose_as_they_say(family, method):
         ({"text_layers": 3}, r"text_layers is 3.* has 2 layers: give at most 2"),
     ],
 )
-def test_more_layers_than_there_are_is_refused_by_name(choice, message):
+def test_more_layers_than_there_are_is_refused_by_name(choice, message, method):
     with pytest.raises(PlacementError, match=message):
-        small_adapted("clip", **choice)
+        small_adapted("clip", method=method, **choice)
 
 
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
-        ({"method": "qlora"}, "'qlora' is not available: use one of lora, dora, rslora"),
-        ({"method": "prompt"}, "'prompt' is not available"),
+        (
+            {"method": "vera"},
+            "'vera' is not .*: use one of lora, dora, rslora, qlora, prompt",
+        ),
+        ({"method": "prompt", "rank": 0}, "rank is at least 1"),
+        ({"method": "promt"}, "did you mean 'prompt'"),
         ({"method": "lorra"}, "did you mean 'lora'"),
         ({"modules": "q_proj,v_prj"}, "no 'v_prj'.*did you mean 'v_proj'"),
         ({"modules": ""}, "there is no ''"),

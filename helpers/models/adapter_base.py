@@ -50,11 +50,23 @@ class Base:
 
 @dataclass(frozen=True)
 class Record:
-    """The content of ``base.json``: base, placement and the SHA-256 of the adapter's files."""
+    """The content of ``base.json``.
+
+    Attributes
+    ----------
+    base : Base
+        In full precision, whether or not the adapter was trained on quantised weights.
+    placement : dict
+    files : dict
+        The SHA-256 of each file of the adapter.
+    quantization : str
+        How the base's weights were quantised; empty: they were not.
+    """
 
     base: Base
     placement: dict[str, Any]
     files: dict[str, str]
+    quantization: str = ""
 
 
 def base_of(encoder: Encoder) -> Base:
@@ -108,7 +120,8 @@ def read_base(path: Path) -> Record:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         values = {f.name: content["base"][f.name] for f in fields(Base)}
-        return Record(Base(**values), dict(content["placement"]), dict(content["files"]))
+        parts = dict(content["placement"]), dict(content["files"])
+        return Record(Base(**values), *parts, str(content.get("quantization", "")))
     except (ValueError, KeyError, TypeError) as error:
         raise AdapterError(f"{path} cannot be read ({error!r}): save the adapter again") from error
 

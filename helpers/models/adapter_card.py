@@ -8,10 +8,11 @@ from torch import nn
 
 from helpers.models.adapter_base import Base
 from helpers.models.placement import Placement, count_parameters
+from helpers.models.quantized import QUANTIZATION
 
 _TEXT = """---
 base_model: {name}
-library_name: peft
+library_name: {library}
 tags: [{method}, {family}, image-text-retrieval, course]
 ---
 
@@ -31,18 +32,7 @@ tags: [{method}, {family}, image-text-retrieval, course]
 
 ## How to open it
 
-```python
-from peft import PeftModel
-from safetensors.torch import load_file
-from transformers import AutoModel
-
-base = AutoModel.from_pretrained("{name}")  # or the folder that holds it
-model = PeftModel.from_pretrained(base, "this folder").eval()
-scalars = load_file("this folder/scalars.safetensors")  # peft does not know them
-base.load_state_dict(scalars, strict=False)
-```
-
-In the course, `load_encoder("{name}", adapter="this folder")` does both and refuses another base.
+{opening}
 
 ## Base
 
@@ -55,15 +45,41 @@ Made in a course, for one domain. What it learned of that domain, the base's oth
 paid for: measure both.
 """
 
+_PEFT = """```python
+from peft import PeftModel
+from safetensors.torch import load_file
+from transformers import AutoModel
+
+base = AutoModel.from_pretrained("{name}")  # or the folder that holds it
+model = PeftModel.from_pretrained(base, "this folder").eval()
+scalars = load_file("this folder/scalars.safetensors")  # peft does not know them
+base.load_state_dict(scalars, strict=False)
+```
+
+In the course, `load_encoder("{name}", adapter="this folder")` does both and refuses another base.
+"""
+_QUANTIZED = """
+It was trained on a base quantised as *{quantization}*. The lines above put it on the base in full
+precision, which is near but not the same; `load_encoder` quantises the base again.
+"""
+_PROMPT = """peft has no folder for tokens inside a dual encoder. In the course,
+`load_encoder("{name}", adapter="this folder")` puts them in and refuses another base.
+"""
+
 
 def card_text(
     base: Base, placement: Placement, model: nn.Module, training: Mapping[str, Any], data: str
 ) -> str:
     """The card in Markdown; ``training`` is shown as a table of its values."""
-    counts = count_parameters(model)
+    counts, prompt = count_parameters(model), placement.method == "prompt"
+    opening = _PROMPT if prompt else _PEFT
+    if placement.method == "qlora":
+        opening += _QUANTIZED
     return _TEXT.format(
         **{**asdict(base), "revision": base.revision or "not recorded"},
         method=placement.method,
+        library="transformers" if prompt else "peft",
+        opening=opening.format(name=base.name, quantization=QUANTIZATION).rstrip(),
         trainable=counts.trainable,
         total=counts.total,
         share=counts.share,

@@ -2,21 +2,20 @@
 
 peft knows the low-rank weights and retrained heads; it drops logit scale and bias, and loads in
 silence on another model of the same shapes. Two more files mend that: ``scalars.safetensors`` and
-``base.json``.
+``base.json``. The tokens of ``method="prompt"`` are no peft adapter: they lie in
+``prompt.safetensors``, which only this module opens.
 """
 
 import copy
 import json
 import tempfile
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel, get_peft_model
+from peft import PeftModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -25,7 +24,9 @@ from transformers import PreTrainedModel
 from helpers.models.adapter_base import AdapterError, Base, base_of, check_base, read_base
 from helpers.models.adapter_card import card_text
 from helpers.models.encoders import Encoder
-from helpers.models.placement import Placement, lora_config
+from helpers.models.methods import put_back, put_on, quantization_of, weight_files, write_weights
+from helpers.models.placement import Placement
+from helpers.models.quantized import restore
 from helpers.repro import hash_of, library_versions, sha256_file
 from helpers.store.atomic import write_file_atomically
 
@@ -35,8 +36,7 @@ __all__ = [
 ]  # fmt: skip
 
 SCALARS = ("logit_scale", "logit_bias")
-WEIGHTS, SCALAR_FILE, BASE_FILE = "adapter_model.safetensors", "scalars.safetensors", "base.json"
-HASHED = (WEIGHTS, SCALAR_FILE, "adapter_config.json")
+SCALAR_FILE, BASE_FILE = "scalars.safetensors", "base.json"
 
 
 @dataclass(frozen=True)
@@ -46,16 +46,17 @@ class Adapted:
     Attributes
     ----------
     encoder : Encoder
-        Encodes with the adapter; shares its frozen weights with the base's encoder.
-    peft : peft.PeftModel
-        The same network, as peft sees it.
+        Encodes with the adapter; shares its frozen weights with the base's encoder, where they
+        are not quantised.
+    peft : peft.PeftModel or None
+        The same network, as peft sees it; None for ``method="prompt"``.
     placement : Placement
     base : Base
         What the adapter belongs to.
     """
 
     encoder: Encoder
-    peft: PeftModel
+    peft: PeftModel | None
     placement: Placement
     base: Base
 
@@ -68,6 +69,9 @@ def adapt(
     seed: int = 42,
 ) -> Adapted:
     """Put a fresh adapter on a model; the encoder that is given stays what it is.
+
+    A fresh LoRA or DoRA changes no embedding; fresh tokens of a prompt do, and so do the quantised
+    weights under ``qlora``.
 
     Parameters
     ----------
@@ -83,7 +87,7 @@ def adapt(
     Raises
     ------
     AdapterError
-        If a scalar is unknown, or the encoder is not in fp32.
+        If a scalar is unknown, the encoder is not in fp32, or its device cannot quantise.
     PlacementError
         If the placement does not fit the model.
 
@@ -102,15 +106,12 @@ def adapt(
         )
     base = base_of(encoder)
     model = _sharing_frozen_weights(encoder.model)
-    config = lora_config(placement, model)
-    config.revision = base.revision or None
-    with torch.random.fork_rng(), _without_a_stale_warning():
+    with torch.random.fork_rng():
         torch.manual_seed(seed)
-        wrapped = get_peft_model(model, config)
-    config.base_model_name_or_path = base.name  # peft wrote the folder it came from
+        wrapped = put_on(model, placement, device=encoder.device, base=base)
     for name in train_scalars:
         getattr(model, name).requires_grad_(True)
-    wrapped.eval()
+    model.eval()
     # No fingerprint: the weights are about to change.
     return Adapted(replace(encoder, model=model, fingerprint=""), wrapped, placement, base)
 
@@ -149,18 +150,19 @@ def adapter_files(
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        # Without the explicit False peft asks the hub whether the vocabulary has grown.
-        adapted.peft.save_pretrained(folder, save_embedding_layers=False)
-        save_file(_scalars(adapted.encoder.model), folder / SCALAR_FILE)
+        model = adapted.encoder.model
+        write_weights(folder, model, adapted.peft, adapted.placement)
+        save_file(_scalars(model), folder / SCALAR_FILE)
         record = {
             "schema": 1,
             "base": asdict(adapted.base),
+            "quantization": quantization_of(adapted.placement),
             "placement": asdict(adapted.placement),
-            "files": {name: sha256_file(folder / name) for name in HASHED},
+            "files": {name: sha256_file(folder / name) for name in _hashed(adapted.placement)},
             "versions": library_versions(),
         }
         (folder / BASE_FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        card = card_text(adapted.base, adapted.placement, adapted.peft, training or {}, data)
+        card = card_text(adapted.base, adapted.placement, model, training or {}, data)
         (folder / "README.md").write_text(card, encoding="utf-8")
         return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
@@ -173,6 +175,10 @@ def save_adapter(
     data: str = "",
 ) -> None:
     """Write an adapter: a folder that plain ``PeftModel.from_pretrained(base, folder)`` opens.
+
+    Except for a prompt, for which peft has no folder; :func:`load_adapter` opens every method.
+    Under ``qlora`` the folder holds no quantised weights: peft puts the adapter on whatever base it
+    is given, :func:`load_adapter` quantises the base again first.
 
     ``base.json`` is written last and holds the hashes of the others, so that a folder that was cut
     short, or mixes two adapters, is refused. See :func:`adapter_files`.
@@ -190,8 +196,9 @@ def load_adapter(encoder: Encoder, folder: Path) -> Adapted:
     Raises
     ------
     AdapterError
-        If a file is missing or differs from what was written, or if ``encoder`` is not the base:
-        another family, depth or width, other weights, another preprocessing or tokenizer.
+        If a file is missing or differs from what was written, if ``encoder`` is not the base
+        (another family, depth or width, other weights, another preprocessing or tokenizer), or if
+        the base was quantised in another way.
     """
     folder = Path(folder)
     record = read_base(folder / BASE_FILE)
@@ -204,13 +211,17 @@ def load_adapter(encoder: Encoder, folder: Path) -> Adapted:
             )
     check_base(record.base, encoder, folder)
     placement = Placement(**record.placement)
+    if record.quantization != quantization_of(placement):
+        raise AdapterError(
+            f"adapter {folder} was trained on a base quantised as {record.quantization!r}; here it "
+            f"would be {quantization_of(placement)!r}: train it again"
+        )
     model = _sharing_frozen_weights(encoder.model)
-    with _without_a_stale_warning():
-        wrapped = PeftModel.from_pretrained(model, str(folder)).eval()
+    wrapped = put_back(model, placement, folder, device=encoder.device)
     _set_scalars(model, folder / SCALAR_FILE)
-    model.requires_grad_(False)
-    fingerprint = hash_of([encoder.fingerprint, *(record.files[n] for n in HASHED)], digits=16)
-    adapted = replace(encoder, model=model, fingerprint=fingerprint)
+    model.eval().requires_grad_(False)
+    parts = [encoder.fingerprint, *(record.files[name] for name in _hashed(placement))]
+    adapted = replace(encoder, model=model, fingerprint=hash_of(parts, digits=16))
     return Adapted(adapted, wrapped, placement, record.base)
 
 
@@ -218,19 +229,31 @@ def merge(adapted: Adapted) -> Encoder:
     """A copy of the model with the adapter's update added to its weights: no extra work to encode.
 
     The rows differ from the adapted encoder's in the last bits. It has no fingerprint of its own.
+    Under ``qlora`` the merged model is in fp32, four times as large: adding the update to the whole
+    numbers would round it away. Its weights are the quantised ones restored; its activations are no
+    longer rounded, so that its rows differ a little more.
+
+    Raises
+    ------
+    AdapterError
+        For a prompt: tokens are no update of weights.
     """
-    whole = copy.deepcopy(adapted.peft).merge_and_unload().eval().requires_grad_(False)
+    if adapted.peft is None:
+        raise AdapterError(
+            f"the {adapted.placement.rank} tokens of a prompt cannot be merged into weights: "
+            "encode with the adapted model; it costs the longer sequences"
+        )
+    whole = copy.deepcopy(adapted.peft)
+    if adapted.placement.method == "qlora":
+        restore(whole)
+    whole = whole.merge_and_unload().eval().requires_grad_(False)
     return replace(adapted.encoder, model=whole, fingerprint="")
 
 
-@contextmanager
-def _without_a_stale_warning() -> Iterator[None]:
-    """peft asks transformers by an old name whether it trades memory for time; nothing is wrong."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message=".*is_gradient_checkpointing", category=FutureWarning
-        )
-        yield
+def _hashed(placement: Placement) -> tuple[str, ...]:
+    """The files whose hashes ``base.json`` keeps."""
+    first, *others = weight_files(placement)
+    return first, SCALAR_FILE, *others
 
 
 def _sharing_frozen_weights(model: PreTrainedModel) -> PreTrainedModel:

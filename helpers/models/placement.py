@@ -1,4 +1,4 @@
-"""Where LoRA goes: one frozen record of the choices of a placement study, and peft's settings.
+"""Where an adapter goes: one frozen record of a placement study's choices, and peft's settings.
 
 Modules are named by their full path. A list of bare names would also catch the attention inside
 the pooling head of SigLIP's vision tower, which never gets a gradient, and a list of layer numbers
@@ -12,7 +12,7 @@ from peft import LoraConfig
 from torch import nn
 from transformers import PreTrainedModel
 
-METHODS = ("lora", "dora", "rslora")
+METHODS = ("lora", "dora", "rslora", "qlora", "prompt")
 MODULES = {
     **dict.fromkeys(("q_proj", "k_proj", "v_proj", "out_proj"), "self_attn"),
     **dict.fromkeys(("fc1", "fc2"), "mlp"),
@@ -34,6 +34,7 @@ class Placement:
     Attributes
     ----------
     rank : int
+        Of the update; for ``prompt`` the number of learned tokens in each tower that has any.
     alpha : float
         The update is scaled by alpha / rank (rslora: alpha / sqrt(rank)).
     dropout : float
@@ -47,7 +48,16 @@ class Placement:
     modules : str
         Comma-separated: ``q_proj``, ``k_proj``, ``v_proj``, ``out_proj``, ``fc1``, ``fc2``.
     method : str
-        ``lora`` (Hu et al. 2022), ``dora`` (Liu et al. 2024) or ``rslora`` (Kalajdzievski 2023).
+        ``lora`` (Hu et al. 2022), ``dora`` (Liu et al. 2024), ``rslora`` (Kalajdzievski 2023),
+        ``qlora``: LoRA on frozen weights in eight bits (see :mod:`helpers.models.quantized`), or
+        ``prompt``: learned tokens in front of the last k layers of a tower (see
+        :mod:`helpers.models.prompts`).
+
+    Notes
+    -----
+    A prompt scales nothing, drops nothing and adapts no module: with ``prompt``, ``alpha`` and
+    ``dropout`` become 0 and ``modules`` empty, whatever is given, so that equal adapters are equal
+    placements.
 
     Raises
     ------
@@ -65,6 +75,7 @@ class Placement:
     method: str = "lora"
 
     def __post_init__(self) -> None:
+        self._check_method()
         object.__setattr__(self, "alpha", float(self.alpha))  # 16 and 16.0 are one placement
         for name in ("vision_layers", "text_layers"):
             value = getattr(self, name)
@@ -78,15 +89,11 @@ class Placement:
             raise PlacementError(
                 "vision_layers and text_layers are both 0: an adapter needs a layer of a tower"
             )
-        if self.rank < 1 or self.alpha <= 0 or not 0 <= self.dropout < 1:
+        prompt = self.method == "prompt"
+        if self.rank < 1 or (self.alpha <= 0 and not prompt) or not 0 <= self.dropout < 1:
             raise PlacementError(
                 f"rank {self.rank}, alpha {self.alpha}, dropout {self.dropout}: "
                 "rank is at least 1, alpha above 0, dropout in [0, 1)"
-            )
-        if self.method not in METHODS:
-            raise PlacementError(
-                f"method {self.method!r} is not available: use one of {', '.join(METHODS)}"
-                + _meant(self.method, METHODS)
             )
         for name in self.module_names:
             if name not in MODULES:
@@ -95,9 +102,21 @@ class Placement:
                     f"{', '.join(MODULES)}" + _meant(name, MODULES)
                 )
 
+    def _check_method(self) -> None:
+        if self.method not in METHODS:
+            raise PlacementError(
+                f"method {self.method!r} is not available: use one of {', '.join(METHODS)}"
+                + _meant(self.method, METHODS)
+            )
+        if self.method == "prompt":
+            for name, nothing in (("alpha", 0.0), ("dropout", 0.0), ("modules", "")):
+                object.__setattr__(self, name, nothing)
+
     @property
     def module_names(self) -> tuple[str, ...]:
-        """The names in ``modules``, without repeats, in their order."""
+        """The names in ``modules``, without repeats, in their order; none for ``prompt``."""
+        if self.method == "prompt":
+            return ()
         return tuple(dict.fromkeys(name.strip() for name in self.modules.split(",")))
 
 
@@ -120,15 +139,18 @@ def lora_config(placement: Placement, model: PreTrainedModel) -> LoraConfig:
     Raises
     ------
     PlacementError
-        If the model has fewer layers than are asked for, or is neither CLIP nor SigLIP.
+        If the model has fewer layers than are asked for, is neither CLIP nor SigLIP, or if the
+        method is ``prompt``, which peft cannot put into a dual encoder.
 
     Examples
     --------
     >>> config = lora_config(Placement(vision_layers=2, text_layers=0), model)  # doctest: +SKIP
     """
-    family = model.config.model_type
-    if family not in HEADS:
-        raise PlacementError(f"no placement is known for a {family!r} model: use clip or siglip")
+    family = family_of(model)
+    if placement.method == "prompt":
+        raise PlacementError(
+            "method 'prompt' has no settings for peft: helpers.models.lora.adapt puts the tokens in"
+        )
     return LoraConfig(
         r=placement.rank,
         lora_alpha=placement.alpha,
@@ -140,9 +162,23 @@ def lora_config(placement: Placement, model: PreTrainedModel) -> LoraConfig:
     )
 
 
-def target_pattern(placement: Placement, model: PreTrainedModel) -> str:
-    """A regular expression that matches the full path of each adapted module, and nothing else."""
-    towers = []
+def family_of(model: PreTrainedModel) -> str:
+    """``clip`` or ``siglip``. Raises ``PlacementError`` for any other model."""
+    family = model.config.model_type
+    if family not in HEADS:
+        raise PlacementError(f"no placement is known for a {family!r} model: use clip or siglip")
+    return family
+
+
+def adapted_layers(placement: Placement, model: PreTrainedModel) -> dict[str, range]:
+    """The numbers of the layers that are adapted, by tower (``vision``, ``text``); may be empty.
+
+    Raises
+    ------
+    PlacementError
+        If the model has fewer layers than are asked for.
+    """
+    found = {}
     for tower in ("vision", "text"):
         depth = getattr(model.config, f"{tower}_config").num_hidden_layers
         last = getattr(placement, f"{tower}_layers")
@@ -152,9 +188,17 @@ def target_pattern(placement: Placement, model: PreTrainedModel) -> str:
                 f"{model.config.model_type} model has {depth} layers: give at most {depth}, "
                 "or -1 for all"
             )
-        numbers = range(0 if last == -1 else depth - last, depth)
-        if numbers:
-            towers.append(rf"{tower}_model\.encoder\.layers\.({'|'.join(map(str, numbers))})")
+        found[tower] = range(0 if last == -1 else depth - last, depth)
+    return found
+
+
+def target_pattern(placement: Placement, model: PreTrainedModel) -> str:
+    """A regular expression that matches the full path of each adapted module, and nothing else."""
+    towers = [
+        rf"{tower}_model\.encoder\.layers\.({'|'.join(map(str, numbers))})"
+        for tower, numbers in adapted_layers(placement, model).items()
+        if numbers
+    ]
     names = [rf"{MODULES[name]}\.{name}" for name in placement.module_names]
     return rf"({'|'.join(towers)})\.({'|'.join(names)})"
 
