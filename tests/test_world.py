@@ -13,6 +13,7 @@ from helpers.data.world import world as world_module
 from helpers.data.world.corpus import CORPUS_SEED, draw_corpus
 from helpers.data.world.phrases import WORDS
 from helpers.data.world.styles import style_of
+from helpers.data.world.surfaces import COLORS
 from helpers.data.world.watermark import Watermark, overlay
 from helpers.store.code import Modules
 from tests.freeze import FROZEN, REFERENCE, contact_sheet, world_text
@@ -214,3 +215,46 @@ def test_the_fingerprint_covers_code_and_parameters(monkeypatch):
     before = found()
     monkeypatch.setattr(world_module, "code_of", lambda *names: f"changed {len(names)}")
     assert found() != before
+
+
+def test_no_two_cars_of_a_garage_are_the_same_class():
+    world = open_world("garage", n_recipes=960)
+    classes = {tuple(world.attributes(i).items()) for i in range(960)}
+    assert len(classes) == 960
+    assert len({world.recipe(i).title for i in range(960)}) == 960
+    assert open_world("garage").n_recipes == 196
+    with pytest.raises(ValueError, match="960 classes, and number 961"):
+        open_world("garage", n_recipes=961).attributes(960)
+
+
+def test_pictures_of_a_car_differ_in_what_no_caption_says():
+    world = open_world("garage", n_recipes=30)
+    shown = [world.picture_attributes(3, j) for j in range(world.n_images(3))]
+    assert len({a["color"] for a in shown}) > 2
+    assert len({a["facing"] for a in shown}) == 2
+    classes = [{k: a[k] for k in world.attributes(3)} for a in shown]
+    assert classes == [world.attributes(3)] * len(shown)
+    texts = [c.text.lower() for i in range(30) for c in world.recipe(i).captions]
+    assert not [t for t in texts if re.search(rf"\b({'|'.join(COLORS)})\b", t)]
+
+
+@pytest.mark.parametrize("name", ["make", "model", "body", "year"])
+def test_what_belongs_to_a_class_of_cars_can_be_seen(name):
+    """Two classes that differ in one attribute alone look different, all chance being the same."""
+    world = open_world("garage", n_recipes=960)
+    index = {tuple(world.attributes(i).values())[:4]: i for i in range(960)}
+    first = world.attributes(0)
+    other = next(world.attributes(i) for key, i in index.items() if _alone(first, key, name))
+    extra = {k: v for k, v in world.picture_attributes(0, 0).items() if k not in first}
+    pictures = [
+        np.asarray(world.picture({**a, **extra}, 0, 0).image).astype(int) for a in (first, other)
+    ]
+    assert (np.abs(pictures[0] - pictures[1]).max(axis=2) > 40).sum() > 5  # pixels
+
+
+def _alone(first: dict[str, str], key: tuple[str, ...], name: str) -> bool:
+    """Whether a class differs from another in ``name``; a make brings models of its own."""
+    differ = {
+        k for k, v in zip(("make", "model", "body", "year"), key, strict=True) if first[k] != v
+    }
+    return differ == ({"make", "model"} if name == "make" else {name})

@@ -14,7 +14,7 @@ from helpers.data.world.world import Drawing, World
 __all__ = ["DOMAINS", "STYLES", "Attributes", "Domain", "Drawing", "World", "open_world"]
 
 # Imported by name, so that the source of one domain is not among what another one is made of.
-NAMES = ("general", "kitchen")
+NAMES = ("general", "kitchen", "garage")
 DOMAINS: dict[str, Domain] = {name: import_module(f"{__name__}.{name}").DOMAIN for name in NAMES}
 OPTIONS = {
     "px": int, "style": str, "style_gap": float, "captions": str, "languages": str, "noise": float,

@@ -51,6 +51,9 @@ class Domain:
     title: Callable[[Attributes], str]
     captions: Callable[[Attributes, np.random.Generator], tuple[tuple[str, str], ...]]
     paint: Callable[[Scene, Attributes], None]
+    n_images: tuple[int, int] = (2, 5)
+    nth: Callable[[int, int], Attributes] | None = None
+    vary: Callable[[Attributes, np.random.Generator], Attributes] | None = None
     plans: Callable[[Attributes, np.random.Generator], tuple[tuple[str, Said], ...]] | None = None
 
     @property

@@ -26,7 +26,7 @@ from helpers.store.code import Modules
 SUPERSAMPLING = 2
 PARTS = (
     "attributes", "captions", "images", "layout", "camera", "clutter", "develop", "watermark",
-    "languages",
+    "languages", "varied",
 )  # fmt: skip
 
 
@@ -112,11 +112,13 @@ class World:
 
     def attributes(self, index: int) -> Attributes:
         """What recipe ``index`` is, as flat strings."""
+        if self.domain.nth is not None:
+            return self.domain.nth(index, self.seed)
         return self.domain.sample(self.stream("attributes", index))
 
     def n_images(self, index: int) -> int:
-        """How many pictures recipe ``index`` has: 2 to 4."""
-        return int(self.stream("images", index).integers(2, 5))
+        """How many pictures recipe ``index`` has: 2 to 4, unless its domain has others."""
+        return int(self.stream("images", index).integers(*self.domain.n_images))
 
     def recipe(self, index: int) -> Recipe:
         """Recipe ``index`` with its captions and the keys of its pictures."""
@@ -158,7 +160,12 @@ class World:
 
     def draw(self, index: int, j: int, *, watermark: bool = False) -> Drawing:
         """Picture ``j`` of recipe ``index`` with its true masks."""
-        return self.picture(self.attributes(index), index, j, watermark=watermark)
+        return self.picture(self.picture_attributes(index, j), index, j, watermark=watermark)
+
+    def picture_attributes(self, index: int, j: int) -> Attributes:
+        """What picture ``j`` of recipe ``index`` shows, with what it adds to its recipe."""
+        attributes, vary = self.attributes(index), self.domain.vary
+        return vary(attributes, self.stream("varied", index, j)) if vary else attributes
 
     def picture(
         self, attributes: Attributes, index: int, j: int, *, watermark: bool = False
