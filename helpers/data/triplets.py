@@ -34,8 +34,12 @@ class Triplet:
         CIRR: the five images that are like the reference, the target among them.
     group : str
         What queries share that are not independent: resample these for intervals.
-    kept, changed : tuple of str
-        Of the drawn world: attributes that stay, and that change.
+    reverse : str
+        The text that leads from the target back to the reference, where it is known.
+    changed : tuple of str
+        Of the drawn world: the attributes that the text changes; all others stay.
+    held_out : bool
+        Of the drawn world: whether training has no triplet of this combination.
     """
 
     pair_id: str
@@ -44,8 +48,9 @@ class Triplet:
     caption: str
     subset: tuple[str, ...] = ()
     group: str = ""
-    kept: tuple[str, ...] = ()
+    reverse: str = ""
     changed: tuple[str, ...] = ()
+    held_out: bool = False
 
 
 @dataclass(frozen=True)
