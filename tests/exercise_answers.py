@@ -8,6 +8,7 @@ import random
 
 import numpy as np
 
+from tests import exercise_answers_distributions as distributions
 from tests import exercise_answers_training as training
 
 # --- 01.positive_pairs ---------------------------------------------------------------------------
@@ -288,6 +289,7 @@ RIGHT = {
     "03.bootstrap_interval": [boot_right],
     "03.same_or_different": ["not distinguishable", " Not  Distinguishable "],
     **training.RIGHT,
+    **distributions.RIGHT,
 }
 WRONG = {
     "01.positive_pairs": PAIR_MISTAKES,
@@ -297,4 +299,5 @@ WRONG = {
     "03.bootstrap_interval": BOOT_MISTAKES,
     "03.same_or_different": [("real", "one query of 54"), ("same", "answer"), (1, "answer")],
     **training.WRONG,
+    **distributions.WRONG,
 }

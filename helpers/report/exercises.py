@@ -9,6 +9,7 @@ from typing import Any
 
 from helpers.report import (
     checks_augmentation,
+    checks_distributions,
     checks_intervals,
     checks_pairs,
     checks_ranking,
@@ -16,7 +17,14 @@ from helpers.report import (
 )
 from helpers.report.verdicts import EXERCISES, Verdict, exercise, judge
 
-LESSONS = (checks_pairs, checks_augmentation, checks_ranking, checks_intervals, checks_training)
+LESSONS = (
+    checks_pairs,
+    checks_augmentation,
+    checks_ranking,
+    checks_intervals,
+    checks_training,
+    checks_distributions,
+)
 
 __all__ = ["LESSONS", "Verdict", "check", "exercise", "names"]
 
