@@ -45,14 +45,20 @@ class Batch:
 
 @dataclass(frozen=True)
 class Batches:
-    """Features ready to be drawn from: tensors, groups, and the captions of each recipe."""
+    """Features ready to be drawn from: tensors and groups.
+
+    The captions of picture ``i`` are the ``n_captions[i]`` rows of ``caption_rows`` that start at
+    ``first_caption[i]``.
+    """
 
     images: torch.Tensor
     texts: torch.Tensor
     recipes: np.ndarray
     image_groups: np.ndarray
     text_groups: np.ndarray
-    captions_of: tuple[np.ndarray, ...]
+    caption_rows: np.ndarray
+    first_caption: np.ndarray
+    n_captions: np.ndarray
     mined: np.ndarray | None
 
     @classmethod
@@ -74,24 +80,27 @@ class Batches:
         data, known = features.data, dict(groups or {})
         if len(features.recipes) < 2:
             raise ValueError("one recipe: its pairs have no negatives; give at least two recipes")
-        by_recipe: dict[str, list[int]] = {}
-        for row, recipe in enumerate(data.caption_ids.tolist()):
-            by_recipe.setdefault(recipe, []).append(row)
-        if lost := [i for i in data.image_ids.tolist() if i not in by_recipe]:
-            raise ValueError(f"no caption for the pictures of recipe {lost[0]!r}")
+        rows = np.argsort(data.caption_ids, kind="stable")
+        first = np.searchsorted(data.caption_ids[rows], data.image_ids, "left")
+        n_captions = np.searchsorted(data.caption_ids[rows], data.image_ids, "right") - first
+        if (n_captions == 0).any():
+            lost = data.image_ids[np.argmin(n_captions)]
+            raise ValueError(f"no caption for the pictures of recipe {str(lost)!r}")
         names = [known.get(i, i) for i in (*data.image_ids.tolist(), *data.caption_ids.tolist())]
         codes = np.unique(names, return_inverse=True)[1]
         n = len(data.image_ids)
         if mined is not None:
             _check_mined(mined, n, len(data.caption_ids))
-        rows = (torch.from_numpy(np.array(r)).to(device) for r in (features.images, features.texts))
-        captions = tuple(np.array(by_recipe[i]) for i in data.image_ids.tolist())
-        return cls(*rows, data.image_ids, codes[:n], codes[n:], captions, mined)
+        pair = (torch.from_numpy(np.array(r)).to(device) for r in (features.images, features.texts))
+        return cls(
+            *pair, data.image_ids, codes[:n], codes[n:], rows, first, n_captions, mined
+        )  # fmt: skip
 
     def draw(self, size: int, rng: np.random.Generator) -> Batch:
         """``size`` pictures (fewer where there are fewer), each with one of its captions."""
         chosen = rng.permutation(len(self.recipes))[:size]
-        captions = np.array([rng.choice(self.captions_of[row]) for row in chosen])
+        which = (rng.random(len(chosen)) * self.n_captions[chosen]).astype(np.int64)
+        captions = self.caption_rows[self.first_caption[chosen] + which]
         groups = self.image_groups[chosen]
         same = torch.from_numpy(groups[:, None] == groups[None]).to(self.images.device)
         pairs = self.images[chosen], self.texts[captions], same, self.recipes[chosen]

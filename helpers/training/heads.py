@@ -22,6 +22,7 @@ from helpers.training.settings import Training, learning_rate
 
 LOSSES = ("info_nce", "margin", "triplet")
 NEGATIVES = ("random", "batch", "mined")
+FIRST_LOOK = 10
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,9 @@ class HeadTraining:
         At the end of the warm-up; then half a cosine down to 0.
     weight_decay : float
         On matrices alone.
-    every : int
-        Steps between two looks at the validation part.
+    looks : int
+        How often the validation part is looked at: at steps that grow like a geometric series from
+        ``FIRST_LOOK``, because few recipes are learned by heart within a few steps.
     seed : int
 
     Raises
@@ -57,11 +59,11 @@ class HeadTraining:
     loss: str = "info_nce"
     negatives: str = "batch"
     margin: float = 0.2
-    steps: int = 600
+    steps: int = 400
     batch_size: int = 128
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
-    every: int = 50
+    looks: int = 12
     seed: int = 42
 
     def __post_init__(self) -> None:
@@ -75,7 +77,7 @@ class HeadTraining:
                 "info_nce with negatives='random': a softmax over one wrong caption is no softmax "
                 "over a batch; use batch or mined, or a margin loss"
             )
-        for name, least in (("steps", 1), ("batch_size", 2), ("every", 1)):
+        for name, least in (("steps", 1), ("batch_size", 2), ("looks", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"head training {name} is {getattr(self, name)}: at least {least}")
         for name in ("learning_rate", "weight_decay"):
@@ -84,6 +86,17 @@ class HeadTraining:
                 raise ValueError(
                     f"head training {name} is {value}: give a finite number, 0 or more"
                 )
+
+    @property
+    def look_steps(self) -> tuple[int, ...]:
+        """After which steps validation is looked at; the last step is one of them.
+
+        >>> HeadTraining(steps=80, looks=4).look_steps
+        (10, 20, 40, 80)
+        """
+        first = min(FIRST_LOOK, self.steps)
+        found = np.geomspace(first, self.steps, self.looks) if self.looks > 1 else [self.steps]
+        return tuple(sorted({round(float(step)) for step in found}))
 
 
 @dataclass(frozen=True)
@@ -160,6 +173,7 @@ def train_heads(
     heads = make_heads(shape, train.dimension, seed=settings.seed).to(device)
     optimizer = _optimizer(heads, settings)
     schedule = Training(learning_rate=settings.learning_rate, warmup=0.05)
+    looking = set(settings.look_steps)
     steps, looks = [], [{"step": 0, "score": validation_score(heads, validation)}]
     best_step, best_state = 0, None
     for step in tqdm(range(settings.steps), desc="training heads", disable=not progress):
@@ -167,7 +181,7 @@ def train_heads(
         rate = learning_rate(step, settings.steps, schedule)
         batch = batches.draw(settings.batch_size, rng)
         steps.append(_take_step(heads, batch, settings, optimizer, rate, step, rng))
-        if (step + 1) % settings.every == 0 or step + 1 == settings.steps:
+        if step + 1 in looking:
             score = validation_score(heads, validation)
             # Of two equal scores the later counts, as in the training of adapters.
             if not best_step or score >= max(look["score"] for look in looks[1:]):
@@ -196,7 +210,7 @@ def _optimizer(heads: Heads, settings: HeadTraining) -> torch.optim.AdamW:
         {"params": [p for _, p in named if p.ndim > 1], "weight_decay": settings.weight_decay},
         {"params": [p for _, p in named if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate)
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
 
 
 def _take_step(

@@ -1,0 +1,182 @@
+"""The study of heads on frozen features: architecture, loss, data, alpha, width, negatives.
+
+Every arm gets the same search: some learning rates, of which validation chooses one, for each size
+and seed anew. Nothing here looks at the test part to choose.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from helpers.evaluation.comparison import Comparison, paired_comparison
+from helpers.models.adapters import HeadShape
+from helpers.store.zones import Zone
+from helpers.studies.arms import query_values
+from helpers.training.features import Features
+from helpers.training.head_runs import HeadArm, HeadRun, Parts, ensure_head_run
+from helpers.training.heads import HeadTraining
+
+# C2: a margin loss with random negatives. C3: alpha 0.2, InfoNCE over the batch.
+NAIVE, NAIVE_NCE = "tower, margin", "tower, InfoNCE"
+KEPT, KEPT_NCE = "residual, margin", "residual, InfoNCE"
+MARGIN = HeadTraining(loss="margin", negatives="random")
+ARMS: dict[str, HeadArm] = {
+    NAIVE: HeadArm(HeadShape("tower", layers=2), MARGIN),
+    NAIVE_NCE: HeadArm(HeadShape("tower", layers=2)),
+    KEPT: HeadArm(HeadShape(), MARGIN),
+    KEPT_NCE: HeadArm(HeadShape()),
+    "one-layer tower, margin": HeadArm(HeadShape("tower", layers=1), MARGIN),
+    "one-layer tower, InfoNCE": HeadArm(HeadShape("tower", layers=1)),
+    "residual, triplet": HeadArm(HeadShape(), HeadTraining(loss="triplet")),
+    "tower, triplet": HeadArm(HeadShape("tower", layers=2), HeadTraining(loss="triplet")),
+}
+SQUARE = (NAIVE, NAIVE_NCE, KEPT, KEPT_NCE)
+
+
+@dataclass(frozen=True)
+class Study:
+    """What all arms of a study share.
+
+    Attributes
+    ----------
+    zone : Zone
+    parts : Parts
+    seeds : tuple of int
+        Of subset, start and batches.
+    rates : tuple of float
+        The learning rates that validation chooses from.
+    steps : int
+        Of each training.
+    groups : mapping of recipe id to group
+        Near-duplicates.
+    """
+
+    zone: Zone
+    parts: Parts
+    seeds: tuple[int, ...]
+    rates: tuple[float, ...]
+    steps: int
+    groups: Mapping[str, str]
+
+
+def arms_named(names: str) -> dict[str, HeadArm]:
+    """Arms by their names, separated by semicolons: names hold commas.
+
+    Raises
+    ------
+    ValueError
+        For a name that is not in ``ARMS``.
+
+    >>> list(arms_named("tower, margin; residual, InfoNCE"))
+    ['tower, margin', 'residual, InfoNCE']
+    """
+    wanted = [name.strip() for name in names.split(";") if name.strip()]
+    if unknown := [name for name in wanted if name not in ARMS]:
+        raise ValueError(f"unknown arm {unknown[0]!r}: use some of {'; '.join(ARMS)}")
+    return {name: ARMS[name] for name in wanted}
+
+
+def run_arm(
+    study: Study,
+    arm: HeadArm,
+    *,
+    kept: str = "best",
+    mine: Callable[[Features], np.ndarray] | None = None,
+    mining: Mapping[str, Any] | None = None,
+) -> list[HeadRun]:
+    """One run a seed: of the learning rates the one whose ``kept`` weights validate best.
+
+    Parameters
+    ----------
+    kept : str
+        ``best``: early stopping; ``last``: a fixed number of steps.
+    mine, mining
+        See :func:`helpers.training.head_runs.ensure_head_run`.
+    """
+    chosen = []
+    for seed in study.seeds:
+        tried = []
+        for rate in study.rates:
+            training = replace(arm.training, seed=seed, learning_rate=rate, steps=study.steps)
+            one = replace(arm, training=training)
+            tried.append(
+                ensure_head_run(
+                    study.zone, study.parts, one, groups=study.groups, mine=mine, mining=mining
+                )
+            )
+        chosen.append(max(tried, key=lambda run: run.validation(kept)))
+    return chosen
+
+
+def run_sizes(
+    study: Study, arms: Mapping[str, HeadArm], sizes: Sequence[int], *, kept: str = "best"
+) -> dict[int, dict[str, list[HeadRun]]]:
+    """Number of training recipes to arm to runs."""
+    return {
+        n: {
+            name: run_arm(study, replace(arm, n_recipes=n), kept=kept) for name, arm in arms.items()
+        }
+        for n in sizes
+    }
+
+
+def fitting_sizes(names: str, available: int) -> tuple[list[int], list[int]]:
+    """The sizes of a comma-separated list that the data can give, and those that they cannot.
+
+    >>> fitting_sizes("50, 200, 1000", 300)
+    ([50, 200], [1000])
+    """
+    sizes = sorted({int(part) for part in names.split(",") if part.strip()})
+    if not sizes or sizes[0] < 2:
+        raise ValueError(f"sizes {names!r}: give numbers of recipes of at least 2, with commas")
+    return [n for n in sizes if n <= available], [n for n in sizes if n > available]
+
+
+def mean_values(
+    runs: Sequence[HeadRun], direction: str, metric: str, *, kept: str = "best"
+) -> np.ndarray:
+    """(q,) the value of each test query, averaged over the seeds."""
+    return np.mean([query_values(run.ranks(direction, kept), metric) for run in runs], axis=0)
+
+
+def factorial(values: Mapping[str, np.ndarray], groups: Sequence[str]) -> dict[str, Comparison]:
+    """The 2 x 2 of ``SQUARE`` taken apart, query by query.
+
+    Parameters
+    ----------
+    values : mapping of arm to (q,) float
+        All four arms of ``SQUARE``.
+    groups : (q,) recipe of each query
+
+    Returns
+    -------
+    dict
+        ``architecture``: residual minus tower, over both losses; ``loss``: InfoNCE minus margin,
+        over both architectures; ``interaction``: how much more the loss matters for a tower, half
+        the difference of the two differences.
+    """
+    tm, ti, rm, ri = (values[name] for name in SQUARE)
+    sides = {
+        "architecture": ((rm + ri) / 2, (tm + ti) / 2),
+        "loss": ((ti + ri) / 2, (tm + rm) / 2),
+        "interaction": ((ti + rm) / 2, (tm + ri) / 2),
+    }
+    return {name: paired_comparison(a, b, groups) for name, (a, b) in sides.items()}
+
+
+def crossing(sizes: Sequence[int], differences: Sequence[float]) -> float | None:
+    """Where a curve over the number of recipes first rises through 0; None where it does not.
+
+    Interpolated on a logarithmic axis.
+
+    >>> round(crossing([100, 1000], [-0.1, 0.1]))
+    316
+    """
+    pairs = list(zip(sizes, differences, strict=True))
+    for (n, a), (m, b) in pairwise(pairs):
+        if a < 0 <= b:
+            return float(np.exp(np.interp(0, [a, b], np.log([n, m]))))
+    return None
