@@ -63,7 +63,7 @@ def two_samples(groups_a: Sequence[str], groups_b: Sequence[str]) -> TwoSamples:
         raise ValueError(
             f"{len(groups_a)} rows in a, {len(groups_b)} in b; give at least one row on each side"
         )
-    labels = np.concatenate([np.asarray(groups_a, str), np.asarray(groups_b, str)])
+    labels = np.array([*groups_a, *groups_b], str)
     codes = np.unique(labels, return_inverse=True)[1]  # (N,)
     is_a = np.arange(len(labels)) < len(groups_a)
     in_a, in_b = (np.isin(np.arange(codes.max() + 1), codes[side]) for side in (is_a, ~is_a))
@@ -153,8 +153,10 @@ def folds_of(samples: TwoSamples, n_folds: int, *, seed: int) -> np.ndarray:
         )
     rng = np.random.default_rng(seed)
     fold = np.zeros(samples.n_groups, int)
-    for members in samples.strata():
-        fold[rng.permutation(members)] = np.arange(len(members)) % n_folds
+    both, only_a, only_b = (np.flatnonzero(samples.kinds == k) for k in (BOTH, ONLY_A, ONLY_B))
+    # Those on one side go on where those on both have stopped, so that no fold is left out.
+    for members, first in ((both, 0), (only_a, len(both)), (only_b, len(both))):
+        fold[rng.permutation(members)] = (first + np.arange(len(members))) % n_folds
     return fold[samples.codes]
 
 
