@@ -9,6 +9,8 @@ import random
 import numpy as np
 
 from tests import exercise_answers_distributions as distributions
+from tests import exercise_answers_mixtures as mixtures
+from tests import exercise_answers_placement as placement
 from tests import exercise_answers_training as training
 
 # --- 01.positive_pairs ---------------------------------------------------------------------------
@@ -289,7 +291,9 @@ RIGHT = {
     "03.bootstrap_interval": [boot_right],
     "03.same_or_different": ["not distinguishable", " Not  Distinguishable "],
     **training.RIGHT,
+    **placement.RIGHT,
     **distributions.RIGHT,
+    **mixtures.RIGHT,
 }
 WRONG = {
     "01.positive_pairs": PAIR_MISTAKES,
@@ -299,5 +303,7 @@ WRONG = {
     "03.bootstrap_interval": BOOT_MISTAKES,
     "03.same_or_different": [("real", "one query of 54"), ("same", "answer"), (1, "answer")],
     **training.WRONG,
+    **placement.WRONG,
     **distributions.WRONG,
+    **mixtures.WRONG,
 }

@@ -11,7 +11,9 @@ from helpers.report import (
     checks_augmentation,
     checks_distributions,
     checks_intervals,
+    checks_mixtures,
     checks_pairs,
+    checks_placement,
     checks_ranking,
     checks_training,
 )
@@ -23,7 +25,9 @@ LESSONS = (
     checks_ranking,
     checks_intervals,
     checks_training,
+    checks_placement,
     checks_distributions,
+    checks_mixtures,
 )
 
 __all__ = ["LESSONS", "Verdict", "check", "exercise", "names"]
