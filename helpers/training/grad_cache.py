@@ -12,12 +12,18 @@ from typing import TypeVar
 
 import torch
 
+from helpers.training.ranks import Ranks
+
 Batch = TypeVar("Batch")
 Encode = Callable[[Batch], tuple[torch.Tensor, ...]]
 
 
 def accumulate_cached(
-    encode: Encode, micro_batches: Sequence[Batch], loss: Callable[..., torch.Tensor]
+    encode: Encode,
+    micro_batches: Sequence[Batch],
+    loss: Callable[..., torch.Tensor],
+    *,
+    ranks: Ranks | None = None,
 ) -> torch.Tensor:
     """Add to ``.grad`` the gradients of one loss over all micro-batches together.
 
@@ -31,6 +37,10 @@ def accumulate_cached(
     loss : callable
         The tuple, concatenated over the micro-batches, to a scalar that depends on every
         embedding. What else it depends on (scale, bias) gets its gradient directly.
+    ranks : Ranks, optional
+        Where several processes hold a part of the batch each: the loss is then over the parts of
+        all, every process gets it whole, and ``Ranks.sum_gradients`` is to follow. With it
+        ``.grad`` must be empty before.
 
     Returns
     -------
@@ -49,10 +59,14 @@ def accumulate_cached(
         with torch.no_grad():
             parts.append(encode(batch))
     columns = [torch.cat(column) for column in zip(*parts, strict=True)]
+    ranks = ranks or Ranks()
+    own = [len(column) for column in columns]
+    columns = [ranks.gathered(column) for column in columns]
     leaves = [c.requires_grad_() if c.is_floating_point() else c for c in columns]
     value = loss(*leaves)
-    value.backward()
-    starts = [0] * len(leaves)
+    # Each process has the whole loss: what it reaches directly, the scale, counts once.
+    value.backward(inputs=None if ranks.is_first else [c for c in leaves if c.requires_grad])
+    starts = [ranks.before(length) for length in own]
     for batch, state in zip(micro_batches, states, strict=True):
         _set_random_states(state)
         found = encode(batch)

@@ -19,6 +19,7 @@ from helpers.models.loading import weights_fingerprint
 from helpers.repro import hash_of
 from helpers.training.pairs import TrainingPairs, epoch_batches
 from helpers.training.progress import Progress
+from helpers.training.ranks import Ranks
 from helpers.training.settings import Training
 from helpers.training.step import TrainingDiverged, optimizer_for, take_step
 from helpers.training.towers import Augment, Towers, towers_of
@@ -65,6 +66,7 @@ def train(
     state: Path | None = None,
     state_every: int = 25,
     on_step: Callable[[dict[str, float]], None] | None = None,
+    ranks: Ranks | None = None,
     progress: bool = True,
 ) -> Trained:
     """Train the parameters of ``encoder.model`` that require a gradient, in place.
@@ -87,6 +89,9 @@ def train(
         exists already the run goes on from it; a finished run is put back as it ended.
     on_step : callable, optional
         Gets the record of each step.
+    ranks : Ranks, optional
+        Where several processes train together (:mod:`helpers.training.ranks`): each has the same
+        data and start, the first one validates and writes the state.
     progress : bool
 
     Raises
@@ -106,6 +111,9 @@ def train(
         raise ValueError("augment belongs into the towers that are given: leave it out here")
     if settings.negatives and not len(pairs.negative_text_rows):
         raise ValueError("negatives is true, but no pair of the data has label 0: set it to false")
+    ranks = ranks or Ranks()
+    if ranks.count > 1 and settings.accumulate == "plain":
+        raise ValueError("several processes share one loss: set accumulate to 'cached'")
     towers = towers or towers_of(encoder, pairs, augment=augment)
     model, optimizer = encoder.model, optimizer_for(encoder.model, settings)
     per_epoch = len(_epoch(pairs, settings, 0))
@@ -113,14 +121,17 @@ def train(
     identity = _identity(run, model, pairs, settings, monitor)
     if state is not None:
         run.resume(state, identity)
-    bar = tqdm(
-        total=run.total, initial=run.step, desc="training", unit="step", disable=not progress
-    )
+    silent = not (progress and ranks.is_first)
+    bar = tqdm(total=run.total, initial=run.step, desc="training", unit="step", disable=silent)
+
+    def scored() -> dict[str, float]:
+        return ranks.told(_scores(model, validate, monitor) if ranks.is_first else None)
+
     devices = [torch.cuda.current_device()] if encoder.device.startswith("cuda") else []
     batches: list[np.ndarray] = []
     with torch.random.fork_rng(devices), bar:
         if validate is not None and not run.epochs:
-            run.epochs.append({"epoch": 0, "step": 0, **_scores(model, validate, monitor)})
+            run.epochs.append({"epoch": 0, "step": 0, **scored()})
         while not run.finished:
             epoch, position = divmod(run.step, per_epoch)
             if position == 0 or not batches:
@@ -128,15 +139,16 @@ def train(
             began = time.perf_counter()
             record = take_step(
                 encoder, pairs, settings, towers, optimizer, batches[position],
-                step=run.step, total=run.total,
+                step=run.step, total=run.total, ranks=ranks,
             )  # fmt: skip
             run.note_step({"epoch": epoch + 1, **record}, seconds=time.perf_counter() - began)
             bar.update()
             bar.set_postfix(loss=f"{record['loss']:.3f}", refresh=False)
             if run.epoch_is_done:
-                scores = {} if validate is None else _scores(model, validate, monitor)
+                scores = {} if validate is None else scored()
                 run.note_epoch(scores, scores.get(monitor))
-            if state is not None and (run.step % state_every == 0 or run.epoch_is_done):
+            due = run.step % state_every == 0 or run.epoch_is_done
+            if state is not None and ranks.is_first and due:
                 run.save(state, identity)
             if on_step is not None:
                 on_step(run.steps[-1])

@@ -13,6 +13,7 @@ from helpers.models.lora import require_gradients
 from helpers.training.grad_cache import accumulate_cached, accumulate_plain
 from helpers.training.losses import clamp_logit_scale, info_nce, pairwise_sigmoid
 from helpers.training.pairs import TrainingPairs
+from helpers.training.ranks import Ranks
 from helpers.training.settings import Training, learning_rate
 from helpers.training.towers import Towers
 
@@ -59,15 +60,20 @@ def take_step(
     *,
     step: int,
     total: int,
+    ranks: Ranks | None = None,
 ) -> dict[str, float]:
     """Change the trainable weights once, and say what happened.
 
     Parameters
     ----------
     rows : (b,) int64
-        The pairs of the whole step; they are cut into micro-batches of ``settings.batch_size``.
+        The pairs of the whole step, over all processes; each cuts its part into micro-batches of
+        ``settings.batch_size``.
     step, total : int
         The number of this step, from 0, and of all.
+    ranks : Ranks, optional
+        Where several processes train together. Dropout and explicit negatives are then drawn for
+        each process, all else is as with one process on the whole batch.
 
     Returns
     -------
@@ -82,23 +88,25 @@ def take_step(
     AdapterError
         At the first step, if a trainable parameter got no gradient.
     """
-    model = encoder.model.train()
-    chance = np.random.default_rng([settings.seed, 1, step])
+    model, ranks = encoder.model.train(), ranks or Ranks()
+    chance = np.random.default_rng([settings.seed, 1, step, *([ranks.rank] if ranks.rank else [])])
     torch.manual_seed(int(chance.integers(2**62)))  # dropout, and augmentation by global state
     generator = torch.Generator().manual_seed(int(chance.integers(2**62)))
-    size = settings.batch_size
+    size, own = settings.batch_size, ranks.share(rows)
     batches = [
-        _gathered(pairs, settings, towers, rows[start : start + size], generator, chance)
-        for start in range(0, len(rows), size)
+        _gathered(pairs, settings, towers, own[start : start + size], generator, chance)
+        for start in range(0, len(own), size)
     ]
-    cached = settings.accumulate == "cached" and len(batches) > 1
-    accumulate = accumulate_cached if cached else accumulate_plain
+    encode = encoding(encoder, settings, towers)
     optimizer.zero_grad()
-    loss = accumulate(
-        encoding(encoder, settings, towers), batches, contrastive_loss(model, pairs, settings)
-    )
-    if step == 0:
+    if ranks.count > 1 or (settings.accumulate == "cached" and len(batches) > 1):
+        value = contrastive_loss(model, pairs, settings)
+        loss = accumulate_cached(encode, batches, value, ranks=ranks)
+    else:
+        loss = accumulate_plain(encode, batches, contrastive_loss(model, pairs, settings))
+    if step == 0 and ranks.is_first:
         require_gradients(model)
+    ranks.sum_gradients(model)
     trainable = [p for p in model.parameters() if p.requires_grad]
     norm = torch.nn.utils.get_total_norm([p.grad for p in trainable if p.grad is not None])
     rate = learning_rate(step, total, settings)
