@@ -121,8 +121,8 @@ def embedding_gap(
         auc_high=high,
         mmd=float(mmd),
         mmd_p=shuffle_p_value(mmd, unbiased_mmd(kernel, sides, samples.codes)),
-        frechet=frechet_distance(rows_a, rows_b) / variance,
-        frechet_null=float(np.mean(null)) / variance,
+        frechet=frechet_distance(rows_a, rows_b) / float(variance),
+        frechet_null=float(np.mean(null) / variance),
         centroid_ratio=centroid_ratio(rows_a, rows_b),
         n_a=len(rows_a),
         n_b=len(rows_b),
@@ -158,9 +158,12 @@ def probe_auc(
     """AUC of a logistic regression that is cross-validated by recipe, with its interval.
 
     Pictures are compared within a fold alone, since each fold has a probe of its own. The interval
-    draws recipes anew and keeps the probes: it says nothing of other training recipes. Where no
-    draw shows a spread (all pairs in the right order), the lower limit is what the number of
-    recipes alone allows, as in :func:`helpers.evaluation.intervals.bootstrap_interval`.
+    draws recipes anew but keeps the probes, so for what other training recipes would change it is
+    made wider by ``1 + 1 / (n_folds - 1)``: simulated with 5 and 10 folds, 95 % intervals then
+    miss the truth about as often as they say, and two to four times as often without. (Nadeau and
+    Bengio, "Inference for the generalization error", 2003, on why any such factor is a guess.)
+    Where no draw shows a spread (all pairs in the right order), the lower limit is what the number
+    of recipes alone allows, as in :func:`helpers.evaluation.intervals.bootstrap_interval`.
 
     Returns
     -------
@@ -193,4 +196,6 @@ def probe_auc(
         share = 1 - tail ** (1 / samples.n_effective)
         return value, value - share * value, value + share * (1 - value)
     low, high = percentile_limits(drawn, expanded_tail(samples.n_effective, level))
-    return value, min(low, value), max(high, value)
+    wider = 1 + 1 / fold.max()
+    low, high = (value + wider * (end - value) for end in (min(low, value), max(high, value)))
+    return value, max(low, 0.0), min(high, 1.0)
