@@ -45,6 +45,8 @@ RANGES = {
     "text_layers": LAYERS,
     "copies": _at_least(0),
     "n_resamples": _at_least(1),
+    "n_trials": _at_least(0),
+    "minutes": _at_least(0),
 }
 
 
