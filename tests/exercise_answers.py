@@ -8,6 +8,7 @@ import random
 
 import numpy as np
 
+from tests import exercise_answers_cleaning as cleaning
 from tests import exercise_answers_distributions as distributions
 from tests import exercise_answers_mixtures as mixtures
 from tests import exercise_answers_placement as placement
@@ -290,6 +291,7 @@ RIGHT = {
     "03.reciprocal_rank": [mrr_right],
     "03.bootstrap_interval": [boot_right],
     "03.same_or_different": ["not distinguishable", " Not  Distinguishable "],
+    **cleaning.RIGHT,
     **training.RIGHT,
     **placement.RIGHT,
     **distributions.RIGHT,
@@ -302,6 +304,7 @@ WRONG = {
     "03.reciprocal_rank": MRR_MISTAKES,
     "03.bootstrap_interval": BOOT_MISTAKES,
     "03.same_or_different": [("real", "one query of 54"), ("same", "answer"), (1, "answer")],
+    **cleaning.WRONG,
     **training.WRONG,
     **placement.WRONG,
     **distributions.WRONG,

@@ -9,6 +9,7 @@ from typing import Any
 
 from helpers.report import (
     checks_augmentation,
+    checks_cleaning,
     checks_distributions,
     checks_intervals,
     checks_mixtures,
@@ -21,6 +22,7 @@ from helpers.report.verdicts import EXERCISES, Verdict, exercise, judge
 
 LESSONS = (
     checks_pairs,
+    checks_cleaning,
     checks_augmentation,
     checks_ranking,
     checks_intervals,
