@@ -30,6 +30,7 @@ RANGES = {
     "seed": Range(f"from 0 to {SEEDS - 1}", lambda value: 0 <= value < SEEDS),
     "n_seeds": _at_least(1),
     "max_recipes": _at_least(0),
+    "cleaning_seeds": _at_least(0),
     "image_px": _at_least(1),
     "test_share": SHARE,
     "validation_share": SHARE,
