@@ -8,6 +8,7 @@ import random
 
 import numpy as np
 
+from tests import exercise_answers_adapters as adapters
 from tests import exercise_answers_cleaning as cleaning
 from tests import exercise_answers_distributions as distributions
 from tests import exercise_answers_mixtures as mixtures
@@ -296,6 +297,7 @@ RIGHT = {
     **placement.RIGHT,
     **distributions.RIGHT,
     **mixtures.RIGHT,
+    **adapters.RIGHT,
 }
 WRONG = {
     "01.positive_pairs": PAIR_MISTAKES,
@@ -309,4 +311,5 @@ WRONG = {
     **placement.WRONG,
     **distributions.WRONG,
     **mixtures.WRONG,
+    **adapters.WRONG,
 }

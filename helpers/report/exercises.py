@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from helpers.report import (
+    checks_adapters,
     checks_augmentation,
     checks_cleaning,
     checks_distributions,
@@ -30,6 +31,7 @@ LESSONS = (
     checks_placement,
     checks_distributions,
     checks_mixtures,
+    checks_adapters,
 )
 
 __all__ = ["LESSONS", "Verdict", "check", "exercise", "names"]
