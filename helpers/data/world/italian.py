@@ -109,11 +109,10 @@ def agree(adjective: str, gender: str, number: str) -> str:
     ('bianche', 'fatti in casa', 'verde')
     """
     first, _, rest = adjective.partition(" ")
-    if first not in _FIXED and first.endswith("o"):
-        hard = "h" if first.endswith("co") and (gender, number) != ("m", "p") else ""
-        plural = {"m": "i", "f": f"{hard}e"}[gender]
-        single = {"m": "o", "f": "a"}[gender]
-        hard_masculine = "h" if first in ("fresco", "bianco") else ""
-        ending = f"{hard_masculine}i" if (gender, number) == ("m", "p") else plural
-        first = first[:-1] + (ending if number == "p" else single)
-    return f"{first} {rest}".strip()
+    if first in _FIXED or not first.endswith("o"):
+        return adjective
+    stem = first[:-1]
+    if number == "p":  # bianco, bianchi, bianche; casereccio, caserecci, caserecce
+        stem = f"{stem}h" if stem.endswith("c") else stem.removesuffix("i")
+    ending = {"m-s": "o", "f-s": "a", "m-p": "i", "f-p": "e"}[f"{gender}-{number}"]
+    return f"{stem}{ending} {rest}".strip()
