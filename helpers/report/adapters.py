@@ -1,4 +1,4 @@
-"""What lesson 08 shows of heads: curves over data and settings, kinds of queries, claims."""
+"""Figures of lesson 08: curves over data and settings, kinds of queries."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -9,14 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from helpers.evaluation.claims import Claim
 from helpers.report.results import DIRECTION_NAMES, Record
 from helpers.report.style import INK, MARKERS, MUTED, PALETTE, percent_axis, plain, wrapped
 
 LINES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
-# What was reported for residual heads on a frozen CLIP: fractions.
-REPORTED = {"zero-shot, hit@10": 0.587, "residual heads, hit@10": 0.697}
-REPORTED_SOURCE = "reported for products"
 
 
 def labeled(arm: str, n_recipes: int) -> str:
@@ -38,21 +34,6 @@ def arm_and_size(label: str) -> tuple[str, int]:
     if not size.endswith(" recipes") or not size.split()[0].isdigit():
         raise ValueError(f"{label!r} names no size; it ends as in 'residual, InfoNCE, 200 recipes'")
     return arm, int(size.split()[0])
-
-
-def size_claims(sizes: Sequence[int], *, naive: str, residual: str) -> list[tuple[str, Claim]]:
-    """C2 and C3 at every size: the label of the arm, and what is claimed of it minus zero-shot."""
-    return [
-        (
-            labeled(arm, n),
-            Claim(f"{name}, {n} recipes", f"{said}, {n} recipes", REPORTED_SOURCE, way),
-        )
-        for name, arm, said, way in (
-            ("C2", naive, "naive tower with a margin loss below zero-shot", "lower"),
-            ("C3", residual, "residual heads with InfoNCE above zero-shot", "higher"),
-        )
-        for n in sizes
-    ]
 
 
 def data_curves(
@@ -207,8 +188,13 @@ def _look(i: int) -> dict:
 
 
 def _size_axis(ax: Axes, sizes: Sequence[float]) -> None:
+    """A logarithmic axis that names the values that were used, as far as there is room."""
+    shown: list[float] = []
+    for size in sizes:
+        if not shown or size >= 1.6 * shown[-1]:
+            shown.append(size)
     ax.set_xscale("log")
-    ax.xaxis.set_major_locator(FixedLocator(list(sizes)))
+    ax.xaxis.set_major_locator(FixedLocator(shown))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,g}"))
 

@@ -46,6 +46,10 @@ RANGES = {
     "text_layers": LAYERS,
     "copies": _at_least(0),
     "n_resamples": _at_least(1),
+    "steps": _at_least(1),
+    "stage_b_epochs": _at_least(1),
+    "stage_b_rate": _at_least(0),
+    "hourly_price": _at_least(0),
     "n_trials": _at_least(0),
     "minutes": _at_least(0),
 }
