@@ -51,6 +51,10 @@ RANGES = {
     "stage_b_rate": _at_least(0),
     "hourly_price": _at_least(0),
     "n_trials": _at_least(0),
+    "max_images": _at_least(0),
+    "n_permutations": _at_least(1),
+    "n_probes": _at_least(4),
+    "base_share": Range("above 0 and below 1", lambda value: 0 < value < 1),
     "minutes": _at_least(0),
 }
 
