@@ -15,10 +15,12 @@ from peft import PeftModel
 from helpers.data.pairs import ensure_pairs, retrieval_set
 from helpers.models.evaluate import DIRECTIONS, evaluate
 from helpers.models.placement import Placement
+from helpers.models.prefix import SplitTower
 from helpers.prepare.augmentation_settings import load_config, only
 from helpers.store.zones import open_zone
-from helpers.training import runs
+from helpers.training import arm_run, runs
 from helpers.training.arms import Arm, rules_as_json, training_frame
+from helpers.training.prefix_cache import PrefixError
 from helpers.training.runs import ensure_run, run_folder, validation_score
 from helpers.training.settings import Training
 from tests.small_training import small_encoder
@@ -78,7 +80,7 @@ def test_the_stored_adapter_is_the_model_that_was_measured(pairs, tmp_path):
 
 def test_a_second_call_reads_and_does_not_train(pairs, monkeypatch):
     first = run_of(pairs)
-    monkeypatch.setattr(runs, "train", None)
+    monkeypatch.setattr(arm_run, "train", None)
     assert run_of(pairs).results == first.results
 
 
@@ -109,7 +111,7 @@ def test_a_run_that_was_killed_ends_as_if_it_had_not_been(pairs, monkeypatch, tm
     whole = run_of(pairs, arm)
     zone = open_zone(str(tmp_path / "other"))
     fresh = ensure_pairs(zone, source="world:kitchen", max_recipes=30, progress=False)
-    train, wanted = runs.train, len(whole.log["steps"])
+    train, wanted = arm_run.train, len(whole.log["steps"])
 
     class Killed(Exception):
         pass
@@ -122,7 +124,7 @@ def test_a_run_that_was_killed_ends_as_if_it_had_not_been(pairs, monkeypatch, tm
         return train(*args, **options, state_every=1, on_step=stop)
 
     with monkeypatch.context() as patched:
-        patched.setattr(runs, "train", killed)
+        patched.setattr(arm_run, "train", killed)
         with pytest.raises(Killed):
             run_of(fresh, arm)
     done = run_of(fresh, arm)
@@ -203,9 +205,78 @@ def test_a_state_of_other_code_is_not_gone_on_from(pairs, monkeypatch):
         seen.append(state)
         raise InterruptedError
 
-    monkeypatch.setattr(runs, "train", stopped)
+    monkeypatch.setattr(arm_run, "train", stopped)
     for code in ("one", "one", "other"):
         monkeypatch.setattr(runs, "code_of", lambda *_, code=code: code)
         with pytest.raises(InterruptedError):
             run_of(pairs, arm)
     assert seen[0] == seen[1] != seen[2]
+
+
+# Kept prefixes
+
+FEW = replace(ARM, placement=replace(ARM.placement, vision_layers=2, text_layers=0, dropout=0.2))
+
+
+def test_kept_prefixes_change_the_speed_of_a_run_and_not_its_name_or_numbers(pairs, tmp_path):
+    quick = run_of(pairs, FEW)
+    assert quick.results["prefix"] == "fp32"
+    zone = open_zone(str(tmp_path / "other"))
+    fresh = ensure_pairs(zone, source="world:kitchen", max_recipes=30, progress=False)
+    plain = run_of(fresh, FEW, prefix="off")
+    assert plain.results["prefix"] == "off"
+    assert plain.id == quick.id
+    losses = [[step["loss"] for step in run.log["steps"]] for run in (plain, quick)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+    scores = [run.log["epochs"][-1]["score"] for run in (plain, quick)]
+    assert scores[0] == pytest.approx(scores[1], abs=0.05)
+    for way in DIRECTIONS:
+        assert np.mean(plain.ranks(way) != quick.ranks(way)) < 0.1
+
+
+def test_rows_of_a_study_compute_their_prefixes_in_one_pass(pairs, monkeypatch):
+    first = replace(FEW, training=replace(FEW.training, seed=97))
+    rows = [first, replace(first, placement=replace(FEW.placement, vision_layers=1, heads=True))]
+    for_training, prefix = [], SplitTower.prefix
+
+    def watched(self, inputs, cuts):
+        if self.encoder.model.training:
+            for_training.append((self.name, tuple(cuts)))
+        return prefix(self, inputs, cuts)
+
+    monkeypatch.setattr(SplitTower, "prefix", watched)
+    run_of(pairs, rows[0], also=[row.placement for row in rows])
+    assert set(for_training) == {("vision", (1, 2)), ("text", (2, 3))}
+    for_training.clear()
+    run_of(pairs, rows[1])
+    assert not for_training
+
+
+def test_a_run_from_prefixes_in_bf16_is_another_run(pairs):
+    assert run_of(pairs, FEW, prefix="bf16").id != run_of(pairs, FEW).id
+    assert run_of(pairs, FEW, prefix="fp32").id == run_of(pairs, FEW).id
+
+
+@pytest.mark.parametrize(
+    ("arm", "reason"),
+    [
+        (replace(FEW, augment=("noise",)), "augmented at run time"),
+        (replace(FEW, placement=Placement(rank=2)), "nothing below is frozen"),
+    ],
+)
+def test_prefixes_that_cannot_be_kept_are_left_out_with_a_note_or_refused(pairs, arm, reason):
+    run = run_of(pairs, arm)
+    assert run.results["prefix"] == "off"
+    assert reason in run.results["prefix_note"]
+    with pytest.raises(PrefixError, match=reason):
+        run_of(pairs, arm, prefix="fp32")
+
+
+def test_a_run_in_bf16_waits_to_be_asked():
+    half = replace(FEW, training=replace(FEW.training, precision="bf16"))
+    base = small_encoder("siglip")
+    assert arm_run.kept_precision("auto", half, base, augment=False)[0] == "off"
+    assert arm_run.kept_precision("bf16", half, base, augment=False) == ("bf16", "")
+    assert arm_run.kept_precision("off", FEW, base, augment=False)[0] == "off"
+    with pytest.raises(PrefixError, match="'always': use one of auto, off"):
+        arm_run.kept_precision("always", FEW, base, augment=False)

@@ -126,7 +126,7 @@ def prepare_pairs(
     image_rows, keys = pd.factorize(frame["image_key"])
     text_rows, captions = pd.factorize(frame["caption"])
     bar = tqdm(keys, desc="reading pictures", unit="image", disable=not progress)
-    pixels = torch.cat([_resized(encoder, load_image(key)) for key in bar])
+    pixels = torch.cat([resized(encoder, load_image(key)) for key in bar])
     return TrainingPairs(
         frame["recipe_id"].to_numpy(dtype=str)[right], image_rows[right], text_rows[right],
         keys.to_numpy(dtype=str), captions.to_numpy(dtype=str),
@@ -163,7 +163,8 @@ def epoch_batches(
         yield rows[start : start + size]
 
 
-def _resized(encoder: Encoder, picture: Image.Image) -> torch.Tensor:
+def resized(encoder: Encoder, picture: Image.Image) -> torch.Tensor:
+    """A picture as the model wants it, not yet scaled: (1, 3, image_px, image_px) uint8."""
     done = encoder.processor.image_processor(
         images=[picture], do_rescale=False, do_normalize=False, return_tensors="pt"
     )["pixel_values"]

@@ -7,8 +7,8 @@ there already is read, what was interrupted goes on from its last saved step.
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +16,25 @@ import numpy as np
 import yaml
 
 from helpers import paths
-from helpers.data.pairs import Pairs, retrieval_set
-from helpers.evaluation.efficiency import PeakMemory
-from helpers.evaluation.metrics import both_directions, hit_at_k
+from helpers.data.pairs import Pairs
 from helpers.models.encoders import Encoder
-from helpers.models.evaluate import DIRECTIONS, evaluate, examples
-from helpers.models.experiments import EXPERIMENTS, results_of
-from helpers.models.lora import Adapted, adapt, load_adapter, save_adapter
-from helpers.models.placement import count_parameters
+from helpers.models.experiments import EXPERIMENTS
+from helpers.models.lora import Adapted, load_adapter
+from helpers.models.placement import Placement
 from helpers.prepare.augmentation_settings import AugmentationConfig, load_config, only
-from helpers.prepare.image_augmentation import training_augmenter
 from helpers.repro import hash_of
 from helpers.store.artefacts import Manifest, Writer, code_of, ensure, write_file_atomically
 from helpers.store.code import Modules
-from helpers.training.arms import Arm, rules_as_json, training_frame
-from helpers.training.loop import Trained, train
-from helpers.training.pairs import prepare_pairs
+from helpers.training.arm_run import (
+    ArmRun,
+    kept_precision,
+    transforms_pictures,
+    validation_score,
+)
+from helpers.training.arms import Arm, rules_as_json
 
-SCALARS = {"info_nce": ("logit_scale",), "sigmoid": ("logit_scale", "logit_bias")}
+__all__ = ["Run", "ensure_run", "run_folder", "validation_score"]
+
 # A change in any of them makes runs stale: they decide rows, weights or numbers.
 PACKAGES = ("evaluation", "models", "prepare", "training")
 CODE = (
@@ -103,6 +104,8 @@ def ensure_run(
     config: AugmentationConfig | None = None,
     seed: int = 42,
     n_resamples: int = 2000,
+    prefix: str = "auto",
+    also: Sequence[Placement] = (),
     progress: bool = True,
 ) -> Run:
     """Train, evaluate and store an arm, or read it where that is done.
@@ -118,6 +121,18 @@ def ensure_run(
         The course's own by default.
     seed, n_resamples : int
         Of the intervals; the seed of training is in ``arm.training``.
+    prefix : str
+        Whether to train from kept prefixes (:mod:`helpers.training.prefix_cache`): ``auto``, in
+        fp32 where that is valid and the run is in fp32; ``fp32`` or ``bf16``; ``off``. In fp32 it
+        is a matter of speed and no part of what a run is; in bf16 the numbers differ, so that such
+        a run has an id of its own.
+    also : sequence of Placement
+        Other rows of the study, whose prefixes are computed in the same pass.
+
+    Raises
+    ------
+    PrefixError
+        If ``prefix`` is ``fp32`` or ``bf16`` where prefixes cannot be kept.
 
     Examples
     --------
@@ -125,6 +140,7 @@ def ensure_run(
     """
     config = load_config() if config is None else config
     rules = only(config, *arm.augment) if arm.augment else None
+    kept, note = kept_precision(prefix, arm, encoder, augment=transforms_pictures(rules))
     parameters = {
         "model": encoder.name,
         "arm": asdict(arm),
@@ -132,6 +148,8 @@ def ensure_run(
         "n_resamples": n_resamples,
         "seed": seed,
     }
+    if kept == "bf16":
+        parameters["prefix"] = kept
     inputs = {"pairs": pairs.manifest.fingerprint, "model": encoder.fingerprint}
     run_id = hash_of([parameters, inputs])
     folder = run_folder(run_id)
@@ -141,7 +159,8 @@ def ensure_run(
     state.parent.mkdir(parents=True, exist_ok=True)
 
     def build(writer: Writer) -> None:
-        files = _trained(pairs, encoder, arm, rules, state, seed, n_resamples, progress, run_id)
+        run = ArmRun(pairs, encoder, arm, rules, kept, note, tuple(also), progress)
+        files = run.files(state, seed=seed, n_resamples=n_resamples, run_id=run_id)
         settings = {"method": "lora", "run_id": run_id, **parameters, "inputs": inputs}
         settings_yaml = yaml.safe_dump(json.loads(json.dumps(settings)), sort_keys=False)
         writer.write_text(f"{folder}/config.yaml", settings_yaml)
@@ -163,96 +182,3 @@ def ensure_run(
     results = json.loads(zone.read_text(f"{folder}/results_lora.json"))
     log = json.loads(zone.read_text(f"{folder}/training_logs.json"))
     return Run(run_id, arm, results, log, manifest, pairs)
-
-
-def validation_score(
-    pairs: Pairs, encoder: Encoder, *, k: int = 10
-) -> Callable[[], dict[str, float]]:
-    """A function for the loop: hit@k on the validation recipes; ``score`` is the mean of both ways.
-
-    Pictures are decoded once.
-    """
-    data = retrieval_set(pairs.validation)
-    pictures = [pairs.image(key) for key in data.image_keys]
-
-    def score() -> dict[str, float]:
-        images, texts = encoder.images(pictures), encoder.texts(data.captions)
-        rankings = both_directions(images, data.image_ids, texts, data.caption_ids)
-        found = {way: hit_at_k(ranking, k) for way, ranking in rankings.items()}
-        return {**found, "score": float(np.mean(list(found.values())))}
-
-    return score
-
-
-def _trained(
-    pairs: Pairs,
-    encoder: Encoder,
-    arm: Arm,
-    rules: AugmentationConfig | None,
-    state: Path,
-    seed: int,
-    n_resamples: int,
-    progress: bool,
-    run_id: str,
-) -> dict[str, bytes]:
-    """Train an arm, evaluate what was stored of it; the files of its run by name."""
-    scalars = SCALARS[arm.training.loss]
-    adapted = adapt(encoder, arm.placement, train_scalars=scalars, seed=arm.training.seed)
-    frame = training_frame(pairs, arm, rules)
-    ready = prepare_pairs(frame, adapted.encoder, pairs.image, progress=False)
-    transforms = rules is not None and any(rule.enabled for rule in rules.images.values())
-    training = replace(arm.training, negatives=arm.negatives != "none")
-    with PeakMemory() as memory:
-        trained = train(
-            adapted.encoder,
-            ready,
-            training,
-            augment=training_augmenter(rules.images) if transforms else None,
-            validate=validation_score(pairs, adapted.encoder),
-            state=state,
-            progress=progress,
-        )
-    about = {"training": asdict(training), "data": f"{pairs.source}, training part"}
-    with tempfile.TemporaryDirectory() as name:
-        save_adapter(adapted, Path(name), **about)
-        adapter = {path.name: path.read_bytes() for path in sorted(Path(name).iterdir())}
-        stored = load_adapter(encoder, Path(name)).encoder
-    evaluation = evaluate(
-        stored, retrieval_set(pairs.test), pairs.image, n_resamples=n_resamples, seed=seed
-    )
-    counts = count_parameters(adapted.encoder.model)
-    results = (
-        {"run_id": run_id}
-        | results_of(evaluation, stored)
-        | {
-            "trainable_parameters": counts.trainable,
-            "parameters": counts.total,
-            "training_seconds": trained.seconds,
-            "peak_memory_mb": memory.peak_mb,
-            "cuda_peak_mb": memory.cuda_peak_mb,
-            "first_hit_ranks": {way: evaluation.rankings[way].first.tolist() for way in DIRECTIONS},
-        }
-    )
-    written = {
-        "training_logs.json": _log_of(trained),
-        "results_lora.json": results,
-        "examples_top5.json": examples(evaluation, seed=seed),
-    }
-    return {
-        **{name: _json(value) for name, value in written.items()},
-        **{f"adapters/{name}": content for name, content in adapter.items()},
-    }
-
-
-def _log_of(trained: Trained) -> dict[str, Any]:
-    return {
-        "steps": list(trained.steps),
-        "epochs": list(trained.epochs),
-        "kept_epoch": trained.kept_epoch,
-        "stopped_early": trained.stopped_early,
-        "seconds": trained.seconds,
-    }
-
-
-def _json(value: Mapping[str, Any]) -> bytes:
-    return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
