@@ -198,4 +198,4 @@ def probe_auc(
     low, high = percentile_limits(drawn, expanded_tail(samples.n_effective, level))
     wider = 1 + 1 / fold.max()
     low, high = (value + wider * (end - value) for end in (min(low, value), max(high, value)))
-    return value, max(low, 0.0), min(high, 1.0)
+    return value, float(max(low, 0.0)), float(min(high, 1.0))
