@@ -143,14 +143,14 @@ def test_a_folder_opens_with_its_model_and_in_bf16(family, tmp_path):
     assert ((half.images(PICTURES) * opened.images(PICTURES)).sum(1) > 0.98).all()
 
 
-def test_another_base_and_another_quantisation_are_refused(tmp_path, monkeypatch):
+def test_another_base_and_another_quantization_are_refused(tmp_path, monkeypatch):
     save_adapter(small_adapted("clip", method="qlora"), tmp_path)
     with pytest.raises(AdapterError, match="the weights differs"):
         load_adapter(small_encoder("clip", seed=1), tmp_path)
     with pytest.raises(AdapterError, match="the weights differs"):
         load_adapter(quantized(small_encoder("clip")), tmp_path)
     monkeypatch.setattr(methods, "QUANTIZATION", "four bits")
-    with pytest.raises(AdapterError, match=r"quantised as 'bitsandbytes int8.*'four bits'"):
+    with pytest.raises(AdapterError, match=r"quantized as 'bitsandbytes int8.*'four bits'"):
         load_adapter(small_encoder("clip"), tmp_path)
 
 
@@ -189,7 +189,7 @@ def test_in_training_on_a_cpu_the_restored_weights_multiply():
     assert not torch.allclose(asked, whole, atol=1e-6)
 
 
-def test_what_cannot_be_quantised_is_refused_by_name():
+def test_what_cannot_be_quantized_is_refused_by_name():
     model = copy.deepcopy(small_encoder("clip").model)
     with pytest.raises(AdapterError, match="float32 on mps"):
         quantize(model, device="mps")

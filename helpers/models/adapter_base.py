@@ -55,12 +55,12 @@ class Record:
     Attributes
     ----------
     base : Base
-        In full precision, whether or not the adapter was trained on quantised weights.
+        In full precision, whether or not the adapter was trained on quantized weights.
     placement : dict
     files : dict
         The SHA-256 of each file of the adapter.
     quantization : str
-        How the base's weights were quantised; empty: they were not.
+        How the base's weights were quantized; empty: they were not.
     """
 
     base: Base

@@ -59,8 +59,8 @@ base.load_state_dict(scalars, strict=False)
 In the course, `load_encoder("{name}", adapter="this folder")` does both and refuses another base.
 """
 _QUANTIZED = """
-It was trained on a base quantised as *{quantization}*. The lines above put it on the base in full
-precision, which is near but not the same; `load_encoder` quantises the base again.
+It was trained on a base quantized as *{quantization}*. The lines above put it on the base in full
+precision, which is near but not the same; `load_encoder` quantizes the base again.
 """
 _PROMPT = """peft has no folder for tokens inside a dual encoder. In the course,
 `load_encoder("{name}", adapter="this folder")` puts them in and refuses another base.

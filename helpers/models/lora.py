@@ -47,7 +47,7 @@ class Adapted:
     ----------
     encoder : Encoder
         Encodes with the adapter; shares its frozen weights with the base's encoder, where they
-        are not quantised.
+        are not quantized.
     peft : peft.PeftModel or None
         The same network, as peft sees it; None for ``method="prompt"``.
     placement : Placement
@@ -70,7 +70,7 @@ def adapt(
 ) -> Adapted:
     """Put a fresh adapter on a model; the encoder that is given stays what it is.
 
-    A fresh LoRA or DoRA changes no embedding; fresh tokens of a prompt do, and so do the quantised
+    A fresh LoRA or DoRA changes no embedding; fresh tokens of a prompt do, and so do the quantized
     weights under ``qlora``.
 
     Parameters
@@ -87,7 +87,7 @@ def adapt(
     Raises
     ------
     AdapterError
-        If a scalar is unknown, the encoder is not in fp32, or its device cannot quantise.
+        If a scalar is unknown, the encoder is not in fp32, or its device cannot quantize.
     PlacementError
         If the placement does not fit the model.
 
@@ -177,8 +177,8 @@ def save_adapter(
     """Write an adapter: a folder that plain ``PeftModel.from_pretrained(base, folder)`` opens.
 
     Except for a prompt, for which peft has no folder; :func:`load_adapter` opens every method.
-    Under ``qlora`` the folder holds no quantised weights: peft puts the adapter on whatever base it
-    is given, :func:`load_adapter` quantises the base again first.
+    Under ``qlora`` the folder holds no quantized weights: peft puts the adapter on whatever base it
+    is given, :func:`load_adapter` quantizes the base again first.
 
     ``base.json`` is written last and holds the hashes of the others, so that a folder that was cut
     short, or mixes two adapters, is refused. See :func:`adapter_files`.
@@ -198,7 +198,7 @@ def load_adapter(encoder: Encoder, folder: Path) -> Adapted:
     AdapterError
         If a file is missing or differs from what was written, if ``encoder`` is not the base
         (another family, depth or width, other weights, another preprocessing or tokenizer), or if
-        the base was quantised in another way.
+        the base was quantized in another way.
     """
     folder = Path(folder)
     record = read_base(folder / BASE_FILE)
@@ -213,7 +213,7 @@ def load_adapter(encoder: Encoder, folder: Path) -> Adapted:
     placement = Placement(**record.placement)
     if record.quantization != quantization_of(placement):
         raise AdapterError(
-            f"adapter {folder} was trained on a base quantised as {record.quantization!r}; here it "
+            f"adapter {folder} was trained on a base quantized as {record.quantization!r}; here it "
             f"would be {quantization_of(placement)!r}: train it again"
         )
     model = _sharing_frozen_weights(encoder.model)
@@ -230,7 +230,7 @@ def merge(adapted: Adapted) -> Encoder:
 
     The rows differ from the adapted encoder's in the last bits. It has no fingerprint of its own.
     Under ``qlora`` the merged model is in fp32, four times as large: adding the update to the whole
-    numbers would round it away. Its weights are the quantised ones restored; its activations are no
+    numbers would round it away. Its weights are the quantized ones restored; its activations are no
     longer rounded, so that its rows differ a little more.
 
     Raises

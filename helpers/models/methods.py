@@ -1,6 +1,6 @@
 """The methods of an adapter, each in its three moments: put on a model, written, put back.
 
-LoRA and its kin are peft's; ``qlora`` quantises the base before peft comes; the tokens of a prompt
+LoRA and its kin are peft's; ``qlora`` quantizes the base before peft comes; the tokens of a prompt
 are put in without peft, which has no such adapter for dual encoders.
 """
 
@@ -24,7 +24,7 @@ PROMPT_FILE = "prompt.safetensors"
 
 
 def quantization_of(placement: Placement) -> str:
-    """How the base of an adapter is quantised; empty: it is not."""
+    """How the base of an adapter is quantized; empty: it is not."""
     return QUANTIZATION if placement.method == "qlora" else ""
 
 
@@ -48,12 +48,12 @@ def put_on(
     PlacementError
         If the placement does not fit the model.
     AdapterError
-        If the device cannot quantise.
+        If the device cannot quantize.
     """
     if placement.method == "prompt":
         insert_prompts(model, placement)
         return None
-    config = lora_config(placement, model)  # refuses before anything is quantised
+    config = lora_config(placement, model)  # refuses before anything is quantized
     if placement.method == "qlora":
         quantize(model, device=device)
     config.revision = base.revision or None
@@ -82,7 +82,7 @@ def put_back(
     Raises
     ------
     AdapterError
-        If the tokens of a prompt do not fit, or the device cannot quantise.
+        If the tokens of a prompt do not fit, or the device cannot quantize.
     """
     if placement.method == "prompt":
         insert_prompts(model, placement)

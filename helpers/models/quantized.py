@@ -2,7 +2,7 @@
 
 Each row of a weight matrix becomes whole numbers from -127 to 127 and one scale (LLM.int8(),
 Dettmers et al. 2022, without its outlier columns): a quarter of the memory of float32. Only the
-linear layers inside the towers' encoders are quantised; embeddings, norms, biases, SigLIP's pooling
+linear layers inside the towers' encoders are quantized; embeddings, norms, biases, SigLIP's pooling
 head and CLIP's projections stay as they are, and so do the adapter's own weights.
 
 bitsandbytes does it on CPU and CUDA. In evaluation it rounds the activations to eight bits as well,
@@ -33,7 +33,7 @@ EVERYWHERE = Placement(modules="q_proj,k_proj,v_proj,out_proj,fc1,fc2")
 def quantized(encoder: Encoder) -> Encoder:
     """A model with its encoders' frozen weights in eight bits; the one that is given stays.
 
-    What it loses against the original is the price of quantisation alone, before any adapter.
+    What it loses against the original is the price of quantization alone, before any adapter.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def quantize(model: PreTrainedModel, *, device: str) -> None:
 
     if device.split(":")[0] not in DEVICES or model.dtype != torch.float32:
         raise AdapterError(
-            f"method 'qlora' quantises fp32 weights on {' or '.join(DEVICES)}; these are "
+            f"method 'qlora' quantizes fp32 weights on {' or '.join(DEVICES)}; these are "
             f"{model.dtype} on {device}: open the model otherwise, or use method 'lora'"
         )
     # The library says so at every call; the cast is part of the method.
@@ -78,13 +78,13 @@ def quantize(model: PreTrainedModel, *, device: str) -> None:
 
 
 def restored(layer: nn.Module) -> torch.Tensor:
-    """The float32 weight that the numbers and scales of a quantised layer stand for."""
+    """The float32 weight that the numbers and scales of a quantized layer stand for."""
     scales = layer.weight.SCB if layer.weight.SCB is not None else layer.state.SCB  # after a call
     return layer.weight.data.float() * (scales.float()[:, None] / 127)  # (out, in)
 
 
 def restore(model: nn.Module) -> None:
-    """Replace the quantised layers of a model by plain ones, in place.
+    """Replace the quantized layers of a model by plain ones, in place.
 
     Where LoRA of peft sits on one, its update is added to the restored weight.
     """
@@ -105,7 +105,7 @@ def restore(model: nn.Module) -> None:
 
 
 def weights_mb(model: nn.Module) -> float:
-    """Memory of a model's weights, in MB of 10**6 bytes; the scales of quantised layers included.
+    """Memory of a model's weights, in MB of 10**6 bytes; the scales of quantized layers included.
 
     Weights that two modules share count once. Gradients, optimizer and activations do not count.
     """
