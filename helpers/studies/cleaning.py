@@ -17,11 +17,13 @@ from helpers.data.wording import collapse
 from helpers.evaluation.intervals import wilson_interval
 from helpers.evaluation.metrics import both_directions
 from helpers.models.encoders import Encoder
+from helpers.models.placement import Placement
 from helpers.prepare.cleaning import CleanedPairs
 from helpers.repro import hash_of
 from helpers.store.artefacts import code_of, ensure
 from helpers.studies.arms import by_arm, query_values, run_arms
 from helpers.training.arms import Arm
+from helpers.training.settings import Training
 
 CRAWLED, CLEANED, CLEAN = "as crawled", "cleaned", "clean"
 TEXTS = (CRAWLED, CLEANED, CLEAN)
@@ -171,6 +173,15 @@ def trained(
     }
     values = {way: by_arm(runs, way, metric) for way in DIRECTIONS}
     return Measured(values, {way: ids.to_numpy(dtype=str) for way, ids in groups.items()})
+
+
+def short_arm(*, epochs: int = 2) -> Arm:
+    """A short training of both towers, as lesson 04 does it; the last weights are kept."""
+    placement = Placement(rank=8, alpha=16.0, dropout=0.05, modules="q_proj,k_proj,v_proj,out_proj",
+                          vision_layers=-1, text_layers=-1)  # fmt: skip
+    training = Training(epochs=epochs, batch_size=128, learning_rate=0.005, draw="image",
+                        keep="last")  # fmt: skip
+    return Arm(placement=placement, training=training)
 
 
 def training_pairs(

@@ -18,6 +18,7 @@ CAPTIONS = {
     "clean": {"languages": ("en",), "noise": 0.0},
     "mixed": {"languages": tuple(NAMES), "noise": 0.5},
 }
+DRAW = 1  # draw 0 is what the cleaning rules were written on: no caption of it is scored
 SECOND_WRITER = 0.25  # share of the recipes that the second writer described
 UNDETERMINED = "und"  # ISO 639-2: what such a source declares of its captions' language
 
@@ -100,7 +101,7 @@ class CrawledWorld(World):
 
     def truths(self, index: int) -> tuple[Truth, ...]:
         """The captions of recipe ``index`` with what is known of them; one writer wrote them."""
-        rng = self.stream("languages", index)
+        rng = self.stream("languages", index, DRAW)
         writer, found = int(chance(rng, SECOND_WRITER)), []
         plans = self.domain.plans(self.attributes(index), self.stream("captions", index))
         for kind, said in plans:
