@@ -111,28 +111,3 @@ def size_records(
             base = {"M0": query_values(np.asarray(zero_shot[way]), metric)}
             records += against({**values, **base}, "M0", metric, ids, direction=way, **about)
     return records
-
-
-def effect_records(
-    effects: Mapping[str, Comparison], n: int, *, direction: str, **about: str | int
-) -> list[Record]:
-    """The 2 x 2 at a size as records: ``architecture``, ``loss``, ``interaction`` on hit@10."""
-    return [
-        Record(
-            **about, model=labeled(effect, n), split="test", direction=direction,
-            metric="hit@10 effect", value=c.difference, low=c.low, high=c.high, n=c.n,
-        )
-        for effect, c in effects.items()
-    ]  # fmt: skip
-
-
-def effects_table(records: Iterable[Record]) -> pd.DataFrame:
-    """A row an effect and direction, a column a size, in points."""
-    rows: dict[tuple[str, str], dict[str, str]] = {}
-    for r in records:
-        if r.metric == "hit@10 effect":
-            effect, n = arm_and_size(r.model)
-            way = DIRECTION_NAMES[r.direction]
-            row = rows.setdefault((effect, way), {"effect": effect, "direction": way})
-            row[f"{n} recipes"] = f"{100 * r.value:+.1f} [{100 * r.low:+.1f}, {100 * r.high:+.1f}]"
-    return pd.DataFrame(list(rows.values()))

@@ -1,6 +1,6 @@
 """Figures of lesson 08: curves over data and settings, kinds of queries."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,7 +8,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from PIL import Image
 
+from helpers.report.galleries import GalleryRow
 from helpers.report.results import DIRECTION_NAMES, Record
 from helpers.report.style import INK, MARKERS, MUTED, PALETTE, percent_axis, plain, wrapped
 
@@ -181,6 +183,36 @@ def kind_plot(
     percent_axis(ax.xaxis)
     _finish(fig, models, heading, note, lines=False)
     return fig
+
+
+def wrong_choices(
+    preferred: pd.DataFrame,
+    load_image: Callable[[str], Image.Image],
+    *,
+    kinds: Sequence[str],
+) -> list[GalleryRow]:
+    """For each kind the question that a model gets most wrong: the picture, and both texts.
+
+    Parameters
+    ----------
+    preferred : DataFrame
+        As :func:`helpers.studies.head_effects.preferences` gives it.
+    load_image : callable
+        Key to picture.
+    kinds : sequence of str
+        Kinds without a wrong answer are left out.
+    """
+    rows = []
+    for kind in kinds:
+        part = preferred[preferred["kind"] == kind]
+        ahead = part["foil_score"] - part["truth_score"]
+        if part.empty or ahead.max() <= 0:
+            continue
+        worst = part.loc[ahead.idxmax()]
+        scores = [worst["foil_score"], worst["truth_score"]]
+        texts = [worst["foil"], worst["truth"]]
+        rows.append(GalleryRow(load_image(worst["image_key"]), texts, scores, [False, True], 2))
+    return rows
 
 
 def _look(i: int) -> dict:

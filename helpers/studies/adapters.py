@@ -33,6 +33,14 @@ ARMS: dict[str, HeadArm] = {
     "residual, triplet": HeadArm(HeadShape(), HeadTraining(loss="triplet")),
     "tower, triplet": HeadArm(HeadShape("tower", layers=2), HeadTraining(loss="triplet")),
 }
+# Where wrong captions come from, for one architecture.
+NEGATIVE_ARMS: dict[str, HeadArm] = {
+    "InfoNCE, batch": ARMS[KEPT_NCE],
+    "margin, random": ARMS[KEPT],
+    "margin, batch": HeadArm(HeadShape(), HeadTraining(loss="margin")),
+    "triplet, random": HeadArm(HeadShape(), HeadTraining(loss="triplet", negatives="random")),
+    "triplet, batch": ARMS["residual, triplet"],
+}
 SQUARE = (NAIVE, NAIVE_NCE, KEPT, KEPT_NCE)
 
 
@@ -121,6 +129,11 @@ def run_sizes(
         }
         for n in sizes
     }
+
+
+def seeded(study: Study, arm: HeadArm) -> list[HeadArm]:
+    """An arm once a seed, with the learning rate that validation chose."""
+    return [run.arm for run in run_arm(study, arm)]
 
 
 def fitting_sizes(names: str, available: int) -> tuple[list[int], list[int]]:

@@ -1,0 +1,120 @@
+"""What lesson 08 measures beside the paired comparisons, as records and as tables."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from helpers.evaluation.comparison import Comparison
+from helpers.report.adapters import arm_and_size, labeled
+from helpers.report.results import DIRECTION_NAMES, Record
+from helpers.studies.adapters import crossing
+
+UNITS = {"gap": "cosine", "alignment": "squared distance", "uniformity, pictures": "log",
+         "uniformity, captions": "log"}  # fmt: skip
+
+
+def effect_records(
+    effects: Mapping[str, Comparison], n: int, *, direction: str, **about: str | int
+) -> list[Record]:
+    """The 2 x 2 at a size as records: ``architecture``, ``loss``, ``interaction`` on hit@10."""
+    return [
+        Record(
+            **about, model=labeled(effect, n), split="test", direction=direction,
+            metric="hit@10 effect", value=c.difference, low=c.low, high=c.high, n=c.n,
+        )
+        for effect, c in effects.items()
+    ]  # fmt: skip
+
+
+def effects_table(records: Iterable[Record]) -> pd.DataFrame:
+    """A row an effect and direction, a column a size, in points."""
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for r in records:
+        if r.metric == "hit@10 effect":
+            effect, n = arm_and_size(r.model)
+            way = DIRECTION_NAMES[r.direction]
+            row = rows.setdefault((effect, way), {"effect": effect, "direction": way})
+            row[f"{n} recipes"] = f"{100 * r.value:+.1f} [{100 * r.low:+.1f}, {100 * r.high:+.1f}]"
+    return pd.DataFrame(list(rows.values()))
+
+
+def score_records(
+    panels: Mapping[str, Mapping[str, Mapping[float, Sequence[float]]]], **about: str | int
+) -> list[Record]:
+    """The curves over settings as records: the mean over seeds, on validation."""
+    return [
+        Record(
+            **about, model=f"{series}, {setting} {x:g}", split="validation", direction="",
+            metric="validation score", value=float(np.mean(found)), n=len(found),
+        )
+        for setting, curves in panels.items()
+        for series, points in curves.items()
+        for x, found in points.items()
+    ]  # fmt: skip
+
+
+def space_records(space: Mapping[str, Mapping[str, float]], **about: str | int) -> list[Record]:
+    """The measures of ``head_effects.misalignment`` by model as records."""
+    return [
+        Record(
+            **about, model=model, split="test", direction="", metric=name, value=value,
+            unit=UNITS.get(name, "fraction"),
+        )
+        for model, measures in space.items()
+        for name, value in measures.items()
+    ]  # fmt: skip
+
+
+def space_table(space: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
+    """A row a model, a column a measure, two digits."""
+    rows = [
+        {"model": m, **{k: round(v, 2) for k, v in found.items()}} for m, found in space.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def kind_records(frames: Sequence[pd.DataFrame], **about: str | int) -> list[Record]:
+    """Tables of ``errors.by_kind`` as records; the first holds hit@10, the others foils."""
+    records = []
+    for place, frame in enumerate(frames):
+        metric = "true text preferred" if place else "hit@10"
+        for row in frame.itertuples():
+            bounded = np.isfinite([row.low, row.high]).all()
+            records.append(
+                Record(
+                    **about, model=row.model, split="test",
+                    direction="" if place else "text_to_image", metric=f"{metric}, {row.kind}",
+                    value=row.value, low=row.low if bounded else None,
+                    high=row.high if bounded else None, n=row.n,
+                )
+            )  # fmt: skip
+    return records
+
+
+def rate_record(what: str, per_second: float, **about: str | int) -> Record:
+    """A measured rate of work such as ``pictures, with heads``."""
+    work, _, model = what.partition(", ")
+    return Record(
+        **about, model=model, split="", direction="", metric=f"{work}_encoded", value=per_second,
+        unit=f"{work}/s",
+    )  # fmt: skip
+
+
+def crossings_table(records: Iterable[Record]) -> pd.DataFrame:
+    """Where the difference of an arm to zero-shot rises through 0, in recipes; empty: nowhere."""
+    lines: dict[tuple[str, str], dict[int, float]] = {}
+    for r in records:
+        if r.metric == "hit@10 minus M0":
+            arm, n = arm_and_size(r.model)
+            lines.setdefault((arm, r.direction), {})[n] = r.value
+    rows = []
+    for (arm, way), found in lines.items():
+        at = crossing(sorted(found), [found[n] for n in sorted(found)])
+        if at is not None:
+            text = f"about {at:.0f} recipes"
+        else:
+            text = "always above" if min(found.values()) >= 0 else (
+                "never above" if max(found.values()) < 0 else "not rising")  # fmt: skip
+        rows.append({"arm": arm, "direction": DIRECTION_NAMES[way], "crosses zero": text})
+    return pd.DataFrame(rows)

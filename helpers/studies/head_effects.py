@@ -1,0 +1,105 @@
+"""What heads did to the space and to kinds of questions, apart from the one score."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from helpers.evaluation.alignment import alignment, modality_gap, neighbor_overlap, uniformity
+from helpers.evaluation.errors import by_kind, told_apart
+from helpers.models.adapters import Heads, apply_heads
+from helpers.models.encoders import Encoder
+from helpers.training.features import Features
+from helpers.training.head_runs import first_hits
+
+
+def misalignment(heads: Heads, home: Features, away: Features, *, k: int = 10) -> dict[str, float]:
+    """How embeddings lie after heads were put on, at home and in a domain they never saw.
+
+    Parameters
+    ----------
+    heads : Heads
+    home, away : Features
+        Test features of the domain that was trained on, and of another.
+    k : int
+        Neighbors that are compared with those on the frozen model.
+
+    Returns
+    -------
+    dict
+        ``gap``, ``alignment``, ``uniformity, pictures``, ``uniformity, captions`` (lower is more
+        even), ``neighbors kept, pictures``, ``neighbors kept, captions`` (fractions), ``hit@10,
+        home``, ``hit@10, away`` (fractions, mean of both directions).
+    """
+    images, texts = apply_heads(heads, home.images, home.texts)
+    data = home.data
+    return {
+        "gap": modality_gap(images, texts),
+        "alignment": alignment(images, data.image_ids, texts, data.caption_ids),
+        "uniformity, pictures": uniformity(images),
+        "uniformity, captions": uniformity(texts),
+        "neighbors kept, pictures": float(neighbor_overlap(home.images, images, k=k).mean()),
+        "neighbors kept, captions": float(neighbor_overlap(home.texts, texts, k=k).mean()),
+        "hit@10, home": _hit10(heads, home),
+        "hit@10, away": _hit10(heads, away),
+    }
+
+
+def foil_values(
+    encoder: Encoder, models: Mapping[str, Heads], asked: pd.DataFrame, features: Features
+) -> dict[str, np.ndarray]:
+    """Whether each model tells the truth from the foil, question by question.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        The frozen model, for the texts.
+    models : mapping of name to Heads
+    asked : DataFrame
+        As :func:`helpers.prepare.foils.attribute_foils` gives it; its pictures are in ``features``.
+
+    Returns
+    -------
+    dict of name to (n,) float64
+        1, 0, or one half for a tie.
+
+    Raises
+    ------
+    KeyError
+        If a picture has no features.
+    """
+    row_of = {key: row for row, key in enumerate(features.data.image_keys)}
+    pictures = features.images[[row_of[key] for key in asked["image_key"]]]
+    texts = [encoder.texts(asked[side].tolist()) for side in ("truth", "foil")]
+    found = {}
+    for name, heads in models.items():
+        images, truths = apply_heads(heads, pictures, texts[0])
+        found[name] = told_apart(images, truths, apply_heads(heads, pictures, texts[1])[1])
+    return found
+
+
+def foil_kinds(
+    encoder: Encoder, models: Mapping[str, Heads], asked: pd.DataFrame, features: Features
+) -> pd.DataFrame:
+    """:func:`foil_values` by kind of question, as :func:`helpers.evaluation.errors.by_kind`."""
+    values = foil_values(encoder, models, asked, features)
+    kinds = {kind: (asked["kind"] == kind).to_numpy() for kind in asked["kind"].unique()}
+    return by_kind(values, kinds, asked["recipe_id"].to_numpy())
+
+
+def preferences(
+    encoder: Encoder, heads: Heads, asked: pd.DataFrame, features: Features
+) -> pd.DataFrame:
+    """The questions with both cosines: columns ``truth_score`` and ``foil_score`` are added."""
+    row_of = {key: row for row, key in enumerate(features.data.image_keys)}
+    pictures = features.images[[row_of[key] for key in asked["image_key"]]]
+    added = {}
+    for side in ("truth", "foil"):
+        rows = apply_heads(heads, pictures, encoder.texts(asked[side].tolist()))
+        added[f"{side}_score"] = np.einsum("nd,nd->n", *rows)
+    return asked.assign(**added)
+
+
+def _hit10(heads: Heads, features: Features) -> float:
+    ranks = first_hits(heads, features)
+    return float(np.mean([np.mean(np.array(found) <= 10) for found in ranks.values()]))
