@@ -85,6 +85,44 @@ def hooks_of(encoder) -> int:
     return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in modules)
 
 
+def with_prompts(layers, n, *, extra):
+    """Every layer widened to the learned tokens, which look at themselves where they are not."""
+    wide = []
+    for weights in layers:
+        if weights.shape[-1] == n:
+            full = torch.eye(n + extra).repeat(len(weights), 1, 1)
+            own = [0, *range(1 + extra, n + extra)]
+            full[:, torch.tensor(own)[:, None], torch.tensor(own)] = weights
+            weights = full
+        wide.append(weights)
+    return wide
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("vision_layers", [2, -1])
+def test_learned_tokens_are_no_place_of_the_picture(family, vision_layers):
+    adapted = small_adapted(
+        family, method="prompt", rank=3, vision_layers=vision_layers, text_layers=0
+    )
+    train_busy(adapted)
+    encoder, n = adapted.encoder, 4 + (family == "clip")
+    layers, pooled = asked_of_the_model(encoder, PICTURES)
+    assert [w.shape[-1] for w in layers] == [n if vision_layers == 2 else n + 3, n + 3, n + 3]
+    own = [0, *range(4, n + 3)]  # the tokens of the tower: learned ones stand after the first
+    through = slow_rollout(with_prompts(layers, n, extra=3))[:, own][:, :, own]
+    if family == "clip":
+        assert attention_maps(encoder, PICTURES, kind="last") == pytest.approx(
+            shares(layers[-1][:, 0, own]), abs=1e-5
+        )
+        want = through[:, 0]
+    else:
+        assert attention_maps(encoder, PICTURES, kind="pooling") == pytest.approx(
+            shares(pooled), abs=1e-5
+        )
+        want = torch.einsum("bn,bnm->bm", pooled, through)
+    assert attention_maps(encoder, PICTURES) == pytest.approx(shares(want), abs=1e-5)
+
+
 def test_batches_change_nothing_and_no_hook_stays(encoder):
     before = hooks_of(encoder)
     for kind in attention_kinds(encoder):

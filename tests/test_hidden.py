@@ -71,6 +71,23 @@ def test_an_adapter_changes_only_what_lies_above_it(encoder):
     assert not np.allclose(before["layer 3"], after["layer 3"], atol=1e-4)
 
 
+def test_learned_tokens_are_left_out_of_the_means(encoder):
+    adapted = small_adapted(
+        encoder.family, method="prompt", rank=3, vision_layers=2, text_layers=0, heads=False
+    )
+    found = hidden_features(adapted.encoder, PICTURES)
+    with torch.no_grad():
+        out = adapted.encoder.model.vision_model(
+            pixel_values=encoder.pixels(PICTURES), output_hidden_states=True
+        )
+    inside = out.hidden_states[2].numpy()  # between the two layers that see the tokens
+    clip = encoder.family == "clip"
+    assert inside.shape[1] == 3 + 4 + clip
+    patches = inside[:, 4:] if clip else inside[:, [0, 4, 5, 6]]
+    assert found["layer 2"] == pytest.approx(patches.mean(axis=1), abs=1e-5)
+    assert found["output"] == pytest.approx(adapted.encoder.images(PICTURES), abs=1e-6)
+
+
 def test_nothing_to_read_is_refused(encoder):
     with pytest.raises(ValueError, match=f"no picture was given to {encoder.name}"):
         hidden_features(encoder, [])

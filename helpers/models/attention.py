@@ -4,7 +4,7 @@ The weights are not asked of the model, whose fast attention keeps none; they fo
 ``q_proj`` and ``k_proj`` give, while it runs as always. So adapted models are served too.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -14,10 +14,12 @@ from helpers.models.encoders import Encoder, Picture
 from helpers.models.hidden import (
     grid_side,
     n_patches,
+    n_tokens,
     removed_after,
     run_vision,
     vision_layers,
 )
+from helpers.models.prompts import with_tokens, without_tokens
 
 KINDS = {"clip": ("rollout", "last"), "siglip": ("rollout", "pooling")}
 
@@ -34,9 +36,9 @@ def attention_maps(
 
     ``last`` (CLIP) is the class token's attention in the last layer; ``pooling`` (SigLIP) that of
     the head which pools the patches. ``rollout`` carries either of them down to the pixels through
-    all layers (see :func:`rollout`). The share that CLIP's class token keeps for itself is left
-    out, so every map sums to 1. A map says what was mixed, not what mattered: Jain and Wallace,
-    "Attention is not explanation" (2019).
+    all layers (see :func:`rollout`). The share of CLIP's class token, and that of a prompt's
+    learned tokens, is left out, so every map sums to 1. A map says what was mixed, not what
+    mattered: Jain and Wallace, "Attention is not explanation" (2019).
 
     Parameters
     ----------
@@ -84,7 +86,7 @@ def attention_kinds(encoder: Encoder) -> tuple[str, str]:
     return KINDS[encoder.family]
 
 
-def rollout(layers: Iterable[torch.Tensor]) -> torch.Tensor:
+def rollout(layers: Sequence[torch.Tensor]) -> torch.Tensor:
     """Attention through all layers, residual connections counted as half.
 
     Abnar and Zuidema, "Quantifying attention flow in transformers" (2020), equation 1: with
@@ -93,7 +95,7 @@ def rollout(layers: Iterable[torch.Tensor]) -> torch.Tensor:
 
     Parameters
     ----------
-    layers : iterable of (..., n, n) float, rows sum to 1
+    layers : sequence of (..., n, n) float, rows sum to 1
         From the first layer to the last, heads averaged.
 
     Returns
@@ -105,13 +107,42 @@ def rollout(layers: Iterable[torch.Tensor]) -> torch.Tensor:
     ValueError
         If there is no layer.
     """
-    total = None
-    for weights in layers:
-        mixed = (weights + torch.eye(weights.shape[-1], device=weights.device)) / 2
-        total = mixed if total is None else mixed @ total
-    if total is None:
+    if not len(layers):
         raise ValueError("rollout needs the attention of at least one layer")
+    total = torch.eye(layers[0].shape[-1], device=layers[0].device).expand(layers[0].shape)
+    for weights in layers:
+        total = (weights @ total + total) / 2
     return total
+
+
+def prompted_rollout(layers: Sequence[torch.Tensor], n: int) -> torch.Tensor:
+    """:func:`rollout` where learned tokens join the n of the tower for some layers.
+
+    What comes from a learned token comes from no place of the picture, so rows may sum to less
+    than 1.
+
+    Parameters
+    ----------
+    layers : sequence of (b, n + e, n + e) float
+        e may differ from layer to layer; learned tokens stand after the first one.
+    n : int
+
+    Returns
+    -------
+    (b, n, n) float
+    """
+    if all(weights.shape[-1] == n for weights in layers):
+        return rollout(layers)
+    batch, device = len(layers[0]), layers[0].device
+    total = torch.eye(n, device=device).repeat(batch, 1, 1)
+    for weights in layers:
+        more = weights.shape[-1] - total.shape[1]
+        if more > 0:
+            total = with_tokens(total, torch.zeros(more, n, device=device))  # (b, n + e, n)
+        elif more < 0:
+            total = without_tokens(total, -more)
+        total = (weights @ total + total) / 2
+    return without_tokens(total, total.shape[1] - n)
 
 
 def mean_attention(queries: torch.Tensor, keys: torch.Tensor, n_heads: int) -> torch.Tensor:
@@ -139,12 +170,12 @@ class _Seen:
     """What the hooks saw in one batch: heads averaged at once, so that little is held."""
 
     def __init__(self, encoder: Encoder, *, all_layers: bool) -> None:
-        self.siglip = encoder.family == "siglip"
+        self.siglip, self.n = encoder.family == "siglip", n_tokens(encoder)
         self.hooks, self.layers, self.pooling = [], [], None
         chosen = vision_layers(encoder) if all_layers else vision_layers(encoder)[-1:]
         if all_layers or not self.siglip:
             for layer in chosen:
-                self._watch(layer.self_attn)
+                self._watch(getattr(layer, "layer", layer).self_attn)  # a prompt wraps its layers
         if self.siglip:
             pools = [
                 m
@@ -179,12 +210,13 @@ class _Seen:
         self.pooling = mean_attention(queries, keys, module.num_heads)[:, 0]  # (b, tokens)
 
     def on_tokens(self, kind: str) -> torch.Tensor:
-        """(b, tokens): how much each token is attended for."""
+        """(b, tokens): how much each token of the tower is attended for."""
         if kind == "pooling":
             return self.pooling
         if kind == "last":
-            return self.layers[-1][:, 0]
-        through = rollout(self.layers)  # (b, tokens, tokens)
+            row = self.layers[-1][:, 0, :, None]  # (b, tokens, 1)
+            return without_tokens(row, row.shape[1] - self.n)[..., 0]
+        through = prompted_rollout(self.layers, self.n)  # (b, tokens, tokens)
         if not self.siglip:
             return through[:, 0]
         return (self.pooling[:, None] @ through)[:, 0]

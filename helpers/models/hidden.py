@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from helpers.models.encoders import Encoder, Picture
+from helpers.models.prompts import without_tokens
 
 PATCHES, OUTPUT = "patches", "output"
 
@@ -36,8 +37,8 @@ def hidden_features(
     -------
     dict of str to (n, d) float32
         ``patches`` (what enters the first layer, positions included), ``layer 1`` to ``layer L``,
-        and ``output``, the unit rows of :meth:`Encoder.images`. CLIP's class token is left out of
-        the means: it is in ``output`` alone.
+        and ``output``, the unit rows of :meth:`Encoder.images`. CLIP's class token and the learned
+        tokens of a prompt are left out of the means: they are in ``output`` alone.
 
     Raises
     ------
@@ -54,7 +55,8 @@ def hidden_features(
     held: dict[str, torch.Tensor] = {}
 
     def keep(name: str, states: torch.Tensor) -> None:
-        held[name] = states[:, -n_patches(encoder) :].float().mean(dim=1)  # (b, d)
+        own = without_tokens(states, states.shape[1] - n_tokens(encoder))
+        held[name] = own[:, -n_patches(encoder) :].float().mean(dim=1)  # (b, d)
 
     def enters(_module: nn.Module, args: tuple, kwargs: dict) -> None:
         keep(PATCHES, args[0] if args else kwargs["hidden_states"])
@@ -113,6 +115,11 @@ def grid_side(encoder: Encoder) -> int:
 def n_patches(encoder: Encoder) -> int:
     """How many patches a picture has; they are the last tokens of the tower."""
     return grid_side(encoder) ** 2
+
+
+def n_tokens(encoder: Encoder) -> int:
+    """How many tokens the tower has of its own: patches, and CLIP's class token before them."""
+    return n_patches(encoder) + (encoder.family == "clip")
 
 
 @contextmanager
