@@ -1,0 +1,87 @@
+"""Figures of mixtures and of paths show what they were given, and refuse what they cannot show."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers.report import mixtures as figures
+from helpers.report import trajectories as paths
+from helpers.studies import mixtures, scores, style_gap
+from helpers.studies.mixes import Mix
+from helpers.studies.trajectories import gap_frame
+from tests.test_mixtures import by_worth, made, swept
+from tests.test_trajectories import walked
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def labels(ax) -> list[str]:
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def test_the_shares_are_drawn_by_direction_with_the_untrained_model():
+    table = made({Mix(): 0.6, Mix(0.5, 0.5): 0.55, Mix(0, 1): 0.5}, noise=0.3)
+    frame = scores.score_frame(table, n_resamples=50)
+    ax = figures.share_plot(frame, untrained={"text_to_image": 0.4}).axes[0]
+    assert labels(ax) == ["mean of both", "text to image", "image to text"]
+    drawn = ax.containers[0].lines[0].get_ydata()
+    assert drawn == pytest.approx([0.5, 0.55, 0.6], abs=0.05)
+    assert any(np.allclose(line.get_ydata(), 0.4) for line in ax.lines)
+
+
+def test_an_arrow_leads_from_each_mixture_to_what_it_is_worth():
+    table = made(by_worth(0.5))
+    exchange = mixtures.exchange_rate(table, n_resamples=20)
+    frame = scores.score_frame(table, n_resamples=20)
+    ax = figures.exchange_plot(frame, exchange, n_pictures=1000).axes[0]
+    arrows = {(round(a.xyann[0]), round(a.xy[0])) for a in ax.texts if a.arrow_patch}
+    assert arrows == {(1000, 625), (1000, 750), (500, 375)}
+    assert any("as 0.50 real ones" in text.get_text() for text in ax.texts)
+
+
+def test_other_gaps_and_watermarks_are_left_out_of_the_exchange():
+    table = made(by_worth(0.5) | {Mix(0.25, 0.75, 0.5): 0.9, Mix(watermark=True): 0.1})
+    exchange = mixtures.exchange_rate(table, n_resamples=20)
+    frame = scores.score_frame(table, n_resamples=20)
+    ax = figures.exchange_plot(frame, exchange, n_pictures=1000).axes[0]
+    shown = np.concatenate([c.lines[0].get_ydata() for c in ax.containers])
+    assert len(shown) == 6
+    assert min(shown) > 0.1
+    assert max(shown) < 0.9
+
+
+def test_the_band_is_where_help_ends():
+    table = swept({0: 0.1, 0.5: 0.05, 1: -0.05})
+    curve = style_gap.gap_curve(table, 0.25, (0.5, 1), n_resamples=20)
+    crossing = style_gap.stops_helping(table, 0.25, (0.5, 1), n_resamples=20)
+    ax = figures.gap_curve_plot(curve, crossing, base=0.25).axes[0]
+    assert ax.collections
+    plain = figures.gap_curve_plot(curve, base=0.25).axes[0]
+    assert not [text for text in plain.texts if "band" in text.get_text()]
+
+
+def test_paths_show_every_arm_in_one_projection():
+    fig = paths.path_plot({"real only": walked(2.0, 1.0), "synthetic only": walked(2.0, 2.5)})
+    above, below = np.array(fig.axes).reshape(2, 2)
+    assert [ax.get_title() for ax in above] == ["real only", "synthetic only"]
+    assert above[0].get_xlim() == above[1].get_xlim()
+    assert below[0].get_ylim() == below[1].get_ylim()
+    with pytest.raises(ValueError, match="no path"):
+        paths.path_plot({})
+
+
+def test_the_gap_has_a_panel_a_measure_and_a_line_an_arm():
+    frame = gap_frame({"real": [walked(1.0, 0.5)] * 2, "synthetic": [walked(1.0, 2.0)] * 2})
+    fig = paths.gap_plot(frame, measures=("auc", "mmd"))
+    assert [ax.get_title() for ax in fig.axes] == ["Linear probe", "Kernel"]
+    means = frame[frame.arm == "real"].groupby("epoch")["mmd"].mean()
+    assert any(np.allclose(line.get_ydata(), means) for line in fig.axes[1].lines)
+    with pytest.raises(ValueError, match="no measure 'fid'"):
+        paths.gap_plot(frame, measures=("fid",))
+    with pytest.raises(ValueError, match="no row"):
+        paths.gap_plot(pd.DataFrame())
