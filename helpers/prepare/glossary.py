@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import zip_longest
 
 from helpers.prepare import glossary_words as words
 from helpers.prepare.translation import Translation
@@ -165,7 +166,7 @@ def _compound(word: str, language: str) -> Term | None:
 def _said(terms: Sequence[Term]) -> Iterator[str]:
     """The English of some terms, phrase by phrase."""
     phrase, link = _Phrase(), None
-    for term, following in zip(terms, [*terms[1:], None], strict=True):
+    for term, following in zip_longest(terms, terms[1:]):
         if _joins(term, following, phrase.noun):
             continue
         if term.kind == "noun" and phrase.noun:  # a second noun goes before the first

@@ -136,7 +136,7 @@ def load_marian(name: str = MARIAN, *, revision: str = "main", device: str = "cp
     try:
         tokenizer = MarianTokenizer.from_pretrained(name, revision=revision)
         model = MarianMTModel.from_pretrained(name, revision=revision, use_safetensors=True)
-    except (OSError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:  # TypeError: no vocabulary in the folder
         raise TranslationError(
             f"translator {name!r} (revision {revision}) cannot be loaded: {error}; download it "
             "where there is a network and give its folder, or use the glossary"
