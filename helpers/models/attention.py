@@ -109,7 +109,8 @@ def rollout(layers: Sequence[torch.Tensor]) -> torch.Tensor:
     """
     if not len(layers):
         raise ValueError("rollout needs the attention of at least one layer")
-    total = torch.eye(layers[0].shape[-1], device=layers[0].device).expand(layers[0].shape)
+    first = layers[0]
+    total = torch.eye(first.shape[-1], dtype=first.dtype, device=first.device).expand(first.shape)
     for weights in layers:
         total = (weights @ total + total) / 2
     return total
