@@ -1,0 +1,1 @@
+"""Retrieval: indexes, and what searches them."""
