@@ -84,7 +84,7 @@ def test_a_learner_cannot_change_the_arguments_of_later_checks():
 def test_an_unknown_name_is_an_error_with_the_nearest_one():
     with pytest.raises(ValueError, match=r"did you mean '03.hit_at_k'"):
         check("03.hits_at_k", None)
-    with pytest.raises(ValueError, match=r"there are: 01.positive_pairs"):
+    with pytest.raises(ValueError, match=r"there are: 01.clean_caption, "):
         check("zzzz", None)
 
 
