@@ -1,11 +1,13 @@
 """Subsets side by side: what each holds, that only pictures differ, when they are built."""
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from helpers.data.images import encode_jpeg, load_image
+from helpers.data.marked_sets import DrawnMarks
 from helpers.data.pairs import ensure_pairs, retrieval_set
 from helpers.evaluation.masks import psnr
 from helpers.prepare.image_cleaning import (
@@ -13,7 +15,6 @@ from helpers.prepare.image_cleaning import (
     CLEANED,
     SUBSETS,
     WATERMARKED,
-    DrawnMarks,
     ensure_cleaned_images,
 )
 from helpers.prepare.inpainting import OpenCVInpainter, grown
@@ -89,6 +90,26 @@ def test_subsets_differ_in_pictures_and_in_nothing_else(pairs):
     assert len(prints) == 3
     assert made.subsets[CLEANED].source == "world:kitchen, cleaned"
     assert (made.detector, made.inpainter) == ("corner", "telea")
+
+
+def test_hashes_are_those_of_the_pictures_that_are_shown(pairs):
+    made = ensure_cleaned_images(pairs, detector=Corner([]), drawn=DrawnMarks(), progress=False)
+    for subset in (made.subsets[WATERMARKED], made.subsets[CLEANED]):
+        assert set(subset.image_hashes) == set(pairs.image_hashes)
+        for key in pairs.image_hashes:
+            data = pairs.zone.read_bytes(f"{subset.folder}/images/{key}")
+            assert subset.image_hashes[key] == hashlib.sha256(data).hexdigest()
+
+
+def test_pictures_of_some_splits_alone(pairs):
+    asked = []
+    made = ensure_cleaned_images(pairs, detector=Corner(asked), drawn=DrawnMarks(),
+                                 splits=("test",), progress=False)  # fmt: skip
+    cleaned = made.subsets[CLEANED]
+    assert asked == [pairs.test["image_key"].nunique()]
+    assert list(cleaned.test["image_key"]) == list(pairs.test["image_key"])
+    assert cleaned.train.empty
+    assert set(made.table["image_key"]) == set(pairs.test["image_key"])
 
 
 def test_a_found_mask_is_grown_and_filled_and_the_rest_is_left_alone(pairs):

@@ -15,6 +15,7 @@ from PIL import Image
 from helpers.data.images import encode_jpeg, load_image, normalise
 from helpers.data.marks import Mark, draw_mark
 from helpers.data.world import open_world
+from helpers.repro import canonical_json
 
 OPACITIES = (0.15, 0.3, 0.5, 0.7, 0.9)
 SIZES = (0.1, 0.24)  # of the picture's shorter side; logos are twice as large
@@ -75,6 +76,43 @@ class Labelled:
     clean: Image.Image
     mask: np.ndarray
     mark: Mark | None
+
+
+@dataclass(frozen=True)
+class DrawnMarks:
+    """Marks to draw on the pictures, one a picture, so that the truth is known.
+
+    Attributes
+    ----------
+    share : float
+        Of the pictures that get one.
+    opacity : (float, float)
+    half : str
+        Which half of the labelled set's fonts, texts, logos and places; detectors are fitted on
+        the other.
+    repeated : bool
+        One mark in one place for all pictures, as a source signs them; else each has its own.
+    """
+
+    share: float = 1.0
+    opacity: tuple[float, float] = (0.5, 0.9)
+    half: str = "held-out"
+    repeated: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1 or not 0 < self.opacity[0] <= self.opacity[1] <= 1:
+            raise ValueError(
+                f"marks with share={self.share}, opacity={self.opacity}; use a share in [0, 1] and "
+                "a rising pair in (0, 1]"
+            )
+
+    def mark_of(self, key: str, *, seed: int) -> Mark | None:
+        """The mark of a picture; None where it gets none."""
+        rng = _generator(seed, key)
+        if rng.random() >= self.share:
+            return None
+        rng = _generator(seed, "") if self.repeated else rng
+        return sample_mark(rng, self.half, opacity=self.opacity)
 
 
 def sample_mark(
@@ -212,6 +250,12 @@ def photo_backgrounds(half: str, folder: Path, n: int, *, px: int) -> list[tuple
 def stored(picture: Image.Image) -> Image.Image:
     """The picture as it comes back from a zone: through JPEG once."""
     return load_image(encode_jpeg(picture))
+
+
+def _generator(seed: int, key: str) -> np.random.Generator:
+    """The picture's own generator: the same whatever other pictures there are."""
+    entropy = canonical_json([seed, key]).encode()
+    return np.random.default_rng(np.frombuffer(entropy, np.uint8))
 
 
 def _stock(half: str) -> Stock:

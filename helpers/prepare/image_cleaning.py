@@ -8,7 +8,7 @@ detector and the inpainter make of them.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from io import BytesIO
 
 import numpy as np
@@ -17,10 +17,11 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from helpers.data.images import encode_jpeg, load_image
-from helpers.data.marked_sets import sample_mark
-from helpers.data.marks import Mark, draw_mark
+from helpers.data.marked_sets import DrawnMarks
+from helpers.data.marks import draw_mark
 from helpers.data.pairs import Pairs, read_pairs, write_pairs
 from helpers.data.recipes import QUIET
+from helpers.data.splits import SPLITS
 from helpers.prepare.inpainting import Inpainter, OpenCVInpainter, grown
 from helpers.prepare.watermarks import WatermarkDetector
 from helpers.repro import canonical_json
@@ -33,43 +34,6 @@ CODE = (
     *(f"helpers.data.{name}" for name in ("images", "mark_shapes", "marks", "marked_sets")),
     *(f"helpers.prepare.{name}" for name in ("inpainting", "watermarks")),
 )
-
-
-@dataclass(frozen=True)
-class DrawnMarks:
-    """Marks to draw on the pictures, one a picture, so that the truth is known.
-
-    Attributes
-    ----------
-    share : float
-        Of the pictures that get one.
-    opacity : (float, float)
-    half : str
-        Which half of the labelled set's fonts, texts, logos and places; detectors are fitted on
-        the other.
-    repeated : bool
-        One mark in one place for all pictures, as a source signs them; else each has its own.
-    """
-
-    share: float = 1.0
-    opacity: tuple[float, float] = (0.5, 0.9)
-    half: str = "held-out"
-    repeated: bool = False
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.share <= 1 or not 0 < self.opacity[0] <= self.opacity[1] <= 1:
-            raise ValueError(
-                f"marks with share={self.share}, opacity={self.opacity}; use a share in [0, 1] and "
-                "a rising pair in (0, 1]"
-            )
-
-    def mark_of(self, key: str, *, seed: int) -> Mark | None:
-        """The mark of a picture; None where it gets none."""
-        rng = _generator(seed, key)
-        if rng.random() >= self.share:
-            return None
-        rng = _generator(seed, "") if self.repeated else rng
-        return sample_mark(rng, self.half, opacity=self.opacity)
 
 
 @dataclass(frozen=True)
@@ -134,6 +98,7 @@ def ensure_cleaned_images(
     drawn: DrawnMarks | None = None,
     grow: int = 1,
     subset: str = CLEANED,
+    splits: Sequence[str] = SPLITS,
     seed: int = 42,
     progress: bool = True,
 ) -> CleanedImages:
@@ -154,6 +119,8 @@ def ensure_cleaned_images(
         By how many pixels the mask is widened before it is filled.
     subset : str
         What the cleaned subset is called; give another name to keep two side by side.
+    splits : sequence of str
+        Whose pictures to take; those of the others are not in the subsets.
 
     Raises
     ------
@@ -169,10 +136,13 @@ def ensure_cleaned_images(
     if detector is None and drawn is None:
         raise ValueError("no detector and no drawn marks: there are no masks to clean by; give one")
     inpainter = OpenCVInpainter() if inpainter is None else inpainter
-    keys = list(dict.fromkeys(pairs.all["image_key"]))
+    taken = pairs.all["split"].isin(splits)
+    keys = list(dict.fromkeys(pairs.all.loc[taken, "image_key"]))
     marked = _subset(
         pairs, pairs, WATERMARKED,
-        parameters={"drawn": None if drawn is None else vars(drawn), "seed": seed},
+        parameters={
+            "drawn": None if drawn is None else vars(drawn), "seed": seed, "splits": list(splits),
+        },
         build=lambda writer, folder: _write_marked(writer, folder, pairs, keys, drawn, seed),
     )  # fmt: skip
 
@@ -220,9 +190,18 @@ def _subset(
 
 
 def _with_images(pairs: Pairs, manifest: Manifest, name: str, folder: str) -> SubsetPairs:
-    named = pairs.all.assign(source=pairs.all["source"] + f", {name}")
-    kept = {f: getattr(pairs, f) for f in Pairs.__dataclass_fields__}
-    return SubsetPairs(**(kept | {"all": named, "manifest": manifest}), folder=folder)
+    """The pairs whose pictures are in the subset, with the hashes of these pictures."""
+    start = f"{folder}/images/"
+    hashes = {
+        key.removeprefix(start): record.sha256
+        for key, record in manifest.files.items()
+        if key.startswith(start)
+    }
+    own = pairs.all[pairs.all["image_key"].isin(hashes.keys())].reset_index(drop=True)
+    own = own.assign(source=own["source"] + f", {name}")
+    kept = {f.name: getattr(pairs, f.name) for f in fields(Pairs)}
+    changed = {"all": own, "manifest": manifest, "image_hashes": hashes}
+    return SubsetPairs(**(kept | changed), folder=folder)
 
 
 def _write_marked(
@@ -273,12 +252,6 @@ def _mask_key(folder: str, key: str) -> str:
 def _read_mask(pairs: Pairs, key: str) -> np.ndarray:
     data = pairs.zone.read_bytes(_mask_key(pairs.folder, key))
     return np.asarray(Image.open(BytesIO(data)).convert("L")) > 0
-
-
-def _generator(seed: int, key: str) -> np.random.Generator:
-    """The picture's own generator: the same whatever other pictures there are."""
-    entropy = canonical_json([seed, key]).encode()
-    return np.random.default_rng(np.frombuffer(entropy, np.uint8))
 
 
 def _png(mask: np.ndarray) -> bytes:
