@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
+from transformers import ProcessorMixin
 
 from helpers.models.adapter_base import Base, base_of, check_base
 from helpers.models.adapters import HeadError, Heads, HeadShape, apply_heads
@@ -46,6 +47,11 @@ class Headed:
     def dimension(self) -> int:
         """Length of an embedding."""
         return self.heads.dimension
+
+    @property
+    def processor(self) -> ProcessorMixin:
+        """The model's: heads change nothing in what is read."""
+        return self.encoder.processor
 
     @property
     def fingerprint(self) -> str:

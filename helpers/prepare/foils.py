@@ -17,11 +17,12 @@ from helpers.data.world.phrases import WORDS, pick
 from helpers.repro import hash_of
 
 COLUMNS = ("kind", "recipe_id", "image_key", "truth", "foil")
-# What the kinds are called in tables; the plate is what has a color in the kitchen.
+# What the attributes are called in tables; the plate is what has a color in the kitchen.
 KINDS = {
     "dish": "dish", "main": "main ingredient", "garnish": "garnish", "sauce": "sauce",
     "plate": "color", "shape": "shape", "table": "table",
 }  # fmt: skip
+ORDER = (*KINDS.values(), "negation", "number")
 COUNTS = ("2", "3", "4", "5")
 
 
@@ -38,9 +39,9 @@ def attribute_foils(recipes: Iterable[Recipe], *, seed: int = 42) -> pd.DataFram
     Returns
     -------
     DataFrame
-        Columns ``COLUMNS``, all strings; ``kind`` is a value of ``KINDS``, ``negation`` or
-        ``number``. Each ``negation`` is asked twice: of a garnish that is there ("with" is true),
-        and of one that is not ("without" is true), so that a fixed preference scores one half.
+        Columns ``COLUMNS``, all strings; kinds in ``ORDER``. ``negation`` is asked twice: of a
+        garnish that is there ("with" is true), and of one that is not ("without" is true), so that
+        a fixed preference scores one half.
 
     Examples
     --------
@@ -59,6 +60,7 @@ def attribute_foils(recipes: Iterable[Recipe], *, seed: int = 42) -> pd.DataFram
         elif a.get("count", NONE) != NONE and a.get("main", NONE) != NONE:
             found = [_miscounted(a, rng)]
         rows += [(kind, recipe.recipe_id, recipe.images[0], *texts) for kind, *texts in found]
+    rows.sort(key=lambda row: ORDER.index(row[0]))
     return pd.DataFrame(rows, columns=list(COLUMNS), dtype="str")
 
 

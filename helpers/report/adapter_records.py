@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.evaluation.comparison import Comparison
+from helpers.evaluation.costs import cost_of
 from helpers.report.adapters import arm_and_size, labeled
 from helpers.report.results import DIRECTION_NAMES, Record
 from helpers.studies.adapters import crossing
@@ -99,6 +100,27 @@ def rate_record(what: str, per_second: float, **about: str | int) -> Record:
         **about, model=model, split="", direction="", metric=f"{work}_encoded", value=per_second,
         unit=f"{work}/s",
     )  # fmt: skip
+
+
+def cost_table(
+    rates: Mapping[str, float], amounts: Mapping[str, int], *, hourly_price: float
+) -> pd.DataFrame:
+    """What work costs at measured rates: ``work, items a second, items, hours, price``.
+
+    Parameters
+    ----------
+    rates : mapping of work to items a second
+        Work is called "pictures, frozen", say: what is before the comma names its amount.
+    amounts : mapping of item to how many of them are priced
+    hourly_price : float
+    """
+    rows = []
+    for work, rate in rates.items():
+        n = amounts[work.partition(", ")[0]]
+        spent = cost_of(n, per_second=rate, hourly_price=hourly_price)
+        hours, price = (float(f"{value:.3g}") for value in (spent.hours, spent.price))
+        rows.append((work, round(rate), f"{n:,}", f"{hours:g}", f"{price:g}"))
+    return pd.DataFrame(rows, columns=["work", "items a second", "items", "hours", "price"])
 
 
 def crossings_table(records: Iterable[Record]) -> pd.DataFrame:

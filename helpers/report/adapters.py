@@ -1,6 +1,6 @@
 """Figures of lesson 08: curves over data and settings, kinds of queries."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,9 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-from PIL import Image
 
-from helpers.report.galleries import GalleryRow
 from helpers.report.results import DIRECTION_NAMES, Record
 from helpers.report.style import INK, MARKERS, MUTED, PALETTE, percent_axis, plain, wrapped
 
@@ -169,7 +167,7 @@ def kind_plot(
     for row in frame.itertuples():
         i = models.index(row.model)
         y = kinds.index(row.kind) + (i - (len(models) - 1) / 2) * step
-        color = PALETTE[i % 4]
+        color = _look(i)["color"]
         if np.isfinite([row.low, row.high]).all():
             ax.plot([row.low, row.high], [y, y], color=color, lw=1.8, solid_capstyle="butt")
         ax.plot(row.value, y, MARKERS[i % 5], color=color, ms=6, mec="white", mew=0.7)
@@ -185,38 +183,10 @@ def kind_plot(
     return fig
 
 
-def wrong_choices(
-    preferred: pd.DataFrame,
-    load_image: Callable[[str], Image.Image],
-    *,
-    kinds: Sequence[str],
-) -> list[GalleryRow]:
-    """For each kind the question that a model gets most wrong: the picture, and both texts.
-
-    Parameters
-    ----------
-    preferred : DataFrame
-        As :func:`helpers.studies.head_effects.preferences` gives it.
-    load_image : callable
-        Key to picture.
-    kinds : sequence of str
-        Kinds without a wrong answer are left out.
-    """
-    rows = []
-    for kind in kinds:
-        part = preferred[preferred["kind"] == kind]
-        ahead = part["foil_score"] - part["truth_score"]
-        if part.empty or ahead.max() <= 0:
-            continue
-        worst = part.loc[ahead.idxmax()]
-        scores = [worst["foil_score"], worst["truth_score"]]
-        texts = [worst["foil"], worst["truth"]]
-        rows.append(GalleryRow(load_image(worst["image_key"]), texts, scores, [False, True], 2))
-    return rows
-
-
 def _look(i: int) -> dict:
-    return {"color": PALETTE[i % 4], "marker": MARKERS[i % 5], "ls": LINES[i % 4], "lw": 1.7}
+    """Color, marker and line of a series: the palette's last color is too light for lines."""
+    colors = (*PALETTE[:4], MUTED)
+    return {"color": colors[i % 5], "marker": MARKERS[i % 5], "ls": LINES[i % 4], "lw": 1.7}
 
 
 def _size_axis(ax: Axes, sizes: Sequence[float]) -> None:

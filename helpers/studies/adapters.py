@@ -13,6 +13,8 @@ import numpy as np
 
 from helpers.evaluation.comparison import Comparison, paired_comparison
 from helpers.models.adapters import HeadShape
+from helpers.repro import hash_of
+from helpers.retrieval.mining import Mined, mine_captions
 from helpers.store.zones import Zone
 from helpers.studies.arms import query_values
 from helpers.training.features import Features
@@ -40,6 +42,8 @@ NEGATIVE_ARMS: dict[str, HeadArm] = {
     "margin, batch": HeadArm(HeadShape(), HeadTraining(loss="margin")),
     "triplet, random": HeadArm(HeadShape(), HeadTraining(loss="triplet", negatives="random")),
     "triplet, batch": ARMS["residual, triplet"],
+    "triplet, mined": HeadArm(HeadShape(), HeadTraining(loss="triplet", negatives="mined")),
+    "InfoNCE, batch and mined": HeadArm(HeadShape(), HeadTraining(negatives="mined")),
 }
 SQUARE = (NAIVE, NAIVE_NCE, KEPT, KEPT_NCE)
 
@@ -129,6 +133,43 @@ def run_sizes(
         }
         for n in sizes
     }
+
+
+def run_negatives(
+    study: Study, n_recipes: int, groups: Mapping[str, str], *, k: int = 2, ceiling: float = 0.95
+) -> dict[str, list[HeadRun]]:
+    """``NEGATIVE_ARMS`` at one size; mined captions are those that the frozen model likes best.
+
+    Parameters
+    ----------
+    groups : mapping of recipe id to group
+        Near-duplicates, which the guard of the mining leaves out.
+    k, ceiling
+        As for :func:`helpers.retrieval.mining.mine_captions`.
+    """
+    mining = {"k": k, "ceiling": ceiling, "groups": hash_of(sorted(groups.items()))}
+
+    def mine(features: Features) -> np.ndarray:
+        return mined_captions(features, groups, k=k, ceiling=ceiling).rows
+
+    return {
+        name: run_arm(study, replace(arm, n_recipes=n_recipes), mine=mine, mining=mining)
+        for name, arm in NEGATIVE_ARMS.items()
+    }
+
+
+def mined_captions(
+    features: Features, groups: Mapping[str, str], *, k: int = 2, ceiling: float = 0.95
+) -> Mined:
+    """Wrong captions for the pictures of some features, near-duplicates left out."""
+    of_image, of_text = (
+        [groups.get(i, i) for i in ids.tolist()]
+        for ids in (features.data.image_ids, features.data.caption_ids)
+    )
+    return mine_captions(
+        features.images, features.texts, of_image, of_text, features.data.captions,
+        k=k, ceiling=ceiling,
+    )  # fmt: skip
 
 
 def seeded(study: Study, arm: HeadArm) -> list[HeadArm]:

@@ -5,7 +5,7 @@ what the second stage adds is compared on the same queries, with the same seed a
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from helpers.models.experiments import EXPERIMENTS
 from helpers.models.head_files import Headed
 from helpers.repro import hash_of
 from helpers.store.artefacts import Writer, code_of, ensure
+from helpers.studies.adapters import Study, seeded
 from helpers.training.features import take_recipes
 from helpers.training.head_runs import CODE, HeadArm, HeadRun, Parts, first_hits, train_arm
 from helpers.training.pairs import prepare_pairs
@@ -113,6 +114,24 @@ def ensure_stage_b(
         build=build, prefixes=(key,), code=code_of(*STAGE_CODE),
     )  # fmt: skip
     return HeadRun(arm, json.loads(pairs.zone.read_text(key)))
+
+
+def run_stage_b(
+    study: Study,
+    pairs: Pairs,
+    encoder: Encoder,
+    arm: HeadArm,
+    settings: Training,
+    sizes: Sequence[int],
+) -> dict[int, list[HeadRun]]:
+    """The second stage at some sizes, a run a seed; heads with the rate that validation chose."""
+    return {
+        n: [
+            ensure_stage_b(pairs, encoder, study.parts, one, settings, groups=study.groups)
+            for one in seeded(study, replace(arm, n_recipes=n))
+        ]
+        for n in sizes
+    }
 
 
 def _ranks(pairs: Pairs, headed: Headed) -> dict[str, list[float]]:
