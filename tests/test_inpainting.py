@@ -59,9 +59,9 @@ def test_an_empty_mask_leaves_a_copy():
 
 
 def test_fingerprints_tell_settings_apart():
-    made = [OpenCVInpainter(), OpenCVInpainter("navier-stokes"), OpenCVInpainter(radius=5)]
+    made = [OpenCVInpainter(), OpenCVInpainter("telea"), OpenCVInpainter(radius=5)]
     assert len({one.fingerprint for one in made}) == 3
-    assert OpenCVInpainter().fingerprint == OpenCVInpainter("telea", 3.0).fingerprint
+    assert OpenCVInpainter().fingerprint == OpenCVInpainter("navier-stokes", 3.0).fingerprint
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,8 @@ def tiny_pipeline():
         down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
     )  # fmt: skip
     pipeline = StableDiffusionInpaintPipeline(
-        vae=vae, text_encoder=text, tokenizer=tokenizer, unet=unet, scheduler=DDIMScheduler(steps_offset=1),
+        vae=vae, text_encoder=text, tokenizer=tokenizer, unet=unet,
+        scheduler=DDIMScheduler(steps_offset=1),
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
     pipeline.set_progress_bar_config(disable=True)

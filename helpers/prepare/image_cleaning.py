@@ -96,7 +96,7 @@ def ensure_cleaned_images(
     detector: WatermarkDetector | None,
     inpainter: Inpainter | None = None,
     drawn: DrawnMarks | None = None,
-    grow: int = 1,
+    grow: int = 0,
     subset: str = CLEANED,
     splits: Sequence[str] = SPLITS,
     seed: int = 42,
@@ -112,11 +112,11 @@ def ensure_cleaned_images(
         Sees all pictures in one call: a mark that repeats can be told. None: the true masks of
         drawn marks, to tell what inpainting costs from what detection does.
     inpainter : Inpainter, optional
-        By default Telea's method.
+        By default OpenCV's.
     drawn : DrawnMarks, optional
         Marks to draw first. None: the pictures are taken as they come.
     grow : int
-        By how many pixels the mask is widened before it is filled.
+        By how many pixels the mask is widened before it is filled: for masks that stop short.
     subset : str
         What the cleaned subset is called; give another name to keep two side by side.
     splits : sequence of str

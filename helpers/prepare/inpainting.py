@@ -43,7 +43,8 @@ class OpenCVInpainter:
 
     Telea, "An image inpainting technique based on the fast marching method" (2004), carries
     weighted means inwards; Bertalmio, Bertozzi and Sapiro, "Navier-Stokes, fluid dynamics, and
-    image and video inpainting" (2001), continues lines of equal light.
+    image and video inpainting" (2001), continues lines of equal light. The second came out a little
+    ahead on the develop half of the labelled set.
 
     Attributes
     ----------
@@ -58,7 +59,7 @@ class OpenCVInpainter:
     (90, 90, 90)
     """
 
-    method: str = "telea"
+    method: str = "navier-stokes"
     radius: float = 3.0
 
     def __post_init__(self) -> None:
