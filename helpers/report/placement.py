@@ -1,24 +1,26 @@
-"""From the records of a placement study to what is shown of it: flat records, tables, verdicts.
+"""The records of a placement study as flat records of numbers, with intervals and paired tests.
 
-Everything is drawn from the flat records, so that a study just run and a committed one look alike.
+Every table and figure is drawn from these, so that a study just run and a committed one look alike.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 
 import numpy as np
-import pandas as pd
 
-from helpers.evaluation.claims import Judged, judge_claims
-from helpers.evaluation.comparison import Comparison, holm, paired_comparison
-from helpers.models.evaluate import DIRECTIONS
+from helpers.evaluation.claims import Judged
+from helpers.evaluation.comparison import Comparison, paired_comparison
+from helpers.evaluation.power import NeededSize
+from helpers.models.evaluate import DIRECTIONS, Evaluation
 from helpers.report.claims import claim_records
-from helpers.report.results import DIRECTION_NAMES, Record
-from helpers.report.studies import MINUS, P_UNIT, comparison_records, value_records
-from helpers.studies.placement import ORIGINAL
-from helpers.studies.placement_claims import OBSERVATIONS, reported
-from helpers.studies.placement_runs import Records, RowRecord
+from helpers.report.results import Record
+from helpers.report.studies import MINUS, comparison_records, value_records
+from helpers.studies.arms import query_values
+from helpers.studies.placement_runs import SCORE as HIT
+from helpers.studies.placement_runs import Records, RowRecord, score_values
 from helpers.studies.seeds import two_way_interval
 
+BASE = "M0"
 SCORE = "score"  # mean of hit@10 both ways; its interval speaks of recipes and seeds
 RECIPES = "score, recipes alone"
 ONE_SEED = "score of one seed"
@@ -70,16 +72,38 @@ def row_records(
     return records
 
 
+def zero_shot_records(evaluation: Evaluation, *, seed: int = 42, **about: str) -> list[Record]:
+    """Score and hit@K of the base as it is, under the name ``M0``."""
+    records, values = [], {}
+    for way in DIRECTIONS:
+        first, ids = evaluation.rankings[way].first, evaluation.query_ids(way)
+        values[way] = query_values(first, HIT)
+        for metric in METRICS:
+            mean = {BASE: query_values(first, metric)}
+            records += value_records(mean, metric, ids, direction=way, seed=seed, **about)
+    groups = np.concatenate([evaluation.query_ids(way) for way in DIRECTIONS])
+    return [_score(BASE, SCORE, score_values(values)[None], groups, seed, about), *records]
+
+
 def _scores(name: str, by_seed: np.ndarray, groups, seeds, seed: int, about) -> list[Record]:
     shared = {**about, "model": name, "split": "test", "direction": "", "n": by_seed.shape[1]}
-    records = []
-    for metric, values in ((SCORE, by_seed), (RECIPES, by_seed.mean(axis=0, keepdims=True))):
-        i = two_way_interval(values, groups)
-        limits = {"value": i.value, "low": i.low, "high": i.high}
-        records.append(Record(**shared, metric=metric, seed=seed, **limits))
-    for one, values in zip(seeds, by_seed, strict=True):
-        records.append(Record(**shared, metric=ONE_SEED, value=float(values.mean()), seed=one))
-    return records
+    mean = by_seed.mean(axis=0, keepdims=True)
+    return [
+        _score(name, SCORE, by_seed, groups, seed, about),
+        _score(name, RECIPES, mean, groups, seed, about),
+        *(
+            Record(**shared, metric=ONE_SEED, value=float(values.mean()), seed=one)
+            for one, values in zip(seeds, by_seed, strict=True)
+        ),
+    ]
+
+
+def _score(name: str, metric: str, by_seed: np.ndarray, groups, seed: int, about) -> Record:
+    i = two_way_interval(by_seed, groups)
+    return Record(
+        **about, model=name, split="test", direction="", metric=metric, seed=seed,
+        value=i.value, low=i.low, high=i.high, n=by_seed.shape[1],
+    )  # fmt: skip
 
 
 def _costs(name: str, found: Sequence[RowRecord], seed: int, about) -> list[Record]:
@@ -104,19 +128,22 @@ def pair_records(
     *,
     seed: int = 42,
     than: str = "",
+    known: Iterable[Record] = (),
     **about: str,
 ) -> list[Record]:
     """Paired comparisons on the score: all pairs, or every row with the row ``than``.
 
     Three records a pair: difference with its interval over recipes, p-value, and the smallest
-    difference that the test could have shown.
+    difference that the test could have shown. Pairs that are ``known`` are left out.
     """
-    names = list(values)
-    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    pairs = list(combinations(values, 2))
     if than:
-        pairs = [(name, than) for name in names if name != than]
+        pairs = [(name, than) for name in values if name != than]
+    done = {frozenset((r.model, r.metric.removeprefix(f"{SCORE}{MINUS}"))) for r in known}
     records = []
     for a, b in pairs:
+        if {a, b} in done:
+            continue
         found = paired_comparison(values[a], values[b], groups, seed=seed)
         about_pair = {**about, "model": a, "direction": "", "seed": seed}
         records += comparison_records(found, metric=SCORE, than=b, **about_pair)
@@ -141,74 +168,12 @@ def observation_records(judged: Sequence[Judged], *, seed: int = 42, **about: st
     return records
 
 
-def observations_of(records: Iterable[Record]) -> list[Judged]:
-    """The observations that records hold, judged."""
-    found = {(r.model.removeprefix("claim: "), r.metric.partition(" ")[0]): r for r in records
-             if r.model.startswith("claim: ")}  # fmt: skip
-    pairs = []
-    for one in OBSERVATIONS:
-        name = one.claim.name
-        if (name, SCORE) in found:
-            seen, p = found[name, SCORE], found[name, P_UNIT].value
-            shown = found.get((name, DETECTABLE.partition(" ")[0]))
-            limit = np.nan if shown is None else shown.value
-            low, high = (np.nan if v is None else v for v in (seen.low, seen.high))
-            pairs.append((one.claim, Comparison(seen.value, low, high, p, seen.n, 0, limit, "")))
-    return judge_claims(pairs)
-
-
-def reported_observations(judged: Sequence[Judged]) -> dict[str, str]:
-    """What the original's numbers say to each of the observations, in points."""
-    said = {one.claim.name: f"{100 * reported(one):+.2f}" for one in OBSERVATIONS}
-    return {one.claim.name: said[one.claim.name] for one in judged}
-
-
-def pairs_of(records: Iterable[Record], rows: Sequence[str] = ()) -> pd.DataFrame:
-    """A row a compared pair: ``a, b, difference, low, high, p_holm, detectable, verdict``.
-
-    Holm's correction is over the pairs of ``rows``, or over all where none are named. The verdict
-    is on ``a``.
-    """
-    by_key = {(r.model, r.metric): r for r in records}
-    found = []
-    for (a, metric), r in by_key.items():
-        kind, _, b = metric.partition(MINUS)
-        claimed = a.startswith("claim: ")
-        if kind == SCORE and b and not claimed and (not rows or {a, b} <= set(rows)):
-            limit = by_key.get((a, f"{DETECTABLE}, {metric}"))
-            found.append({
-                "a": a, "b": b, "difference": r.value, "low": r.low, "high": r.high,
-                "p": by_key[a, f"p of {metric}"].value,
-                "detectable": np.nan if limit is None else limit.value,
-            })  # fmt: skip
-    columns = ["a", "b", "difference", "low", "high", "p", "detectable", "p_holm", "verdict"]
-    frame = pd.DataFrame(found, columns=columns[:7])
-    frame["p_holm"] = holm(frame["p"]) if len(frame) else []
-    shown = (frame["p_holm"] <= 0.05) & (frame["difference"] != 0)
-    better = np.where(frame["difference"] > 0, "better", "worse")
-    frame["verdict"] = np.where(shown, better, "not distinguishable")
-    return frame[columns]
-
-
-def placement_table(records: Iterable[Record]) -> pd.DataFrame:
-    """A row a row of the study: size, score, hit@K both ways, costs, and the original's score."""
-    records = list(records)
-    rows = list(dict.fromkeys(r.model for r in records if r.metric == SCORE))
-    found = {(r.model, r.metric, r.direction): r for r in records}
-    lines = []
-    for row in rows:
-        score = found[row, SCORE, ""]
-        seeds = sum(r.metric == ONE_SEED and r.model == row for r in records)
-        line = {"row": row, "seeds": seeds,
-                "score": f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"}  # fmt: skip
-        for way in DIRECTIONS:
-            values = [f"{found[row, metric, way].value:.3f}" for metric in METRICS]
-            line[f"hit@1 / 5 / 10, {DIRECTION_NAMES[way]}"] = " / ".join(values)
-        for cost, unit in COSTS.items():
-            if (row, cost, "") in found:
-                named = cost.removesuffix("_mb").replace("_", " ")
-                name = named if unit == "parameters" else f"{named}, {unit}"
-                line[name] = f"{found[row, cost, ''].value:,.0f}"
-        line["the original's score"] = f"{ORIGINAL[row].score:.5f}" if row in ORIGINAL else "–"
-        lines.append(line)
-    return pd.DataFrame(lines).fillna("–")
+def needed_records(
+    needed: Mapping[str, tuple[float, NeededSize]], *, seed: int = 42, **about: str
+) -> list[Record]:
+    """:func:`needed_table` as records."""
+    return [
+        Record(**about, model=f"claim: {name}", split="test", direction="", value=size.queries,
+               metric=f"queries that show {100 * wanted:.2f} points", seed=seed, unit="queries")
+        for name, (wanted, size) in needed.items()
+    ]  # fmt: skip

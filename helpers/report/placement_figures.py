@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from helpers.report.placement import ONE_SEED, RECIPES, SCORE, pairs_of
+from helpers.report.placement import BASE, ONE_SEED, RECIPES, SCORE
+from helpers.report.placement_tables import pairs_of
 from helpers.report.results import Record
 from helpers.report.style import FAINT, INK, MUTED, PALETTE, percent_axis, plain, title
 from helpers.studies.placement import ORIGINAL
@@ -23,7 +24,6 @@ def forest_plot(
     *,
     heading: str,
     rows: Sequence[str] = (),
-    references: Mapping[str, float] | None = None,
 ) -> Figure:
     """The score of each row with two intervals and its seeds; beside it what was reported.
 
@@ -32,9 +32,7 @@ def forest_plot(
     records : iterable of Record
         As :func:`helpers.report.placement.row_records` gives them.
     rows : sequence of str
-        Which rows, in this order; default: all.
-    references : mapping of name to score, optional
-        Dashed lines, such as ``{"M0": 0.53}``.
+        Which rows, in this order; default: all. The base is a dashed line.
 
     Raises
     ------
@@ -47,7 +45,7 @@ def forest_plot(
     """
     records = list(records)
     found = {(r.model, r.metric): r for r in records if r.metric in (SCORE, RECIPES)}
-    rows = list(rows) or list(dict.fromkeys(name for name, _ in found))
+    rows = list(rows) or list(dict.fromkeys(name for name, _ in found if name != BASE))
     if missing := [name for name in rows if (name, SCORE) not in found] or (not rows and ["any"]):
         raise ValueError(f"forest_plot: no score of {missing[0]!r} among the records")
     known = [name for name in rows if name in ORIGINAL]
@@ -59,9 +57,9 @@ def forest_plot(
     for at, name in enumerate(rows):
         seeds = [r.value for r in records if r.model == name and r.metric == ONE_SEED]
         _forest_row(ax, at, found[name, SCORE], found[name, RECIPES], seeds)
-    for name, value in (references or {}).items():
-        ax.axvline(value, color=INK, lw=1, ls=(0, (4, 3)), zorder=1)
-        ax.annotate(plain(name), (value, 1), (3, 2), xycoords=("data", "axes fraction"),
+    if base := found.get((BASE, SCORE)):
+        ax.axvline(base.value, color=INK, lw=1, ls=(0, (4, 3)), zorder=1)
+        ax.annotate(BASE, (base.value, 1), (3, 2), xycoords=("data", "axes fraction"),
                     textcoords="offset points", fontsize=8.5)  # fmt: skip
     ax.set_yticks(range(len(rows)), [plain(name) for name in rows])
     ax.set_ylim(len(rows) - 0.5, -0.5)
@@ -73,7 +71,7 @@ def forest_plot(
     for panel in axes[0]:
         panel.grid(axis="y", visible=False)
     fig.suptitle(plain(heading), x=0.01, ha="left", fontsize=11, fontweight="bold")
-    fig.legend(handles=_forest_legend(), loc="outside lower left", ncols=4, alignment="left")
+    fig.legend(handles=_forest_legend(), loc="outside lower left", ncols=3, alignment="left")
     return fig
 
 
@@ -151,6 +149,7 @@ def _cell(ax: Axes, x: int, y: int, difference: float, *, shown: bool) -> None:
     face = PALETTE[0] if shown else "white"
     ax.add_patch(Rectangle((x - 0.47, y - 0.45), 0.94, 0.9, fc=face, ec=FAINT, lw=0.8))
     text = f"{100 * difference:+.1f}".replace("-", "−")
+    text = "0.0" if text in ("+0.0", "−0.0") else text
     ax.text(x, y, text, ha="center", va="center", fontsize=8.5,
             color="white" if shown else MUTED, weight="bold" if shown else "normal")  # fmt: skip
 
@@ -159,18 +158,23 @@ def trend_plot(records: Iterable[Record], *, heading: str) -> Figure:
     """The score against depth and against rank, as differences from the smallest, with intervals.
 
     The line is the mean over seeds with its paired interval over recipes, small marks are seeds,
-    diamonds the differences that the original reports.
+    diamonds the differences that the original reports. A trend that lacks a row is left out.
 
     Raises
     ------
     ValueError
-        If a row of a trend is not among the records.
+        If no trend has all of its rows among the records.
     """
     records = list(records)
+    known = {r.model for r in records if r.metric == SCORE}
+    trends = {what: rows for what, rows in TRENDS.items() if set(rows.values()) <= known}
+    if not trends:
+        raise ValueError("trend_plot: no trend has all of its rows; run the original's eight")
     fig, axes = plt.subplots(
-        1, len(TRENDS), figsize=(9.4, 3.9), sharey=True, squeeze=False, layout="constrained"
-    )
-    for ax, (what, rows) in zip(axes[0], TRENDS.items(), strict=True):
+        1, len(trends), figsize=(0.8 + 4.3 * len(trends), 3.9), sharey=True, squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    for ax, (what, rows) in zip(axes[0], trends.items(), strict=True):
         _trend(ax, records, what, rows)
     axes[0][0].set_ylabel("difference from the first, points")
     fig.suptitle(plain(heading), x=0.01, ha="left", fontsize=11, fontweight="bold")

@@ -140,29 +140,6 @@ def _original() -> dict[str, Row]:
 ORIGINAL = _original()
 
 
-def rows_named(names: str) -> dict[str, Placement]:
-    """Rows by their names.
-
-    Parameters
-    ----------
-    names : str
-        Comma-separated: ``original`` for the eight of the table, or names such as ``r4 v3 heads``.
-
-    Raises
-    ------
-    PlacementError
-        For a name that is none.
-    """
-    rows: dict[str, Placement] = {}
-    for name in (part.strip() for part in names.split(",") if part.strip()):
-        if name == "original":
-            rows |= {one: row.placement for one, row in ORIGINAL.items()}
-        else:
-            placement = parse_row(name)
-            rows[row_name(placement)] = placement
-    return rows
-
-
 def check_rows(rows: Mapping[str, Placement], encoder: Encoder) -> None:
     """Refuse rows that the model has no place for, before any of them is trained.
 

@@ -1,6 +1,4 @@
-"""Rows of a placement study from a YAML file: single rows, and a grid of values of which every
-combination is a row.
-"""
+"""Which rows a placement study has: by their names, and from a YAML file with rows and grids."""
 
 from collections.abc import Iterator, Mapping
 from itertools import product
@@ -11,7 +9,7 @@ import yaml
 
 from helpers import paths
 from helpers.models.placement import Placement, PlacementError
-from helpers.studies.placement import placed, row_name
+from helpers.studies.placement import ORIGINAL, parse_row, placed, row_name
 
 LARGEST = 200
 SECTIONS = ("base", "rows", "grid")
@@ -29,6 +27,34 @@ TYPES: dict[str, tuple[type, ...]] = {
 
 class GridError(ValueError):
     """Something in a grid file is wrong; the message names file, place, value and remedy."""
+
+
+def study_rows(names: str, grid: str = "") -> dict[str, Placement]:
+    """Rows by their names, and those of a grid file.
+
+    Parameters
+    ----------
+    names : str
+        Comma-separated: ``original`` for the eight of the table, or names such as ``r4 v3 heads``.
+    grid : str
+        See :func:`load_grid`; empty: none.
+
+    Raises
+    ------
+    PlacementError
+        For a name that is none.
+
+    >>> list(study_rows("r8 v2, r16 v2 heads qv"))
+    ['r8 v2', 'r16 v2 heads']
+    """
+    rows: dict[str, Placement] = {}
+    for name in (part.strip() for part in names.split(",") if part.strip()):
+        if name == "original":
+            rows |= {one: row.placement for one, row in ORIGINAL.items()}
+        else:
+            placement = parse_row(name)
+            rows[row_name(placement)] = placement
+    return rows | (load_grid(grid) if grid else {})
 
 
 def load_grid(path: str) -> dict[str, Placement]:

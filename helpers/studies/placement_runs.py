@@ -105,6 +105,7 @@ def run_rows(
     seeds: Sequence[int],
     rates: Mapping[str, float] | None = None,
     n_resamples: int = 500,
+    prefix: str = "auto",
     progress: bool = True,
 ) -> dict[str, list[RowRecord]]:
     """Train and measure every row with every seed, or read what is there.
@@ -120,6 +121,8 @@ def run_rows(
         A learning rate of its own for some rows; see :func:`best_rates`.
     n_resamples : int
         Of the intervals that a run keeps; the study's own are taken from the records.
+    prefix : str
+        Whether rows train from kept prefixes; see :func:`helpers.training.runs.ensure_run`.
 
     Returns
     -------
@@ -133,7 +136,7 @@ def run_rows(
 
     Examples
     --------
-    >>> run_rows(pairs, encoder, rows_named("original"), training=t, seeds=[42])  # doctest: +SKIP
+    >>> run_rows(pairs, encoder, study_rows("original"), training=t, seeds=[42])  # doctest: +SKIP
     """
     check_rows(rows, encoder)
     rates = rates or {}
@@ -147,7 +150,7 @@ def run_rows(
                 bar.set_postfix_str(f"{name}, seed {seed}")
                 run = ensure_run(
                     pairs, encoder, Arm(placement, settings), n_resamples=n_resamples,
-                    progress=False,
+                    prefix=prefix, also=tuple(rows.values()), progress=False,
                 )  # fmt: skip
                 done[name].append(ensure_record(name, run))
                 bar.update()
@@ -194,12 +197,15 @@ def rate_scores(
     *,
     training: Training,
     rates: Sequence[float],
+    prefix: str = "auto",
 ) -> dict[str, dict[float, float]]:
     """The validation score of every row with every learning rate, with the first seed alone."""
     found: dict[str, dict[float, float]] = {name: {} for name in rows}
     for rate in rates:
         settings = replace(training, learning_rate=rate)
-        done = run_rows(pairs, encoder, rows, training=settings, seeds=[training.seed])
+        done = run_rows(
+            pairs, encoder, rows, training=settings, seeds=[training.seed], prefix=prefix
+        )
         for name, (record,) in done.items():
             found[name][rate] = record.validation
     return found
