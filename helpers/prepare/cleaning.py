@@ -25,10 +25,8 @@ CAPTIONS = f"{DATASETS}/captions_clean.csv"
 TRAIN, TEST = (f"{DATASETS}/{name}_pairs_clean.csv" for name in ("train", "test"))
 COUNTS = f"{DATASETS}/caption_cleaning_counts.json"
 COLUMNS = ("recipe_id", "split", "original", "caption", "language", "rules", "removed", "flags")
-CODE = tuple(
-    f"helpers.prepare.{name}"
-    for name in ("glossary", "glossary_words", "languages", "noise", "translation")
-)
+PARTS = ("glossary", "glossary_terms", "glossary_words", "languages", "noise", "translation")
+CODE = tuple(f"helpers.prepare.{name}" for name in PARTS)
 UNSURE, UNDETERMINED = "language unsure", "und"
 OVERRULES = 0.5  # the margin from which the detector is believed rather than the source
 
@@ -120,7 +118,7 @@ def _english(
 ) -> Cleaned:
     """The caption with its language, before any translation."""
     language, understood = detected.language if detected.sure else UNDETERMINED, ()
-    if declared in among and detected.margin < OVERRULES:
+    if declared in among and (not detected.sure or detected.margin < OVERRULES):
         language = declared
     elif declared not in among:
         understood = understood_in(noise.text)

@@ -6,38 +6,20 @@ before the noun, "soup of chicken" as "chicken soup". A word that the dictionary
 the translation unknown; nothing is guessed.
 """
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from itertools import zip_longest
 
-from helpers.prepare import glossary_words as words
+from helpers.prepare.glossary_terms import Term, dictionary, english_words, singular, tokens_of
+from helpers.prepare.glossary_words import MADE_OF, NOUNS
 from helpers.prepare.translation import Translation
 
-_TOKEN = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*['’]?|,|[^\w\s]|\d+")
 BOUND = 3  # the rank of adjectives that stay with their noun
 THINGS = "TP"  # the classes of nouns that are made of something: tables and plates
-_ENTRY = re.compile(r"\s*(.+?)\s*=\s*(.+)")
 
 
 class _NotUnderstood(Exception):
     """The words are known, their order is not."""
-
-
-@dataclass(frozen=True)
-class Term:
-    """A word or phrase: ``kind`` is noun, adjective, link, or a small word's name.
-
-    ``of`` are the nouns before an English noun ("chicken" of "chicken soup"); ``about`` its class;
-    ``rank`` where an adjective stands.
-    """
-
-    kind: str
-    english: str = ""
-    about: str = ""
-    rank: int = 0
-    of: tuple[str, ...] = ()
 
 
 @dataclass
@@ -54,7 +36,7 @@ class _Phrase:
         kept = sorted((a for a in self.adjectives if a.rank < BOUND), key=lambda a: a.rank)
         bound = [a.english for a in self.adjectives if a.rank == BOUND]
         made = self.noun.about in THINGS
-        before = [words.MADE_OF.get(w, w) if made else w for w in self.before]
+        before = [MADE_OF.get(w, w) if made else w for w in self.before]
         said = " ".join([*(a.english for a in kept), *before, *bound, self.noun.english])
         return f"{'an' if said[0] in 'aeiou' else 'a'} {said}" if self.article else said
 
@@ -63,7 +45,7 @@ class Glossary:
     """Translates captions of the drawn kitchen; the course's default, without weights."""
 
     name = "glossary"
-    languages = tuple(words.NOUNS)
+    languages = tuple(NOUNS)
 
     @property
     def fingerprint(self) -> str:
@@ -102,8 +84,8 @@ def reads_as_english(text: str) -> bool:
     >>> reads_as_english("champignons curry"), reads_as_english("pizza al pesto")
     (True, False)
     """
-    said = {token for token in _tokens(text) if token != ","}
-    return bool(said) and said <= _english_words()
+    said = {token for token in tokens_of(text) if token != ","}
+    return bool(said) and said <= english_words()
 
 
 def understood_in(text: str) -> tuple[str, ...]:
@@ -114,15 +96,11 @@ def understood_in(text: str) -> tuple[str, ...]:
     """
     if reads_as_english(text):
         return ()
-    return tuple(code for code in words.NOUNS if _translated(text, code).done)
-
-
-def _tokens(text: str) -> list[str]:
-    return [token.replace("’", "'") for token in _TOKEN.findall(text.lower())]
+    return tuple(code for code in NOUNS if _translated(text, code).done)
 
 
 def _translated(text: str, language: str) -> Translation:
-    terms, unknown = _terms(_tokens(text), language)
+    terms, unknown = _terms(tokens_of(text), language)
     if unknown:
         return Translation(text, tuple(dict.fromkeys(unknown)))
     try:
@@ -133,7 +111,7 @@ def _translated(text: str, language: str) -> Translation:
 
 def _terms(tokens: Sequence[str], language: str) -> tuple[list[Term], list[str]]:
     """The terms of a caption, the longest phrase first, and the words that are unknown."""
-    known, longest = _dictionary(language)
+    known, longest = dictionary(language)
     found, unknown, at = [], [], 0
     while at < len(tokens):
         for length in range(min(longest, len(tokens) - at), 0, -1):
@@ -152,14 +130,14 @@ def _terms(tokens: Sequence[str], language: str) -> tuple[list[Term], list[str]]
 
 def _compound(word: str, language: str) -> Term | None:
     """A German compound: the longest noun at its end, and nouns before it."""
-    known, _ = _dictionary(language)
+    known, _ = dictionary(language)
     for cut in range(3, len(word) - 1):
         head = known.get(word[cut:])
         if head is None or head.kind != "noun":
             continue
         first = known.get(word[:cut]) or _compound(word[:cut], language)
         if first and first.kind == "noun":
-            return replace(head, of=(*first.of, _singular(first.english), *head.of))
+            return replace(head, of=(*first.of, singular(first.english), *head.of))
     return None
 
 
@@ -213,84 +191,3 @@ def _close(phrase: _Phrase, link: Term | None) -> Iterator[str]:
         yield before_sauce if before_sauce and phrase.noun.about == "S" else plain
     if phrase.noun:
         yield phrase.english()
-
-
-@cache
-def _dictionary(language: str) -> tuple[Mapping[str, Term], int]:
-    """Phrase to term, and how many words the longest phrase has."""
-    known = {",": Term("comma", ",")}
-    for kind, phrases in words.SMALL[language].items():
-        english = {"after": "on top", "at": "in", "made": "in"}.get(kind, "")
-        blanks = {"article": " "}.get(kind, "|")
-        for phrase in phrases.split(blanks):
-            known[phrase] = Term(kind, english)
-    for phrase, english in _entries(words.LINKS[language]):
-        for form in _link_forms(phrase, language):
-            known[form] = Term("link", english)
-    for base, said in _entries(words.ADJECTIVES[language]):
-        english, rank = said.rsplit(" ", 1)
-        for form in words.forms_of(base, language):
-            known[form] = Term("adjective", english, rank=int(rank))
-    for forms, said in _entries(words.NOUNS[language]):
-        english, about = said.rsplit(" ", 1)
-        for form, number in _noun_forms(forms, language):
-            plural = number == "plural"
-            known[form] = Term("noun", _plural(english) if plural else english, about)
-    apart = {" ".join(_tokens(phrase)): term for phrase, term in known.items()}
-    return apart, max(phrase.count(" ") + 1 for phrase in apart)
-
-
-def _entries(text: str) -> Iterator[tuple[str, str]]:
-    for entry in re.split(r"[;\n]", text):
-        if entry.strip():
-            yield _ENTRY.fullmatch(entry.strip()).groups()
-
-
-def _link_forms(phrase: str, language: str) -> set[str]:
-    participle = phrase.split()[0].endswith(("to", "do", "é", "ni", "rvi")) and language != "de"
-    return words.forms_of(phrase, language) if participle else {phrase}
-
-
-def _noun_forms(forms: str, language: str) -> Iterator[tuple[str, str]]:
-    """The forms of a noun with their number; German plurals with their dative."""
-    if forms.endswith(("!", "+")):
-        yield forms[:-1], "singular"
-        if forms.endswith("+"):
-            yield words.plural_of(forms[:-1], language), "plural"
-        return
-    singular, _, plural = forms.partition(", ")
-    if plural:
-        yield plural, "plural"
-        if language == "de" and not plural.endswith(("n", "s")):
-            yield plural + "n", "plural"
-    yield singular, "singular"
-
-
-def _plural(english: str) -> str:
-    first, _, last = english.rpartition(" ")
-    return f"{first} {words.ENGLISH_PLURALS.get(last, last + 's')}".strip()
-
-
-def _singular(english: str) -> str:
-    """A noun as it stands before another: "tomato" of "tomatoes", if the dictionary has both."""
-    return _singulars().get(english, english)
-
-
-@cache
-def _singulars() -> Mapping[str, str]:
-    said = [s.rsplit(" ", 1)[0] for f, s in _entries(words.NOUNS["de"]) if not f.endswith("!")]
-    return {_plural(english): english for english in said}
-
-
-@cache
-def _english_words() -> frozenset[str]:
-    """Every English word that a translation may hold."""
-    tables = [words.NOUNS, words.ADJECTIVES]
-    entries = [
-        s.rsplit(" ", 1)[0] for t in tables for text in t.values() for _, s in _entries(text)
-    ]
-    links = [s for text in words.LINKS.values() for _, s in _entries(text)]
-    said = " ".join(
-        [*entries, *map(_plural, entries), *links, "a an on top", *words.MADE_OF.values()]
-    )
-    return frozenset(said.replace("|", " ").split())

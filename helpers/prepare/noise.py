@@ -48,7 +48,7 @@ _PICTOGRAM = "\U0001f000-\U0001faff\u2600-\u27bf\u2b00-\u2bff\U000e0020-\U000e00
 _EMOJI = re.compile(rf"(?:[{_PICTOGRAM}][\ufe0e\ufe0f\u200d]*)+|(?<!\S)[:;]'?-?[)(DPp](?!\S)")
 _NUMBERING = re.compile(
     r"^\s*(?:\(\d{1,3}\)|\d{1,3}[.)](?!\d)|#\d{1,3}\s*[:.–-]|[•‣▪●*]|"
-    r"(?:fig(?:ure)?|abb|step|schritt|paso|étape|passo|no|nr|n°|nº)\b\.?\s*\d{1,3}\s*[:.)–-]|"
+    r"(?:fig|figure|abb|step|schritt|paso|étape|passo|no|nr|n°|nº)\b\.?\s*\d{1,3}\s*[:.)–-]|"
     r"(?:IMG|DSC|DSCN|PXL)[_-]?\d{3,}(?:\.jpe?g)?)\s+",
     re.IGNORECASE,
 )

@@ -84,15 +84,14 @@ def agreement(slots: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     same = slots[CLEANED].map(_plain) == slots[CLEAN].map(_plain)
     flagged = (slots["flags"] != "") & ~same
     rows = []
-    for key, rows_of in slots.groupby(list(by), sort=False).groups.items():
-        key = key if isinstance(key, tuple) else (key,)
-        hits, n = int(same[rows_of].sum()), len(rows_of)
-        limits, left = wilson_interval(hits, n), float(flagged[rows_of].mean())
+    for key, group in slots.groupby(list(by)):
+        hits, n = int(same[group.index].sum()), len(group)
+        limits, left = wilson_interval(hits, n), float(flagged[group.index].mean())
         shares = {"agree": hits / n, "low": limits.low, "high": limits.high, "flagged": left}
-        wrong = float((~same & ~flagged)[rows_of].mean())
+        wrong = float((~same & ~flagged)[group.index].mean())
         rows.append(dict(zip(by, key, strict=True)) | {"n": n} | shares | {"wrong": wrong})
     columns = [*by, "n", "agree", "low", "high", "flagged", "wrong"]
-    return pd.DataFrame(rows, columns=columns).sort_values(list(by), ignore_index=True)
+    return pd.DataFrame(rows, columns=columns)
 
 
 def untouched(slots: pd.DataFrame) -> tuple[int, int]:
