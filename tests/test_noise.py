@@ -82,3 +82,12 @@ def test_unseen_captions_of_the_first_writer_come_out_as_they_were():
     right = [remove_noise(t.text).text == t.plain for t in seen]
     assert len(right) > 300
     assert sum(right) / len(right) >= 0.99
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [" ", "<!--", "<b ", "(", "#", "- ", "| ", "a.", "&amp;", "www.", "a@", "1.", "\N{FIRE}"],
+)
+def test_long_runs_of_anything_come_to_an_end(piece):
+    text = "soup " + piece * 20_000 + " soup"
+    assert remove_noise(text).text.startswith("soup")

@@ -11,7 +11,6 @@ import pandas as pd
 from helpers.data.pairs import DATASETS, Pairs, read_pairs, write_pairs
 from helpers.data.sources import open_source
 from helpers.data.wording import collapse
-from helpers.repro import hash_of
 from helpers.store.artefacts import Writer, code_of, ensure
 
 TABLE = f"{DATASETS}/pairs_crawled.csv"
@@ -49,7 +48,7 @@ def crawled_pairs(
         "crawled-captions",
         kind="crawled captions",
         parameters={"captions": twin.name},
-        inputs={"pairs": pairs.manifest.fingerprint, "world": hash_of(twin.fingerprint)},
+        inputs={"pairs": pairs.manifest.fingerprint, "world": twin.fingerprint},
         build=lambda writer: _build(writer, pairs, twin),
         prefixes=(TABLE, TRUTH),
         code=code_of(__name__),

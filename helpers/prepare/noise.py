@@ -32,14 +32,15 @@ class Denoised:
         return tuple(step.rule for step in self.steps)
 
 
+# Repetitions are bounded where they could be tried from every place of a long run of blanks.
 Found = tuple[str, list[str]]  # the text after a rule, the pieces that it took away
 
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_COMMENT = re.compile(r"<!--.{0,2000}?-->", re.DOTALL)
 _TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9]*(?:\s[^<>]*)?/?>")
 _ENTITY = re.compile(r"&(?:#\d{1,6}|#[xX][0-9a-fA-F]{1,5}|[A-Za-z][A-Za-z0-9]{1,30});")
 _MARKDOWN_LINK = re.compile(r"!?\[([^\]]*)\]\([^)\s]*\)")
 _LINK = re.compile(
-    r"\(?\s*(?:\b(?:https?|ftp)://|\bwww\.)[^\s<>()]+\)?|\b(?:[a-z0-9-]+\.){1,3}[a-z]{2,}/\S*",
+    r"\(?\s?(?:\b(?:https?|ftp)://|\bwww\.)[^\s<>()]+\)?|\b(?:[a-z0-9-]+\.){1,3}[a-z]{2,}/\S*",
     re.IGNORECASE,
 )
 _HASHTAG = re.compile(r"(?<![\w&/])#(?=\w*[^\W\d_])\w+(?:#\w+)*|(?<![\w.])@\w+")
@@ -56,14 +57,14 @@ _LABEL = re.compile(
     r"^\s*(?:(?:easy|quick|free)\s+)?(?:recipe|rezept|receta|recette|ricetta)\s*:\s*", re.IGNORECASE
 )
 _SITE = re.compile(
-    r"\s*\|\s[^|]*\b(?:recipes?|rezepte?|recetas?|recettes?|ricett[ae])\b[^|]*$", re.I
+    r"\s{0,9}\|\s[^|]{0,99}\b(?:recipes?|rezepte?|recetas?|recettes?|ricett[ae])\b[^|]{0,99}$", re.I
 )
 _CALL = re.compile(
-    r"\s*(?:[-–—|.!]\s*)?"
+    r"\s{0,9}(?:[-–—|.!]\s{0,9})?"
     r"\b(?:(?:click|tap) here|hier klicken|haz clic|cliquez ici|clicca qui)\b.*$",
     re.IGNORECASE | re.DOTALL,
 )
-_RIGHTS = re.compile(r"\s*(?:©|\(c\)\s*(?=\d{4})|\bcopyright\b).*$", re.IGNORECASE | re.DOTALL)
+_RIGHTS = re.compile(r"\s{0,9}(?:©|\(c\)\s*(?=\d{4})|\bcopyright\b).*$", re.IGNORECASE | re.DOTALL)
 
 
 def _cut(*patterns: re.Pattern) -> Callable[[str], Found]:
@@ -119,7 +120,7 @@ RULES: dict[str, Callable[[str], Found]] = {
 }
 SPACING = "spacing"  # blanks that were no single blanks, and separators left at an end
 _LOOSE = re.compile(r"\s+([.,])(?=\s|$)")
-_DANGLING = re.compile(r"^[\s|–—-]+(?=\S)|\s*[\s|–—-]+$")
+_DANGLING = re.compile(r"^[\s|–—-]+(?=\S)|[\s|–—-]{1,9}$")
 
 
 def remove_noise(text: str) -> Denoised:
