@@ -161,13 +161,13 @@ class RepeatedMarkDetector:
         if len(images) < FEWEST:
             return [none] * len(images)
         chosen = images[:: -(-len(images) // MOST)]
-        stack = np.stack([_gradients_of(image) for image in chosen])
+        stack = np.stack([gradients_of(image) for image in chosen])
         median = np.median(stack, axis=0)  # (2, h, w, 3)
         mask = self._mark(median, self._believed(stack, median))
         if not mask.any():
             return [none] * len(images)
         signs = median[:, mask]
-        agree = [_correlation(_gradients_of(image)[:, mask], signs) for image in images]
+        agree = [_correlation(gradients_of(image)[:, mask], signs) for image in images]
         return [mask if a >= self.agreement else none for a in agree]
 
     def _believed(self, stack: np.ndarray, median: np.ndarray) -> np.ndarray:
@@ -235,6 +235,11 @@ def gradients(pixels: np.ndarray) -> np.ndarray:
     return np.stack([across, down])
 
 
+def gradients_of(image: Image.Image) -> np.ndarray:
+    """The :func:`gradients` of an image: (2, h, w, 3) float32."""
+    return gradients(np.asarray(image.convert("RGB"), np.float32))
+
+
 def integrated(gradient: np.ndarray) -> np.ndarray:
     """The picture whose gradients come closest to the given ones, of mean 0: (h, w).
 
@@ -258,10 +263,6 @@ def integrated(gradient: np.ndarray) -> np.ndarray:
     waves = dctn(spread, norm="ortho") / scale
     waves[0, 0] = 0.0
     return idctn(waves, norm="ortho")
-
-
-def _gradients_of(image: Image.Image) -> np.ndarray:
-    return gradients(np.asarray(image.convert("RGB"), np.float32))
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:
