@@ -86,9 +86,11 @@ def uniformity(rows) -> float:
         raise ValueError("uniformity of one row: give at least two")
     total = 0.0
     for start in range(0, n, _BLOCK):
-        cosines = rows[start : start + _BLOCK] @ rows.T  # (block, n)
-        total += np.exp(-2 * np.maximum(2 - 2 * cosines, 0)).sum()
-    return float(np.log((total - n) / (n * (n - 1))))  # the n pairs of a row with itself count 1
+        kernel = np.exp(4 * np.minimum(rows[start : start + _BLOCK] @ rows.T - 1, 0))  # (block, n)
+        line = np.arange(len(kernel))
+        kernel[line, start + line] = 0  # a row with itself; taking 1 off the sum would cancel
+        total += kernel.sum()
+    return float(np.log(total / (n * (n - 1))))
 
 
 def neighbor_overlap(before, after, *, k: int = 10) -> np.ndarray:
