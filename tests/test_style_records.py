@@ -1,5 +1,6 @@
 """The distribution study's numbers as records: whole on the way out and on the way back."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,11 +12,19 @@ from helpers.evaluation.comparison import paired_comparison
 from helpers.report import style_records as records
 from helpers.report.claims import claim_records
 from helpers.report.results import write_results
+from helpers.report.style_study import (
+    FROZEN,
+    committed_figures,
+    committed_readings,
+    equal_count,
+    regime_records,
+)
 from helpers.studies.mixes import Mix
 from helpers.studies.mixtures import Exchange
 from helpers.studies.style_claims import ATTENTION, CLAIMS
 from helpers.studies.style_gap import Crossing
 from helpers.studies.trajectories import gap_frame
+from tests.test_mixtures import swept
 from tests.test_trajectories import walked
 
 ABOUT = {"lesson": "06", "run": "t", "data": "world:kitchen", "seed": 42}
@@ -137,3 +146,27 @@ def test_pixels_layers_and_shares_are_records_that_can_be_written(tmp_path):
     assert "brightness, real less synthetic" in metrics
     assert "attention (rollout) on the dish, epoch 1" in metrics
     assert made[0].unit == "gray levels, 0 to 255"
+
+
+def test_a_regime_keeps_apart_from_another(tmp_path):
+    tables = {"": swept({0: 0.1, 0.5: 0.05, 1: -0.05}), FROZEN: swept({0: 0.1, 0.5: 0.06, 1: 0.01})}
+    made = [
+        record
+        for name, table in tables.items()
+        for record in regime_records(table, 0.25, (0.5, 1), regime=name, **ABOUT)
+    ]
+    write_results(tmp_path, made)
+    assert records.crossing_of(made).gap == pytest.approx(0.75)
+    assert records.crossing_of(made, regime=FROZEN).gap == INF
+    assert len(committed_readings(made)) == 4
+    drawn = committed_figures(made, n_pictures=1000)
+    assert set(drawn) == {
+        f"{a}_{b}" for a in ("study", "frozen") for b in ("shares", "exchange", "gap")
+    }
+    plt.close("all")
+    assert committed_figures([], n_pictures=1000) == {}
+
+
+def test_equal_count_leaves_out_other_counts_gaps_and_watermarks():
+    frame = score_frame()
+    assert set(equal_count(frame)["label"]) == {"100 % real"}

@@ -77,19 +77,19 @@ def gap_curve_plot(
     fig, ax = plt.subplots(figsize=(6.6, 3.9), layout="constrained")
     ax.axhline(0, color=INK, lw=1.1, zorder=1)
     _lines(ax, curve, "gap", offset=0.008)
-    if crossing is not None:
+    banded = crossing is not None and np.isfinite(crossing.low)
+    if banded:
         right = ax.get_xlim()[1]
         low, high = (min(gap, right) for gap in (crossing.low, crossing.high))
         ax.fill_betweenx([0, 1], low, high, transform=ax.get_xaxis_transform(), color=MUTED,
                          alpha=0.13, lw=0, zorder=0)  # fmt: skip
-        said = "gray band: where the mean stops helping, 95 %"
-        ax.annotate(said, (0.01, 0.02), xycoords="axes fraction", fontsize=8.5, color=MUTED)
         ax.set_xlim(right=right)
     ax.set_xlabel("style gap of what is added (0: real pictures)")
     ax.set_ylabel(f"gain in {plain(metric)}, points")
     ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:+.0f}" if v else "0"))
     note = f"{100 * base:g} % of the real pictures, and the others added; whiskers: 95 %"
-    _finish(ax, heading, note)
+    band = "\ngray: where the mean of both stops helping, 95 %" if banded else ""
+    _finish(ax, heading, note + band)
     return fig
 
 
@@ -168,4 +168,6 @@ def _lines(ax: Axes, frame: pd.DataFrame, x: str, *, offset: float) -> None:
 
 def _finish(ax: Axes, heading: str, note: str) -> None:
     title(ax, plain(heading), note=note)
+    if "\n" in note:
+        ax.set_title(plain(heading), loc="left", pad=36)
     ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0, handlelength=3)

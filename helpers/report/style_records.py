@@ -91,9 +91,14 @@ def curve_of(records: Iterable[Record], metric: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["gap", "direction", "value", "low", "high"])
 
 
-def exchange_records(found: Exchange, direction: str = "", **about) -> list[Record]:
-    """Worth and slope; the rate follows from the worth, and may be infinite."""
-    about = {"model": "all mixtures", "split": "test", "direction": direction, **about}
+def exchange_records(
+    found: Exchange, direction: str = "", *, regime: str = "", **about
+) -> list[Record]:
+    """Worth and slope; the rate follows from the worth, and may be infinite.
+
+    ``regime`` tells one way of training from another, such as ``frozen text tower``.
+    """
+    about = {"model": _all("mixtures", regime), "split": "test", "direction": direction, **about}
     return [
         Record(metric=WORTH, unit=WORTH_UNIT, value=found.worth, low=found.worth_low,
                high=found.worth_high, **about),
@@ -102,9 +107,11 @@ def exchange_records(found: Exchange, direction: str = "", **about) -> list[Reco
     ]  # fmt: skip
 
 
-def exchange_of(records: Iterable[Record], direction: str = "") -> Exchange | None:
+def exchange_of(
+    records: Iterable[Record], direction: str = "", *, regime: str = ""
+) -> Exchange | None:
     """The exchange that :func:`exchange_records` was given; None where there is none."""
-    found = {r.metric: r for r in records if r.direction == direction}
+    found = _of(records, _all("mixtures", regime), direction)
     if WORTH not in found or SLOPE not in found:
         return None
     worth, slope = found[WORTH], found[SLOPE]
@@ -115,9 +122,11 @@ def exchange_of(records: Iterable[Record], direction: str = "") -> Exchange | No
     )  # fmt: skip
 
 
-def crossing_records(found: Crossing, direction: str = "", **about) -> list[Record]:
+def crossing_records(
+    found: Crossing, direction: str = "", *, regime: str = "", **about
+) -> list[Record]:
     """Where help ends, and how often it does not; beyond the largest gap counts as the largest."""
-    about = {"model": "all gaps", "split": "test", "direction": direction, **about}
+    about = {"model": _all("gaps", regime), "split": "test", "direction": direction, **about}
     value, low, high = (min(gap, found.largest) for gap in (found.gap, found.low, found.high))
     return [
         Record(metric=ENDS, unit=GAP_UNIT, value=value, low=low, high=high, **about),
@@ -125,10 +134,12 @@ def crossing_records(found: Crossing, direction: str = "", **about) -> list[Reco
     ]
 
 
-def crossing_of(records: Iterable[Record], direction: str = "") -> Crossing | None:
+def crossing_of(
+    records: Iterable[Record], direction: str = "", *, regime: str = ""
+) -> Crossing | None:
     """The crossing behind some records; an end at the largest gap is one beyond it."""
     records = list(records)
-    found = {r.metric: r for r in records if r.direction == direction}
+    found = _of(records, _all("gaps", regime), direction)
     if ENDS not in found or ALWAYS not in found:
         return None
     end, always = found[ENDS], found[ALWAYS].value
@@ -138,6 +149,14 @@ def crossing_of(records: Iterable[Record], direction: str = "") -> Crossing | No
     )
     ends = (float("inf") if gap >= largest else gap for gap in (end.value, end.low, end.high))
     return Crossing(*ends, always, 0.0, largest)
+
+
+def _all(what: str, regime: str) -> str:
+    return f"all {what}" + (f", {regime}" if regime else "")
+
+
+def _of(records: Iterable[Record], model: str, direction: str) -> dict[str, Record]:
+    return {r.metric: r for r in records if (r.model, r.direction) == (model, direction)}
 
 
 def gap_records(frame: pd.DataFrame, **about) -> list[Record]:

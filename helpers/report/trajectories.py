@@ -68,6 +68,7 @@ def path_plot(
         above.set_title(wrapped(arm, width=34, lines=2), fontsize=10)
         below.set_xlabel("first component")
         below.margins(0.2)
+        below.xaxis.set_major_locator(MaxNLocator(4))
     axes[0][0].set_ylabel("second component: pictures")
     axes[1][0].set_ylabel("second component: centroids")
     fig.suptitle(plain(heading), x=0.01, ha="left", fontsize=11, fontweight="bold")
