@@ -17,6 +17,7 @@ from helpers.report.watermarks import (
     MISSED_COLOR,
     WRONG_COLOR,
     cleaning_gallery,
+    edge_picture,
     labelled_gallery,
     mask_picture,
     moved,
@@ -129,3 +130,12 @@ def test_moved_records_compare_each_subset_with_the_watermarked_pictures():
     verdicts = comparison_table(compared).set_index("model")["verdict"]
     assert verdicts["zero-shot, clean pictures"] == "better"
     assert verdicts["zero-shot, cleaned pictures"] == "not distinguishable"
+
+
+def test_edges_are_dark_where_they_are_strong():
+    gradient = np.zeros((2, 4, 4, 3))
+    gradient[1, 2, 1, 0] = -40
+    pixels = np.asarray(edge_picture(gradient))
+    assert pixels[2, 1].tolist() == [0, 0, 0]
+    assert (pixels[0] == 255).all()
+    assert (np.asarray(edge_picture(np.zeros((2, 3, 3, 3)))) == 255).all()

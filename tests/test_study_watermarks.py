@@ -20,6 +20,7 @@ from helpers.studies.watermarks import (
     REPAIR_METRICS,
     detector_scores,
     kitchen_detector,
+    marked_backgrounds,
     repair_scores,
     source_scores,
     trained,
@@ -163,3 +164,11 @@ def test_models_of_every_subset_answer_the_same_clean_questions(made):
 
 def same(a: Image.Image, b: Image.Image) -> bool:
     return a.tobytes() == b.tobytes()
+
+
+def test_backgrounds_are_one_picture_of_each_test_recipe(made):
+    clean = made.subsets[CLEAN]
+    found = marked_backgrounds(clean, 2)
+    first = clean.test.drop_duplicates("recipe_id").head(2)
+    assert [key for key, _ in found] == list(first["recipe_id"])
+    assert same(found[0][1], clean.image(first["image_key"].iloc[0]))

@@ -63,6 +63,19 @@ def mask_picture(found: np.ndarray, truth: np.ndarray | None = None) -> Image.Im
     return Image.fromarray(pixels)
 
 
+def edge_picture(gradient: np.ndarray) -> Image.Image:
+    """Edges as a picture, dark where they are strong: their largest channel, scaled to the best.
+
+    Parameters
+    ----------
+    gradient : (2, h, w, 3)
+        As ``gradients_of`` gives them.
+    """
+    strength = np.abs(gradient).max(axis=(0, 3))
+    scaled = 255 * (1 - np.clip(strength / max(np.quantile(strength, 0.995), 1e-6), 0, 1))
+    return Image.fromarray(scaled.astype(np.uint8)).convert("RGB")
+
+
 def picture_table(
     rows: Sequence[Sequence[Image.Image]],
     columns: Sequence[str],

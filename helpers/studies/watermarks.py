@@ -66,6 +66,15 @@ def kitchen_detector(px: int, *, n: int = 80, seed: int = 42) -> FittedDetector:
     return FittedDetector(pictures, f"kitchen, develop, {n} of {px} px", seed=seed)
 
 
+def marked_backgrounds(pairs: Pairs, n: int) -> list[tuple[str, Image.Image]]:
+    """The first picture of each of the first ``n`` test recipes, with the recipe's id."""
+    rows = pairs.test.drop_duplicates("recipe_id").head(n)
+    return [
+        (recipe, pairs.image(key))
+        for recipe, key in zip(rows["recipe_id"], rows["image_key"], strict=True)
+    ]
+
+
 def detector_scores(
     detectors: Mapping[str, WatermarkDetector], rows: Sequence[Labelled]
 ) -> pd.DataFrame:
