@@ -4,7 +4,6 @@ A writer drafts, the guardrails (``query_guards``) and a judge decide. A draft t
 the rejects with its reason and is asked for again, within a budget; what stays unfilled is counted.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -12,10 +11,11 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from helpers.prepare.query_facts import FACTS, CarFacts, facts_of, metadata_problem, words_of
-from helpers.prepare.query_guards import GuardError, checked, guard, read_query
+from helpers.prepare.query_guards import GuardError, checked, guard
 from helpers.prepare.query_judges import RuleJudge
+from helpers.prepare.query_reading import fits, read_query
 from helpers.prepare.query_roles import (
-    NO_ANSWER,
+    MISSES,
     Draft,
     Judge,
     QueryError,
@@ -28,15 +28,15 @@ from helpers.repro import hash_of
 
 __all__ = [
     "CarFacts", "Draft", "Judge", "QueryError", "QueryWriter", "RuleJudge", "RuleWriter", "Verdict",
-    "WriterFailure", "Written", "facts_of", "failure_table", "guard", "reason_table",
-    "write_queries",
+    "WriterFailure", "Written", "facts_of", "guard", "write_queries",
 ]  # fmt: skip
 COLUMNS = (
-    "id", "number", "query", "edits", "mentions", "split", "attempts", "make", "model", "body",
-    "year",
+    "id", "number", "query", "edits", "mentions", "fits", "split", "attempts", "make", "model",
+    "body", "year",
 )  # fmt: skip
 REJECTED_COLUMNS = ("id", "number", "attempt", "text", "reason", "detail")
 SHARES = {"test": 0.2, "validation": 0.1}
+MOST = 400  # letters of a text that is kept among the rejects
 PATIENCE = 20  # answers in a row that did not come before an address is given up
 
 
@@ -47,11 +47,12 @@ class Written:
     Attributes
     ----------
     queries : DataFrame
-        ``COLUMNS``, strings but for ``number`` and ``attempts``; ``edits`` and ``mentions`` are
-        joined by ``"; "``.
+        ``COLUMNS``, strings but for ``number`` and ``attempts``. ``edits``, ``mentions`` and
+        ``fits`` are joined by ``"; "``; ``fits`` are the ids of all cars that the query holds of
+        (a query without a year fits other years too): these are its relevant answers.
     rejected : DataFrame
         ``REJECTED_COLUMNS``: a row a failed draft; ``reason`` as in ``guard``, or ``metadata``,
-        ``no answer``, ``malformed``, ``unexplained``, ``duplicate``.
+        ``malformed``, ``unexplained``, ``unsupported``, ``duplicate``, or one of ``MISSES``.
     counts : dict of str to int
         ``wanted = accepted + unfilled``, ``drafts = accepted + rejected``; ``asked`` leaves out
         cars whose metadata is no name.
@@ -103,7 +104,7 @@ def write_queries(
     """
     if n < 1 or budget < 1:
         raise ValueError(f"n is {n} and budget is {budget}; each must be at least 1")
-    desk = _Desk(writer or RuleWriter(), judge or RuleJudge(), seed, budget, patience)
+    desk = _Desk(facts, writer or RuleWriter(), judge or RuleJudge(), seed, budget, patience)
     for car in tqdm(facts, desc="writing queries", unit="car", disable=not progress, delay=5):
         desk.serve(car, n)
     queries = pd.DataFrame(desk.kept, columns=[c for c in COLUMNS if c != "split"])
@@ -121,6 +122,7 @@ def write_queries(
 class _Desk:
     """A run of a writer and a judge: what passed, what did not, and the misses in a row."""
 
+    cars: Sequence[CarFacts]
     writer: QueryWriter
     judge: Judge
     seed: int
@@ -156,26 +158,27 @@ class _Desk:
         except GuardError as error:
             verdict = Verdict(error.reasons[0], error.detail)
         except WriterFailure as error:
-            verdict, text = Verdict(error.reason, error.detail), error.text or text
+            verdict, text = Verdict(error.reason, error.detail), text or error.text
         self._count_miss(verdict)
         if verdict.reason:
-            row = (facts.id, number, attempt, text, verdict.reason, verdict.detail)
-            self.rejected.append(row)
+            said = (text[:MOST], verdict.reason, verdict.detail[:MOST])
+            self.rejected.append((facts.id, number, attempt, *said))
             return False
         taken.add(same)
-        mentions = read_query(query.query, facts).facts
+        reading = read_query(text, facts)
+        joined = ("; ".join(draft.edits), "; ".join(reading.facts))
+        also = "; ".join(car.id for car in self.cars if fits(reading, car))
         about = tuple(getattr(facts, name) for name in FACTS)
-        edits = "; ".join(draft.edits)
-        self.kept.append((facts.id, number, text, edits, "; ".join(mentions), attempt + 1, *about))
+        self.kept.append((facts.id, number, text, *joined, also, attempt + 1, *about))
         return True
 
     def _count_miss(self, verdict: Verdict) -> None:
-        self.misses = self.misses + 1 if verdict.reason == NO_ANSWER else 0
+        self.misses = self.misses + 1 if verdict.reason in MISSES else 0
         if self.misses >= self.patience:
             raise QueryError(
-                f"{self.misses} times in a row no answer came ({verdict.detail}); "
-                f"{len(self.kept)} queries had passed. Check the address and run again: answers "
-                "that were kept are not asked for twice"
+                f"{self.misses} times in a row no answer came, the last time by {verdict.reason} "
+                f"({verdict.detail}); {len(self.kept)} queries had passed. Check the address and "
+                "run again: answers that were kept are not asked for twice"
             )
 
 
@@ -193,32 +196,3 @@ def _side(
             return name
         place -= share
     return "train"
-
-
-def failure_table(runs: Mapping[str, Written]) -> pd.DataFrame:
-    """A row a run: what was wanted, asked for, let through and refused, and why, most often first.
-
-    Parameters
-    ----------
-    runs : mapping of name to Written
-        Such as ``{"rules": written, "malformed JSON": other}``.
-    """
-    rows = []
-    for name, run in runs.items():
-        reasons = Counter(run.rejected["reason"]).most_common()
-        why = ", ".join(f"{reason} {count}" for reason, count in reasons) or "-"
-        columns = ("wanted", "drafts", "accepted", "rejected", "unfilled")
-        rows.append((name, *(run.counts[column] for column in columns), why))
-    titles = ["run", "wanted", "drafts", "accepted", "rejected", "unfilled", "reasons"]
-    return pd.DataFrame(rows, columns=titles).set_index("run")
-
-
-def reason_table(written: Written) -> pd.DataFrame:
-    """A row a reason: how often, its share of all drafts, and an example with what gave it."""
-    drafts = max(written.counts["drafts"], 1)
-    rows = [
-        (reason, len(group), len(group) / drafts, group["text"].iloc[0], group["detail"].iloc[0])
-        for reason, group in written.rejected.groupby("reason", sort=False)
-    ]
-    table = pd.DataFrame(rows, columns=["reason", "count", "share", "example", "detail"])
-    return table.sort_values("count", ascending=False, kind="stable").set_index("reason")

@@ -21,6 +21,10 @@ FACTS = ("make", "model", "body", "year")
 NAME_LIMIT, NAME_WORDS = 48, 7  # of the longest name of Stanford Cars: 42 letters, 6 words
 _NAME = re.compile(r"[\w\s.\-/&'+()]*")
 _WORD = re.compile(r"'?\d+s?(?!\w)|[^\W_]+(?:'[^\W\d_]+)?")
+SPOKEN = {
+    "10": "ten", "11": "eleven", "12": "twelve", "13": "thirteen", "14": "fourteen",
+    "15": "fifteen", "16": "sixteen", "17": "seventeen", "18": "eighteen", "19": "nineteen",
+}  # fmt: skip
 Phrase = tuple[str, ...]
 
 
@@ -128,6 +132,8 @@ def _years(year: str) -> Iterable[Phrase]:
     short, ten = year[2:], f"{year[:3]}0s"
     yield from ((year,), (f"'{short}",), (short,), (f"my{short}",), (f"my{year}",), (f"{year}my",))
     yield from ((ten,), (ten[2:],), (f"'{ten[2:]}",))
+    if spoken := SPOKEN.get(short):
+        yield from (("twenty" if year[1] == "0" else "nineteen", spoken),)
     name = {"8": "eighties", "9": "nineties", "0": "noughties"}.get(year[2])
     yield from ((name,),) if name else ()
     part = ("early", "early", "early", "early", "mid", "mid", "mid", "late", "late", "late")

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from helpers.prepare.query_facts import CarFacts
-from helpers.prepare.query_guards import CarQuery, read_query
+from helpers.prepare.query_guards import CarQuery
+from helpers.prepare.query_reading import read_query
 from helpers.prepare.query_roles import UNEXPLAINED, Verdict
 
 

@@ -17,7 +17,7 @@ FORMAT = re.compile(
 LABEL = re.compile(r"\b(\w+)(?:\s*\d+)?\s*:")
 INSTRUCTION = _any(
     r"(?:ignore|disregard|forget|override|bypass)\b.*"
-    r"\b(?:previous|prior|above|all|any|these|instruction\w*|prompt|rules?|guidelines)\b",
+    r"\b(?:previous|prior|above|all|any|these|instruction\w*|prompt|rules?|guidelines|everything|before)\b",
     r"(?:system|assistant|user|human|developer|ai)\s*:",
     r"you (?:are|must|will|should)\b",
     r"your (?:task|job|role|answer|output|response)\b",
@@ -43,11 +43,12 @@ REFUSAL = _any(
     r"no (?:query|information|data|answer)\b",
     r"(?:n/a|null|none|undefined|unknown|not available|not specified|insufficient)\b",
 )
-# What the asker does not know says nothing of the car.
+# What the asker does not know, or wants it for, says nothing of the car.
 UNSURE = _any(
     r"(?:not sure|unsure)\b",
     r"(?:do not|don't|can't|cannot) (?:know|remember|recall|find|decide|wait|tell)\b",
     r"(?:any|whatever|what|which) colou?r\b",
+    r"(?:near me|close to me|nearby|school project|for school|track down|in stock)\b",
 )
 COMPARED = re.compile(
     r"\b(?:before|after|since|until|till|pre|post|than)[\s-]+'?\d\d"

@@ -10,7 +10,8 @@ from typing import Protocol
 from helpers.prepare.query_facts import CarFacts
 from helpers.prepare.query_guards import CarQuery
 
-NO_ANSWER, MALFORMED, UNEXPLAINED = "no answer", "malformed", "unexplained"
+MISSES = ("time-out", "empty answer", "no answer")
+MALFORMED, UNEXPLAINED, UNSUPPORTED = "malformed", "unexplained", "unsupported"
 
 
 class QueryError(RuntimeError):
@@ -36,7 +37,7 @@ class Draft:
 
 
 class WriterFailure(RuntimeError):
-    """A draft that did not come: ``reason`` is ``no answer``, ``malformed`` or ``refusal``."""
+    """A draft that did not come: ``reason`` is ``malformed`` or one of ``MISSES``."""
 
     def __init__(self, reason: str, detail: str, text: str = "") -> None:
         super().__init__(f"{reason}: {detail}")

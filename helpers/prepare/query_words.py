@@ -149,7 +149,7 @@ NEUTRAL = _set(
     put keep kept start identify identified recognize recognise spec specs out down it'll they're
     there's gotta lemme thx ty asap guys folks everybody y'all stock two couple dozen press official
     correct project presentation homework magazine brochure chasing needing would've owner's
-    anything's wanting lookin gonna tho cuz brand bit kinda sorta tracking sight hoping hope curious
+    anything's wanting gonna tho cuz brand bit kinda sorta tracking sight hoping hope curious
     idea ideas question possible possibly able different kinds sorts versions
     """
 )
