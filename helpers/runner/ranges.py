@@ -45,6 +45,7 @@ RANGES = {
     "vision_layers": LAYERS,
     "text_layers": LAYERS,
     "copies": _at_least(0),
+    "labelled": _at_least(1),
     "n_resamples": _at_least(1),
     "steps": _at_least(1),
     "stage_b_epochs": _at_least(1),
