@@ -143,6 +143,12 @@ def test_the_queries_that_a_difference_needs_are_those_of_the_courses_power():
     ]
 
 
+def test_rows_that_differ_alike_on_every_recipe_leave_nothing_to_plan_with():
+    same = model(0.5)
+    found = needed_to_show({"r8 v2": same, "r8 v2 heads": same}, GROUPS)
+    assert found == {"heads": (pytest.approx(0.00921), None)}
+
+
 def test_a_claim_of_no_difference_has_the_margin_that_the_lesson_states():
     (same,) = [one for one in OBSERVATIONS if one.claim.expects == "same"]
     assert same.claim.margin == 0.01

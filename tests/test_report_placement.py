@@ -86,6 +86,13 @@ def test_a_row_has_its_score_its_seeds_its_metrics_and_its_costs():
     assert ("cuda_peak_mb", "", 42) not in found
 
 
+def test_an_interval_does_not_leave_the_scores_range():
+    done = {"r8 v2": [made_up("r8 v2", seed, hits=0.99) for seed in (1, 2)]}
+    (score,) = [r for r in table.row_records(done, GROUPS, **ABOUT) if r.metric == "score"]
+    assert score.value < 1
+    assert score.high == 1
+
+
 def test_the_records_of_a_study_are_valid_and_survive_the_file(tmp_path):
     records = all_records(study())
     assert read_results(write_results(tmp_path, records)) == records
@@ -163,9 +170,10 @@ def test_pairs_are_shown_in_points_the_surest_first():
 
 
 def test_needed_sizes_are_set_against_this_test_set():
-    needed = {"text": (0.00059, NeededSize(600, 3600))}
+    needed = {"text": (0.00059, NeededSize(600, 3600)), "rank": (0.00141, None)}
     frame = shown.needed_table(needed, 30)
-    assert frame.iloc[0].tolist() == ["text", "0.06", 600, 3600, "20.0"]
+    assert frame.iloc[0].tolist() == ["text", "0.06", "600", "3,600", "20.0"]
+    assert frame.iloc[1].tolist() == ["rank", "0.14", "–", "–", "–"]
     (record,) = table.needed_records(needed, **ABOUT)
     assert (record.value, record.unit, record.model) == (3600, "queries", "claim: text")
 

@@ -102,7 +102,7 @@ def _score(name: str, metric: str, by_seed: np.ndarray, groups, seed: int, about
     i = two_way_interval(by_seed, groups)
     return Record(
         **about, model=name, split="test", direction="", metric=metric, seed=seed,
-        value=i.value, low=i.low, high=i.high, n=by_seed.shape[1],
+        value=i.value, low=max(i.low, 0.0), high=min(i.high, 1.0), n=by_seed.shape[1],
     )  # fmt: skip
 
 
@@ -169,11 +169,11 @@ def observation_records(judged: Sequence[Judged], *, seed: int = 42, **about: st
 
 
 def needed_records(
-    needed: Mapping[str, tuple[float, NeededSize]], *, seed: int = 42, **about: str
+    needed: Mapping[str, tuple[float, NeededSize | None]], *, seed: int = 42, **about: str
 ) -> list[Record]:
     """:func:`needed_table` as records."""
     return [
         Record(**about, model=f"claim: {name}", split="test", direction="", value=size.queries,
                metric=f"queries that show {100 * wanted:.2f} points", seed=seed, unit="queries")
-        for name, (wanted, size) in needed.items()
+        for name, (wanted, size) in needed.items() if size
     ]  # fmt: skip

@@ -120,15 +120,20 @@ def pair_table(pairs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=columns)
 
 
-def needed_table(needed: Mapping[str, tuple[float, NeededSize]], n_recipes: int) -> pd.DataFrame:
-    """What the original's differences would need: a row an observation, beside this test set."""
+def needed_table(
+    needed: Mapping[str, tuple[float, NeededSize | None]], n_recipes: int
+) -> pd.DataFrame:
+    """What the original's differences would need: a row an observation, beside this test set.
+
+    A dash stands where two rows differ by the same on every recipe: nothing to plan with.
+    """
     lines = [
         {
             "observation": name,
             "reported, points": f"{100 * wanted:.2f}",
-            "recipes needed": size.groups,
-            "queries needed": size.queries,
-            "times this test set": f"{size.groups / n_recipes:,.1f}",
+            "recipes needed": f"{size.groups:,}" if size else "–",
+            "queries needed": f"{size.queries:,}" if size else "–",
+            "times this test set": f"{size.groups / n_recipes:,.1f}" if size else "–",
         }
         for name, (wanted, size) in needed.items()
     ]

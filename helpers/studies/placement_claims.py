@@ -13,6 +13,7 @@ import numpy as np
 from helpers.evaluation.claims import Claim, Judged, judge_claims
 from helpers.evaluation.comparison import Comparison, paired_comparison
 from helpers.evaluation.power import NeededSize, queries_needed
+from helpers.evaluation.resampling import group_sums
 from helpers.studies.placement import ORIGINAL
 
 SOURCE = "the original's eight rows"
@@ -142,24 +143,23 @@ def reported(one: Observation) -> float:
 
 def needed_to_show(
     values: Mapping[str, np.ndarray], groups: Sequence[str]
-) -> dict[str, tuple[float, NeededSize]]:
+) -> dict[str, tuple[float, NeededSize | None]]:
     """How large a test set the original's differences need, judged by the spread seen here.
 
     Returns
     -------
     dict
-        The claim's name to the reported difference of its two rows and the size that shows it; for
-        a turn, of the smaller step.
-
-    Raises
-    ------
-    ValueError
-        If two rows differ in no query, so that there is no spread to plan with.
+        The claim's name to the reported difference of its two rows and the size that shows it, None
+        where all recipes differ alike, so that there is no spread to plan with; for a turn, of the
+        smaller step.
     """
     found = {}
     for one in OBSERVATIONS:
         if set(one.rows) <= set(values):
             a, b = one.rows[:2]
             wanted = abs(ORIGINAL[a].score - ORIGINAL[b].score)
-            found[one.claim.name] = (wanted, queries_needed(wanted, values[a] - values[b], groups))
+            differences = values[a] - values[b]
+            agree = group_sums(differences, groups).agree
+            size = None if agree else queries_needed(wanted, differences, groups)
+            found[one.claim.name] = (wanted, size)
     return found
