@@ -198,7 +198,9 @@ def test_help_that_never_ends_and_help_that_never_begins():
     always = style_gap.stops_helping(swept({0: 0.1, 0.5: 0.05, 1: 0.01}), 0.25, (0.5, 1))
     assert always.gap == np.inf
     assert always.always == 1
-    assert "beyond 1" in always.reading
+    assert "still help at the largest gap that was tried, 1" in always.reading
+    open_end = style_gap.Crossing(0.9, 0.6, np.inf, 0.3, 0.0, 1.0)
+    assert "gap of 0.90, between 0.60 and somewhere beyond 1" in open_end.reading
     never = style_gap.stops_helping(swept({0: -0.1, 0.5: -0.2, 1: -0.3}), 0.25, (0.5, 1))
     assert (never.gap, never.never) == (0, 1)
 

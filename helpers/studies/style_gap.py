@@ -41,12 +41,17 @@ class Crossing:
     def reading(self) -> str:
         """One sentence."""
 
+        if np.isinf(self.low):
+            return (
+                f"synthetic pictures still help at the largest gap that was tried, {self.largest:g}"
+            )
+
         def said(gap: float) -> str:
-            return f"{gap:.2f}" if np.isfinite(gap) else f"beyond {self.largest:g}"
+            return f"{gap:.2f}" if np.isfinite(gap) else f"somewhere beyond {self.largest:g}"
 
         return (
             f"synthetic pictures stop helping at a gap of {said(self.gap)}, between "
-            f"{said(self.low)} and {said(self.high)} (helpful at every gap tried in "
+            f"{said(self.low)} and {said(self.high)} (they help at every gap that was tried in "
             f"{self.always:.0%} of resamples)"
         )
 
