@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 import pandas as pd
 from tqdm.auto import tqdm
 
-from helpers.prepare.query_facts import FACTS, CarFacts, facts_of, metadata_problem, words_of
+from helpers.prepare.query_facts import (
+    FACTS,
+    CarFacts,
+    facts_of,
+    metadata_problem,
+    phrases_of,
+    words_of,
+)
 from helpers.prepare.query_guards import GuardError, checked, guard
 from helpers.prepare.query_judges import RuleJudge
 from helpers.prepare.query_reading import fits, read_query
@@ -104,7 +111,8 @@ def write_queries(
     """
     if n < 1 or budget < 1:
         raise ValueError(f"n is {n} and budget is {budget}; each must be at least 1")
-    desk = _Desk(facts, writer or RuleWriter(), judge or RuleJudge(), seed, budget, patience)
+    forms = [(car.id, phrases_of(car)) for car in facts]
+    desk = _Desk(forms, writer or RuleWriter(), judge or RuleJudge(), seed, budget, patience)
     for car in tqdm(facts, desc="writing queries", unit="car", disable=not progress, delay=5):
         desk.serve(car, n)
     queries = pd.DataFrame(desk.kept, columns=[c for c in COLUMNS if c != "split"])
@@ -122,7 +130,7 @@ def write_queries(
 class _Desk:
     """A run of a writer and a judge: what passed, what did not, and the misses in a row."""
 
-    cars: Sequence[CarFacts]
+    forms: Sequence[tuple[str, Mapping[tuple[str, ...], str]]]
     writer: QueryWriter
     judge: Judge
     seed: int
@@ -167,7 +175,7 @@ class _Desk:
         taken.add(same)
         reading = read_query(text, facts)
         joined = ("; ".join(draft.edits), "; ".join(reading.facts))
-        also = "; ".join(car.id for car in self.cars if fits(reading, car))
+        also = "; ".join(car for car, forms in self.forms if fits(reading, forms))
         about = tuple(getattr(facts, name) for name in FACTS)
         self.kept.append((facts.id, number, text, *joined, also, attempt + 1, *about))
         return True

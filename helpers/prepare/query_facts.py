@@ -109,13 +109,32 @@ def phrases_of(facts: CarFacts) -> dict[Phrase, str]:
         own = tuple(words_of(value))
         aliases = {"make": MAKE_ALIASES, "body": BODY_ALIASES}.get(name, {})
         also = [tuple(words_of(alias)) for alias in aliases.get(plain(value), ())]
-        for phrase in (own, *_joined(own), *((word,) for word in own), *also):
+        for phrase in (*_parts(own), *_joined(own), *also):
             if phrase and not (len(phrase) == 1 and phrase[0] in NEUTRAL):
                 forms.setdefault(phrase, name)
     for phrase in _years(facts.year):
         forms.setdefault(phrase, "year")
-    plurals = {(*p[:-1], f"{p[-1]}{end}"): f for p, f in forms.items() for end in ("s", "es", "'s")}
+    plurals = {
+        (*phrase[:-1], f"{phrase[-1]}{end}"): fact
+        for phrase, fact in forms.items()
+        for end in ("s", "es", "'s")
+        if len(phrase[-1]) > 2  # a TTS is no plural of the TT
+    }
     return {**plurals, **forms}
+
+
+@lru_cache(maxsize=4096)
+def names_of(facts: CarFacts) -> dict[str, str]:
+    """Each word of the car's names and usual short forms, and its fact: what a typo may mean."""
+    singles = {phrase[0]: fact for phrase, fact in phrases_of(facts).items() if len(phrase) == 1}
+    values = {"model": facts.model, "make": facts.make, "body": facts.body}
+    return {word: fact for fact, value in values.items() for word in words_of(value)} | singles
+
+
+def _parts(own: Phrase) -> Iterable[Phrase]:
+    """The name, and every stretch of it: "srt 8" of "Challenger SRT-8"."""
+    for length in range(len(own), 0, -1):
+        yield from (own[i : i + length] for i in range(len(own) - length + 1))
 
 
 def _joined(words: Phrase) -> Iterable[Phrase]:

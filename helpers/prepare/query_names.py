@@ -77,7 +77,7 @@ MODELS = (
         pt cruiser|pacifica|nubira|caliber|caravan|ram pickup|ram 1500|sprinter|journey|dakota|
         magnum|challenger|durango|charger|viper|dart|avenger|talon|500 abarth|abarth|panda|ff|
         california|458 italia|458|italia|f430|enzo|testarossa|karma|f 450|f450|super duty|mustang|
-        freestar|expedition|ranger|ford gt|f 150|f150|f 250|f250|focus|e series|fiesta|fusion|
+        freestar|expedition|ranger|f 150|f150|f 250|f250|focus|e series|fiesta|fusion|
         taurus|explorer|escape|bronco|terrain|savana|yukon|acadia|canyon|metro|h1|h2|h3|h3t|hummer|
         odyssey|accord|civic|cr v|crv|pilot|ridgeline|fit|prelude|veloster|santa fe|tucson|
         veracruz|sonata|elantra|accent|genesis|azera|ioniq|g coupe|ipl|g35|g37|qx56|ascender|xkr|

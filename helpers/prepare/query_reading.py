@@ -6,7 +6,7 @@ The longest phrase counts ("golf course" before "Golf"), and the car's own name 
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,6 +18,7 @@ from helpers.prepare.query_facts import (
     Phrase,
     exchanged,
     metadata_problem,
+    names_of,
     nearly,
     phrases_of,
     plain,
@@ -97,17 +98,16 @@ def read_query(text: str, facts: CarFacts) -> Reading:
     return Reading(tuple(mentions), tuple(found), tuple(unexplained))
 
 
-def fits(query: Reading, facts: CarFacts) -> bool:
-    """Whether a query that was read against one car holds of another one too.
+def fits(reading: Reading, forms: Mapping[Phrase, str]) -> bool:
+    """Whether a query that was read against one car holds of the car with these forms too.
 
     >>> old, new = (
     ...     CarFacts(id=y, make="Audi", model="S4", body="Sedan", year=y) for y in ("2007", "2012")
     ... )
-    >>> fits(read_query("audi s4", old), new), fits(read_query("audi s4 '07", old), new)
-    (True, False)
+    >>> [fits(read_query(text, old), phrases_of(new)) for text in ("audi s4", "audi s4 '07")]
+    [True, False]
     """
-    own = phrases_of(facts)
-    return all(own.get(mention.form) == mention.fact for mention in query.mentions)
+    return all(forms.get(mention.form) == mention.fact for mention in reading.mentions)
 
 
 def _shape(text: str) -> Iterator[Finding]:
@@ -159,11 +159,11 @@ def _spans(said: list[str], facts: CarFacts) -> Iterator[tuple[str, str, str, Ph
                 break
         else:
             length = 1
-            yield said[start], *_single(said[start], own)
+            yield said[start], *_single(said[start], names_of(facts))
         start += length
 
 
-def _single(word: str, own: dict[Phrase, str]) -> tuple[str, str, Phrase]:
+def _single(word: str, names: dict[str, str]) -> tuple[str, str, Phrase]:
     """A word that stands in no list of facts or reasons: kind, fact or reason, form."""
     if word in words.NEUTRAL or word in words.CONTRADICTION:
         return "neutral", "", ()
@@ -171,16 +171,14 @@ def _single(word: str, own: dict[Phrase, str]) -> tuple[str, str, Phrase]:
         digits = word.strip("'s")
         is_year = len(digits) == 2 or re.fullmatch(r"(18|19|20)\d\d", digits)
         return "refused", "year" if is_year or "'" in word else "detail", ()
-    singles = {phrase[0]: fact for phrase, fact in own.items() if len(phrase) == 1}
-    if name := nearly(word, singles):
-        return "fact", singles[name], (name,)
+    if name := nearly(word, names):
+        return "fact", names[name], (name,)
     if _ORDINAL.fullmatch(word):  # of a generation or a century
         return "refused", "year", ()
     if _DESIGNATION.fullmatch(word):
         return "refused", "model", ()
-    for reason in ("make", "model", "color"):
-        names = [p[0] for p, r in _refused().items() if r == reason and len(p) == 1]
-        if any(len(n) > 4 and exchanged(word, n) for n in names):
+    for other, reason in _long_names().items():
+        if exchanged(word, other):
             return "refused", reason, ()
     return "unknown", "", ()
 
@@ -206,6 +204,14 @@ def _refused() -> dict[Phrase, str]:
             for one in (parts, plural) if reason in ("make", "model", "body") else (parts,):
                 found.setdefault(one, reason)
     return found
+
+
+@lru_cache(maxsize=1)
+def _long_names() -> dict[str, str]:
+    """The words of five letters or more among other cars' names and the colors, by reason."""
+    wanted = ("make", "model", "color")
+    single = {phrase[0]: reason for phrase, reason in _refused().items() if len(phrase) == 1}
+    return {word: reason for word, reason in single.items() if reason in wanted and len(word) > 4}
 
 
 @lru_cache(maxsize=1)
