@@ -103,7 +103,7 @@ def _centroids(ax: Axes, points: np.ndarray, color: str, marker: str) -> None:
 def gap_plot(
     frame: pd.DataFrame,
     *,
-    measures: Sequence[str] = ("auc", "centroid_ratio", "twin_distance"),
+    measures: Sequence[str] = ("auc", "mmd", "centroid_ratio", "twin_distance"),
     heading: str = "Does the gap close?",
 ) -> Figure:
     """The gap between both looks by epoch, a panel a measure, a line an arm (mean over its runs).
@@ -127,7 +127,7 @@ def gap_plot(
         raise ValueError(f"gap_plot: no measure {unknown[0]!r}; use {', '.join(MEASURES)}")
     arms = list(dict.fromkeys(frame["arm"]))
     fig, axes = plt.subplots(
-        1, len(measures), figsize=(0.8 + 3.1 * len(measures), 3.7), squeeze=False,
+        1, len(measures), figsize=(0.6 + 2.7 * len(measures), 3.6), squeeze=False,
         layout="constrained",
     )  # fmt: skip
     for ax, measure in zip(axes[0], measures, strict=True):
@@ -144,7 +144,7 @@ def gap_plot(
         top, bottom = ax.get_ylim()[1], nothing
         ax.set_ylim(bottom - 0.06 * (top - bottom), top + 0.04 * (top - bottom))
         ax.set_title(name, fontsize=10)
-        ax.set(xlabel="epoch (0: before training)", ylabel=unit)
+        ax.set(xlabel="epoch (0: before)", ylabel=unit)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     fig.suptitle(plain(heading), x=0.01, ha="left", fontsize=11, fontweight="bold")
     handles = [
