@@ -50,7 +50,9 @@ def failure_gallery(
     fig, axes = plt.subplots(
         lines, columns, figsize=(2.6 * columns, 3.5 * lines + 0.5), squeeze=False
     )
-    fig.subplots_adjust(top=1 - 0.75 / (3.5 * lines + 0.5), bottom=0.26 / lines, hspace=0.75)
+    fig.subplots_adjust(
+        top=1 - 0.75 / (3.5 * lines + 0.5), bottom=0.26 / lines, hspace=0.75, left=0.01, right=0.99
+    )
     for ax in axes.flat:
         ax.set_axis_off()
     for ax, (row, load_image) in zip(axes.flat, failures, strict=False):
