@@ -96,7 +96,7 @@ def preferences(
     added = {}
     for side in ("truth", "foil"):
         rows = apply_heads(heads, pictures, encoder.texts(asked[side].tolist()))
-        added[f"{side}_score"] = np.einsum("nd,nd->n", *rows)
+        added[f"{side}_score"] = np.einsum("ij,ij->i", *rows)
     return asked.assign(**added)
 
 
