@@ -48,7 +48,7 @@ UNSURE = _any(
     r"(?:not sure|unsure)\b",
     r"(?:do not|don't|can't|cannot) (?:know|remember|recall|find|decide|wait|tell)\b",
     r"(?:any|whatever|what|which) colou?r\b",
-    r"(?:near me|close to me|nearby|school project|for school|track down|in stock)\b",
+    r"(?:near me|close to me|nearby|school project|for school|track down|in stock|from behind)\b",
 )
 COMPARED = re.compile(
     r"\b(?:before|after|since|until|till|pre|post|than)[\s-]+'?\d\d"

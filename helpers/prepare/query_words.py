@@ -39,7 +39,7 @@ PLACES = _set(
     sky skies cloud clouds cloudy rain rainy raining storm snow snowy snowing ice icy fog foggy mist
     misty wet mud muddy dirt gravel grass lawn road roads roadside street streets alley highway
     freeway motorway avenue boulevard lane track racetrack circuit raceway racing curve tunnel
-    bridge parking parked parks garage driveway carport showroom dealership dealer lot auction
+    bridge parking parked parks garage driveway carport showroom dealership dealer auction
     museum exhibition exhibit expo fair festival rally pitlane paddock stadium airport hangar runway
     station gas-station petrol city cityscape downtown urban suburb suburban suburbs town village
     skyline skyscraper skyscrapers building buildings brick wall walls house houses home mansion
@@ -149,9 +149,26 @@ NEUTRAL = _set(
     put keep kept start identify identified recognize recognise spec specs out down it'll they're
     there's gotta lemme thx ty asap guys folks everybody y'all stock two couple dozen press official
     correct project presentation homework magazine brochure chasing needing would've owner's
-    anything's wanting gonna tho cuz brand bit kinda sorta tracking sight hoping hope curious
-    idea ideas question possible possibly able different kinds sorts versions
+    anything's wanting gonna tho cuz brand bit kinda sorta tracking sight hoping hope curious idea
+    ideas question possible possibly able different kinds sorts versions rent rented renting week
+    weeks month months day days weekend ages age identifying recognizing wrong mistaken whatever
+    filter miss missed hear heard read meet met talk talking ask asked asking mean means meant
+    forgot forget earlier sometime someday everywhere online website site web page app video videos
+    clip high low resolution res hd hq quality size sized data set dataset random umm um uh hmm lol
+    omg wow yo haven't hasn't hadn't wouldn't shouldn't ish w u ur r ima trade trading swap
+    swapped bid bidding order ordering pay paying afford test review reviews article blog forum post
+    thread birthday present gift job students student teacher club member members fan fans lover
+    lovers enthusiast enthusiasts belongs belonging belong part ways inquire inquiry enquiry figure
+    figured figuring decide deciding decided settle specific specifically particular particularly
+    mainly mostly actually basically literally honestly simply definitely surely obviously hopefully
+    currently previously formerly originally officially typically usually normally commonly
+    generally learn learning study studying research researching comparing lookalike equivalent
+    alike else daily commute driver's stumbled noticed grew
     """
+)
+NEUTRAL, CONTRADICTION = (  # people leave the apostrophe out
+    frozenset((*listed, *(word.replace("'", "") for word in listed)))
+    for listed in (NEUTRAL, CONTRADICTION)
 )
 GENERIC = _set("class series model type edition line car town country new old and the")
 LABELS = _set(
