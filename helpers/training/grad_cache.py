@@ -55,7 +55,7 @@ def accumulate_cached(
     """
     states, parts = [], []
     for batch in micro_batches:
-        states.append(_random_states())
+        states.append(random_states())
         with torch.no_grad():
             parts.append(encode(batch))
     columns = [torch.cat(column) for column in zip(*parts, strict=True)]
@@ -68,7 +68,7 @@ def accumulate_cached(
     value.backward(inputs=None if ranks.is_first else [c for c in leaves if c.requires_grad])
     starts = [ranks.before(length) for length in own]
     for batch, state in zip(micro_batches, states, strict=True):
-        _set_random_states(state)
+        set_random_states(state)
         found = encode(batch)
         wanted = []
         for i, (leaf, part) in enumerate(zip(leaves, found, strict=True)):
@@ -100,14 +100,14 @@ def accumulate_plain(
 RandomStates = tuple[torch.Tensor, list[torch.Tensor], torch.Tensor | None]
 
 
-def _random_states() -> RandomStates:
+def random_states() -> RandomStates:
     """Of the CPU, of the GPUs that are in use, and of Apple's where there is one."""
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
     return torch.get_rng_state(), cuda, mps
 
 
-def _set_random_states(states: RandomStates) -> None:
+def set_random_states(states: RandomStates) -> None:
     cpu, cuda, mps = states
     torch.set_rng_state(cpu)
     if cuda:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from helpers.models.encoders import Encoder
 from helpers.models.lora import require_gradients
+from helpers.training.blocked_sigmoid import accumulate_blocked
 from helpers.training.grad_cache import accumulate_cached, accumulate_plain
 from helpers.training.losses import clamp_logit_scale, info_nce, pairwise_sigmoid
 from helpers.training.pairs import TrainingPairs
@@ -99,7 +100,10 @@ def take_step(
     ]
     encode = encoding(encoder, settings, towers)
     optimizer.zero_grad()
-    if ranks.count > 1 or (settings.accumulate == "cached" and len(batches) > 1):
+    if ranks.count > 1 and settings.loss == "sigmoid" and not settings.negatives:
+        together = _together(pairs) if settings.mask_positives else None
+        loss = accumulate_blocked(encode, batches, model, positives=together, ranks=ranks)
+    elif ranks.count > 1 or (settings.accumulate == "cached" and len(batches) > 1):
         value = contrastive_loss(model, pairs, settings)
         loss = accumulate_cached(encode, batches, value, ranks=ranks)
     else:
@@ -173,6 +177,16 @@ def contrastive_loss(
         return info_nce(images, texts, scale, **options)
 
     return loss
+
+
+def _together(pairs: TrainingPairs) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """Which of some pairs belong together with which of others: their rows to (n, m) bool."""
+
+    def positives(rows: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+        whole = pairs.positives(torch.cat([rows, others]).numpy())
+        return torch.from_numpy(whole[: len(rows), len(rows) :])
+
+    return positives
 
 
 def _gathered(
