@@ -11,6 +11,7 @@ import numpy as np
 from tests import exercise_answers_adapters as adapters
 from tests import exercise_answers_cleaning as cleaning
 from tests import exercise_answers_distributions as distributions
+from tests import exercise_answers_instances as instances
 from tests import exercise_answers_mixtures as mixtures
 from tests import exercise_answers_placement as placement
 from tests import exercise_answers_training as training
@@ -298,6 +299,7 @@ RIGHT = {
     **distributions.RIGHT,
     **mixtures.RIGHT,
     **adapters.RIGHT,
+    **instances.RIGHT,
 }
 WRONG = {
     "01.positive_pairs": PAIR_MISTAKES,
@@ -312,4 +314,5 @@ WRONG = {
     **distributions.WRONG,
     **mixtures.WRONG,
     **adapters.WRONG,
+    **instances.WRONG,
 }

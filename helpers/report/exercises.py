@@ -12,6 +12,7 @@ from helpers.report import (
     checks_augmentation,
     checks_cleaning,
     checks_distributions,
+    checks_instances,
     checks_intervals,
     checks_mixtures,
     checks_pairs,
@@ -32,6 +33,7 @@ LESSONS = (
     checks_distributions,
     checks_mixtures,
     checks_adapters,
+    checks_instances,
 )
 
 __all__ = ["LESSONS", "Verdict", "check", "exercise", "names"]
