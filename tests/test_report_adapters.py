@@ -109,6 +109,9 @@ def test_effects_and_settings_and_space_become_records_and_tables(tmp_path):
     assert [(r.value, r.n, r.split) for r in curves] == [
         (pytest.approx(0.3), 2, "validation"), (0.5, 1, "validation")
     ]  # fmt: skip
+    table = adapter_records.settings_table(curves)
+    assert table.to_numpy().tolist() == [["alpha 0.1", 0.3], ["alpha 0.5", 0.5]]
+    assert adapter_records.settings_table([]).empty
     space = {"M0": {"gap": 0.123, "hit@10, home": 0.5}, "tower": {"gap": 0.5, "hit@10, home": 0.1}}
     measures = adapter_records.space_records(space, **ABOUT)
     assert {r.unit for r in measures} == {"cosine", "fraction"}

@@ -55,6 +55,16 @@ def score_records(
     ]  # fmt: skip
 
 
+def settings_table(records: Iterable[Record]) -> pd.DataFrame:
+    """The curves of :func:`score_records` as a table: a row a setting, a column a series."""
+    rows: dict[str, dict[str, str | float]] = {}
+    for r in records:
+        if r.metric == "validation score":
+            series, _, setting = r.model.rpartition(", ")
+            rows.setdefault(setting, {"setting": setting})[series] = round(r.value, 3)
+    return pd.DataFrame(list(rows.values()))
+
+
 def space_records(space: Mapping[str, Mapping[str, float]], **about: str | int) -> list[Record]:
     """The measures of ``head_effects.misalignment`` by model as records."""
     return [
