@@ -101,15 +101,22 @@ def test_hashes_are_those_of_the_pictures_that_are_shown(pairs):
             assert subset.image_hashes[key] == hashlib.sha256(data).hexdigest()
 
 
-def test_pictures_of_some_splits_alone(pairs):
+def test_some_pictures_alone(pairs):
     asked = []
-    made = ensure_cleaned_images(pairs, detector=Corner(asked), drawn=DrawnMarks(),
-                                 splits=("test",), progress=False)  # fmt: skip
-    cleaned = made.subsets[CLEANED]
-    assert asked == [pairs.test["image_key"].nunique()]
-    assert list(cleaned.test["image_key"]) == list(pairs.test["image_key"])
-    assert cleaned.train.empty
-    assert set(made.table["image_key"]) == set(pairs.test["image_key"])
+    keys = set(pairs.test["image_key"])
+    made = ensure_cleaned_images(pairs, detector=Corner(asked), drawn=DrawnMarks(), keys=keys,
+                                 progress=False)  # fmt: skip
+    assert asked == [len(keys)]
+    for subset in made.subsets.values():
+        assert list(subset.all["image_key"]) == list(pairs.test["image_key"])
+        assert subset.train.empty
+    assert set(made.table["image_key"]) == keys
+    clean = made.subsets[CLEAN]
+    assert clean.manifest.fingerprint != pairs.manifest.fingerprint
+    key = next(iter(keys))
+    assert (pixels(clean.image(key)) == pixels(pairs.image(key))).all()
+    with pytest.raises(ValueError, match="'nobody'"):
+        ensure_cleaned_images(pairs, detector=Corner([]), keys={"nobody"})
 
 
 def test_a_found_mask_is_grown_and_filled_and_the_rest_is_left_alone(pairs):

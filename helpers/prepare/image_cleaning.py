@@ -7,8 +7,8 @@ detector and the inpainter make of them.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from io import BytesIO
 
 import numpy as np
@@ -21,10 +21,9 @@ from helpers.data.marked_sets import DrawnMarks
 from helpers.data.marks import draw_mark
 from helpers.data.pairs import Pairs, read_pairs, write_pairs
 from helpers.data.recipes import QUIET
-from helpers.data.splits import SPLITS
 from helpers.prepare.inpainting import Inpainter, OpenCVInpainter, grown
 from helpers.prepare.watermarks import WatermarkDetector
-from helpers.repro import canonical_json
+from helpers.repro import canonical_json, hash_of
 from helpers.store.artefacts import Manifest, Writer, code_of, ensure
 
 SUBSETS = "fine-tuning-zone/subsets"
@@ -98,7 +97,7 @@ def ensure_cleaned_images(
     drawn: DrawnMarks | None = None,
     grow: int = 0,
     subset: str = CLEANED,
-    splits: Sequence[str] = SPLITS,
+    keys: Collection[str] | None = None,
     seed: int = 42,
     progress: bool = True,
 ) -> CleanedImages:
@@ -119,13 +118,13 @@ def ensure_cleaned_images(
         By how many pixels the mask is widened before it is filled: for masks that stop short.
     subset : str
         What the cleaned subset is called; give another name to keep two side by side.
-    splits : sequence of str
-        Whose pictures to take; those of the others are not in the subsets.
+    keys : collection of str, optional
+        Which pictures to take, by their image keys; by default all. All subsets have these alone.
 
     Raises
     ------
     ValueError
-        If there is neither a detector nor drawn marks.
+        If there is neither a detector nor drawn marks, or a key is unknown.
     ArtefactError
         If files from elsewhere lie in the zone, or files of it were changed.
 
@@ -136,13 +135,12 @@ def ensure_cleaned_images(
     if detector is None and drawn is None:
         raise ValueError("no detector and no drawn marks: there are no masks to clean by; give one")
     inpainter = OpenCVInpainter() if inpainter is None else inpainter
-    taken = pairs.all["split"].isin(splits)
-    keys = list(dict.fromkeys(pairs.all.loc[taken, "image_key"]))
+    if keys is not None:
+        pairs = _with_pictures(pairs, frozenset(keys))
+    keys = list(dict.fromkeys(pairs.all["image_key"]))
     marked = _subset(
         pairs, pairs, WATERMARKED,
-        parameters={
-            "drawn": None if drawn is None else vars(drawn), "seed": seed, "splits": list(splits),
-        },
+        parameters={"drawn": None if drawn is None else vars(drawn), "seed": seed},
         build=lambda writer, folder: _write_marked(writer, folder, pairs, keys, drawn, seed),
     )  # fmt: skip
 
@@ -202,6 +200,15 @@ def _with_images(pairs: Pairs, manifest: Manifest, name: str, folder: str) -> Su
     kept = {f.name: getattr(pairs, f.name) for f in fields(Pairs)}
     changed = {"all": own, "manifest": manifest, "image_hashes": hashes}
     return SubsetPairs(**(kept | changed), folder=folder)
+
+
+def _with_pictures(pairs: Pairs, keys: frozenset[str]) -> Pairs:
+    """The pairs of some pictures; their manifest says which, so that runs tell them apart."""
+    own = pairs.all[pairs.all["image_key"].isin(keys)].reset_index(drop=True)
+    if unknown := sorted(keys - set(own["image_key"])):
+        raise ValueError(f"{len(unknown)} pictures are not among the pairs, such as {unknown[0]!r}")
+    inputs = {**pairs.manifest.inputs, "pictures": hash_of(sorted(keys))}
+    return replace(pairs, all=own, manifest=replace(pairs.manifest, inputs=inputs))
 
 
 def _write_marked(
