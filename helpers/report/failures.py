@@ -51,7 +51,7 @@ def failure_gallery(
         lines, columns, figsize=(2.6 * columns, 3.5 * lines + 0.5), squeeze=False
     )
     fig.subplots_adjust(
-        top=1 - 0.75 / (3.5 * lines + 0.5), bottom=0.26 / lines, hspace=0.75, left=0.01, right=0.99
+        top=1 - 0.95 / (3.5 * lines + 0.5), bottom=0.26 / lines, hspace=0.75, left=0.01, right=0.99
     )
     for ax in axes.flat:
         ax.set_axis_off()
