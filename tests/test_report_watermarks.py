@@ -128,8 +128,8 @@ def test_moved_records_compare_each_subset_with_the_watermarked_pictures():
     assert len(records) == 3 + 2 * 2
     assert len(compared) == 4
     verdicts = comparison_table(compared).set_index("model")["verdict"]
-    assert verdicts["zero-shot, clean pictures"] == "better"
-    assert verdicts["zero-shot, cleaned pictures"] == "not distinguishable"
+    assert verdicts["zero-shot, pictures clean"] == "better"
+    assert verdicts["zero-shot, pictures cleaned"] == "not distinguishable"
 
 
 def test_edges_are_dark_where_they_are_strong():

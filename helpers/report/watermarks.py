@@ -96,7 +96,7 @@ def picture_table(
             f"picture_table: {len(rows)} rows of {[len(row) for row in rows]} pictures for "
             f"{len(columns)} columns; give at least one row, and a picture for each column"
         )
-    side, head = 1.5, 0.86
+    side, head = 1.5, 0.86 if note else 0.6
     height = head + side * len(rows)
     fig, axes = plt.subplots(
         len(rows), len(columns), figsize=(side * len(columns), height), squeeze=False,
@@ -245,14 +245,14 @@ def moved_records(
     for how, found in measured.items():
         for way, by_subset in found.values.items():
             groups = found.groups[way]
-            named = {f"{how}, {name} pictures": v for name, v in by_subset.items()}
+            named = {f"{how}, pictures {name}": v for name, v in by_subset.items()}
             records += value_records(named, METRIC, groups, direction=way, **about)
             for name in (name for name in by_subset if name != WATERMARKED):
                 compared = paired_comparison(
                     by_subset[name], by_subset[WATERMARKED], groups, seed=seed
                 )
                 records += comparison_records(
-                    compared, metric=METRIC, than=WATERMARKED, model=f"{how}, {name} pictures",
+                    compared, metric=METRIC, than=WATERMARKED, model=f"{how}, pictures {name}",
                     direction=way, **about,
                 )  # fmt: skip
     return records
