@@ -12,6 +12,8 @@ from io import BytesIO
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
+from helpers.data.opencv_images import READER, announced_size, decode
+
 Image.init()  # registers the readers; the list below says which of them may look at a file
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
 FITS = ("crop", "pad", "stretch")
@@ -48,6 +50,8 @@ def load_image(data: bytes, *, max_megapixels: float = 50) -> Image.Image:
     Notes
     -----
     A color profile that is broken or made for other channels is passed over, as browsers do.
+    A file that Pillow does not open is tried with OpenCV (see ``opencv_images``), under the same
+    limit; such an image says so in ``info["reader"]``.
 
     >>> load_image(encode_jpeg(Image.new("RGB", (4, 3)))).size
     (4, 3)
@@ -58,18 +62,11 @@ def load_image(data: bytes, *, max_megapixels: float = 50) -> Image.Image:
         with warnings.catch_warnings():  # the limit below says it, and says it to everybody
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(BytesIO(data), formats=FORMATS)
-    except UnidentifiedImageError as error:
-        raise ImageError(_what_it_is(data)) from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"over the limit of {max_megapixels:g} megapixels") from error
-    except _BROKEN as error:
-        raise ImageError(f"broken header ({error})") from error
-    width, height = image.size
-    if width * height > max_megapixels * 1e6:
-        size = f"{width} x {height} = {width * height / 1e6:.1f} megapixels"
-        raise ImageError(f"{size}, over the limit of {max_megapixels:g}")
-    if not width * height:
-        raise ImageError(f"{width} x {height}: no pixel")
+    except _BROKEN as error:  # among them: not identified
+        return _second_reading(data, error, max_megapixels)
+    _check_size(image.size, max_megapixels)
     try:
         image.load()
         upright = ImageOps.exif_transpose(image)
@@ -78,6 +75,27 @@ def load_image(data: bytes, *, max_megapixels: float = 50) -> Image.Image:
         raise
     except _BROKEN as error:
         raise ImageError(f"truncated or broken {image.format} ({error})") from error
+
+
+def _check_size(size: tuple[int, int], max_megapixels: float) -> None:
+    width, height = size
+    if width * height > max_megapixels * 1e6:
+        size = f"{width} x {height} = {width * height / 1e6:.1f} megapixels"
+        raise ImageError(f"{size}, over the limit of {max_megapixels:g}")
+    if not width * height:
+        raise ImageError(f"{width} x {height}: no pixel")
+
+
+def _second_reading(data: bytes, error: Exception, max_megapixels: float) -> Image.Image:
+    """The image by OpenCV, marked as such; the reason of Pillow's error where that fails too."""
+    if (size := announced_size(data)) is not None:
+        _check_size(size, max_megapixels)
+        if (image := decode(data)) is not None:
+            rgb = _flat_srgb(image, None)
+            rgb.info = {"reader": READER}
+            return rgb
+    unknown = isinstance(error, UnidentifiedImageError)
+    raise ImageError(_what_it_is(data) if unknown else f"broken header ({error})") from error
 
 
 def normalise(image: Image.Image, *, image_px: int = 512, fit: str = "crop") -> Image.Image:

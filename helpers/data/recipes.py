@@ -17,6 +17,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from helpers.data.images import ImageError, encode_jpeg, normalise
+from helpers.data.opencv_images import READER
 from helpers.data.records import (
     Recipe,
     Reject,
@@ -40,7 +41,11 @@ COUNTED = (
     "records_read", "records_kept", "records_rejected", "images_named", "images_kept",
     "images_rejected", "captions_rejected", "fields_rejected",
 )  # fmt: skip
-READERS = ("csv_pairs", "folders", "imagefolder", "markdown", "records", "sources", "wording")
+SECOND = "images_by_opencv"  # those that Pillow could not open
+READERS = (
+    "csv_pairs", "folders", "imagefolder", "markdown", "opencv_images", "records", "sources",
+    "wording",
+)  # fmt: skip
 CODE = tuple(f"helpers.data.{name}" for name in ("images", *READERS))
 QUIET = 300  # images; fewer are done before a bar helps
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)$")  # no folder may be called so on Windows
@@ -53,7 +58,8 @@ class Intake:
     ``counts`` has ``records_read = records_kept + records_rejected``, ``images_named = images_kept
     + images_rejected`` (of the records that were not rejected before their images were opened),
     ``captions_rejected`` and ``fields_rejected``; and ``files_rejected`` where files lie in the
-    source's folder that no record names. ``rejects`` has the columns file, line, item, reason and
+    source's folder that no record names, ``images_by_opencv`` where Pillow could not open some
+    images and OpenCV could. ``rejects`` has the columns file, line, item, reason and
     kind (record, image, caption, field, file).
     """
 
@@ -152,7 +158,10 @@ def _build(writer: Writer, source: Source, image_px: int, fit: str, progress: bo
 
     def image_of(key: str) -> bytes | ImageError:
         try:
-            return encode_jpeg(normalise(source.load_image(key), image_px=image_px, fit=fit))
+            image = source.load_image(key)
+            if image.info.get("reader") == READER:
+                tally.add(SECOND)
+            return encode_jpeg(normalise(image, image_px=image_px, fit=fit))
         except ImageError as error:
             return error
 
