@@ -26,7 +26,7 @@ _LOSS_CASES = [
     _pairs(4, 6, 1.0, -0.5, 4),
 ]
 _AXES = np.array([[1, 0], [-1, 0]], np.float32)
-_STEEP = {"images": _AXES, "texts": -_AXES, "scale": np.float32(200.0), "bias": np.float32(-10.0)}
+_STEEP = {"images": _AXES, "texts": -_AXES, "scale": np.float32(2000.0), "bias": np.float32(-10.0)}
 
 
 def _logits(images, texts, scale, bias) -> np.ndarray:
@@ -98,7 +98,7 @@ def sigmoid_loss(answer: Callable) -> Verdict:
         steep = number(ask(answer, **_STEEP), _STEEP)
     if not math.isfinite(steep) or abs(steep - _loss(**_STEEP)) > 1e-2:
         return hint(
-            f"right for small logits, but with a scale of 200 you give {steep:.4g} where "
+            f"right for small logits, but with a scale of 2000 you give {steep:.4g} where "
             f"{_loss(**_STEEP):.4g} is due: `log(sigmoid(x))` runs out of numbers. Write it as "
             "`-logaddexp(0, -x)`."
         )
