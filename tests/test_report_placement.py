@@ -197,6 +197,10 @@ def test_the_forest_shows_intervals_seeds_the_base_and_what_was_reported():
     assert "one seed" in said
     reported = [line.get_xdata()[0] for line in right.lines]
     assert reported == [row.score for row in ORIGINAL.values()]
+    for ax in (left, right):  # a tick says where it is
+        fig.canvas.draw()
+        for place, label in zip(ax.get_xticks(), ax.get_xticklabels(), strict=True):
+            assert float(label.get_text()) == pytest.approx(100 * place)
 
 
 def test_a_forest_of_other_rows_has_no_panel_of_reports():

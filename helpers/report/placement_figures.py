@@ -8,11 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from helpers.report.placement import BASE, ONE_SEED, RECIPES, SCORE
 from helpers.report.placement_tables import pairs_of
 from helpers.report.results import Record
-from helpers.report.style import FAINT, INK, MUTED, PALETTE, percent_axis, plain, title
+from helpers.report.style import FAINT, INK, MUTED, PALETTE, plain, title
 from helpers.studies.placement import ORIGINAL
 from helpers.studies.placement_claims import TRENDS
 
@@ -65,7 +66,7 @@ def forest_plot(
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.set_xlabel("score: mean of hit@10 both ways, %")
     ax.set_title("Measured here", fontsize=10)
-    percent_axis(ax.xaxis)
+    _points_axis(ax)
     if known:
         _reported_panel(axes[0][1], rows)
     for panel in axes[0]:
@@ -100,7 +101,13 @@ def _reported_panel(ax: Axes, rows: Sequence[str]) -> None:
             )
     ax.set_title("Reported on other data", fontsize=10)
     ax.set_xlabel("score, %")
-    percent_axis(ax.xaxis)
+    _points_axis(ax)
+
+
+def _points_axis(ax: Axes) -> None:
+    """Percent at round places, with the digits that they need: rows lie within a few points."""
+    ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(100 * value, 6):g}"))
 
 
 def _forest_legend() -> list[Line2D]:

@@ -16,7 +16,7 @@ from helpers.studies.placement import ORIGINAL
 from helpers.studies.placement_claims import OBSERVATIONS, reported
 
 COLUMNS = {
-    RATE: ("learning rate", "g"),
+    RATE: ("learning rate", ".2g"),
     "trainable_parameters": ("trained numbers", ",.0f"),
     "training_seconds": ("training, s", ".0f"),
     "peak_memory_mb": ("peak memory, MB", ",.0f"),
