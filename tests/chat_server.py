@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -37,9 +37,10 @@ def chat_server() -> Iterator[ChatServer]:
             state.asked.append((self.path, self.headers.get("Authorization"), body))
             said = state.answer(body)
             reply = said if isinstance(said, dict) else _completion(said)
-            self.send_response(state.status)
-            self.end_headers()
-            self.wfile.write(json.dumps(reply).encode())
+            with suppress(BrokenPipeError, ConnectionResetError):  # the asker has given up
+                self.send_response(state.status)
+                self.end_headers()
+                self.wfile.write(json.dumps(reply).encode())
 
         def log_message(self, *_: Any) -> None:
             """Say nothing on stderr."""
