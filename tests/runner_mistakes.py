@@ -2,8 +2,10 @@
 
 import contextlib
 import io
+import re
 import tempfile
 from collections.abc import Iterator
+from difflib import SequenceMatcher
 from pathlib import Path
 
 from helpers import course
@@ -41,13 +43,22 @@ def misspellings() -> tuple[int, int]:
     return tried, passed
 
 
+def _likeness(a: str, b: str) -> float:
+    return SequenceMatcher(None, b, a).ratio()
+
+
 def _refused(wrong: str, name: str, chosen: dict) -> bool:
     (slug,) = chosen
     try:
         check_names([from_option(f"{wrong}=1")], chosen, {})
     except CourseError as error:
-        expected = f"unknown parameter {wrong!r} for {slug}; did you mean {name!r}?"
-        return str(error) == expected or complaint(wrong, error)
+        found = re.fullmatch(
+            rf"unknown parameter {wrong!r} for {slug}; did you mean '(\w+)'\?", str(error)
+        )
+        # "methodx" may be "method" or "methods": the nearer one, or one that is as near
+        said = found[1] if found else ""
+        as_near = said in chosen[slug] and _likeness(wrong, said) >= _likeness(wrong, name)
+        return said == name or as_near or complaint(wrong, error)
     return complaint(wrong, "was taken")
 
 
@@ -137,7 +148,7 @@ COMMANDS = (
     ("--only 04 -p rank=-3", "'-3': it has to be 1 or more (rank: of the LoRA update)"),
     ("--only 04 -p rank=8.0", "parameter 'rank' of 04_lora_finetune is int, -p rank=8.0 gives"),
     ("--only 04 -y source:_no", "YAML reads it as bool; quote it: source: 'no'"),
-    ("--only 01 -p rank=8", "04_lora_finetune declares it, but is not among the chosen lessons"),
+    ("--only 01 -p rank=8", "declare it, but are not among the chosen lessons"),
     ("--only 4O", "--only names no lesson '4O'"),
     ("--profile stduy", "unknown profile 'stduy'; did you mean 'study'?"),
     ("--name ../up", "--name '../up' is no folder name"),

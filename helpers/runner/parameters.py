@@ -219,7 +219,8 @@ def check_names(
             continue
         elsewhere = [lesson for lesson, parameters in others.items() if one.name in parameters]
         if elsewhere:
-            hint = f"; {', '.join(elsewhere)} declares it, but is not among the chosen lessons"
+            verb = "declares it, but is" if len(elsewhere) == 1 else "declare it, but are"
+            hint = f"; {', '.join(elsewhere)} {verb} not among the chosen lessons"
         else:
             hint = did_you_mean(one.name, known)
         raise CourseError(f"unknown parameter {one.name!r} for {', '.join(chosen)}{hint}")

@@ -35,10 +35,15 @@ def imported_names(source: str) -> set[str]:
 
 
 class Modules:
-    """The package's source; files are read once, when a lesson first leads to them."""
+    """The package's source; files are read once, when a lesson first leads to them.
 
-    def __init__(self, package: Path = PACKAGE):
+    ``through_packages=False`` leaves out what a package's own ``__init__`` brings, for a part of a
+    package that does not stand on its neighbors.
+    """
+
+    def __init__(self, package: Path = PACKAGE, *, through_packages: bool = True):
         self.package = package
+        self.through_packages = through_packages
         self._seen: dict[str, tuple[str, set[str]]] = {}  # file -> its hash, the files it imports
 
     def behind(self, source: str) -> dict[str, str]:
@@ -78,7 +83,8 @@ class Modules:
         for name in names:
             parts = name.split(".")[1:]
             folders = ["/".join([*parts[:n], "__init__.py"]) for n in range(len(parts) + 1)]
-            files |= {file for file in (*folders, "/".join(parts) + ".py") if self._has(file)}
+            names_of = [*(folders if self.through_packages else ()), "/".join(parts) + ".py"]
+            files |= {file for file in names_of if self._has(file)}
         return files
 
     def _has(self, file: str) -> bool:

@@ -4,18 +4,16 @@
 """
 
 import difflib
-from importlib import import_module
 from urllib.parse import parse_qsl
 
+from helpers.data.world import garage, general, kitchen
 from helpers.data.world.domain import Attributes, Domain
 from helpers.data.world.styles import STYLES
 from helpers.data.world.world import Drawing, World
 
 __all__ = ["DOMAINS", "STYLES", "Attributes", "Domain", "Drawing", "World", "open_world"]
 
-# Imported by name, so that the source of one domain is not among what another one is made of.
-NAMES = ("general", "kitchen", "garage")
-DOMAINS: dict[str, Domain] = {name: import_module(f"{__name__}.{name}").DOMAIN for name in NAMES}
+DOMAINS: dict[str, Domain] = {d.name: d for d in (general.DOMAIN, kitchen.DOMAIN, garage.DOMAIN)}
 OPTIONS = {
     "px": int, "style": str, "style_gap": float, "captions": str, "languages": str, "noise": float,
 }  # fmt: skip
@@ -64,6 +62,7 @@ def open_world(domain: str, *, n_recipes: int = 0, seed: int = 42) -> World:
             ) from None
     found = DOMAINS[name]
     if any(key in options for key in CRAWLED):  # by name: its source decides no other world
-        crawl = import_module(f"{__name__}.crawl")
+        from helpers.data.world import crawl
+
         return crawl.open_crawled(found, n_recipes or found.n_recipes, seed, **options)
     return World(found, n_recipes or found.n_recipes, seed, **options)

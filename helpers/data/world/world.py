@@ -93,7 +93,7 @@ class World:
     def fingerprint(self) -> str:
         """A hash of the parameters and of the code that draws and describes this domain."""
         shape = (self.domain.name, self.n_recipes, self.seed, self.px, self.style, self.style_gap)
-        modules = Modules()
+        modules = Modules(through_packages=False)
         behind = (__name__, f"{__package__}.{self.domain.name}")
         code = {name for module in behind for name in modules.named(module, packages=("data",))}
         return hash_of([*shape, code_of(*sorted(code))])
