@@ -146,6 +146,8 @@ def test_data_curves_draw_a_line_an_arm_and_a_bar_a_size():
     lines = [line.get_ydata().tolist() for line in drawn if line.get_marker() in "os"]
     assert [values[f"tower, margin, {n} recipes"] for n in (50, 1000)] in lines
     assert ax.get_xscale() == "log"
+    with pytest.raises(ValueError, match="several kinds"):
+        show.data_curves(records(metrics=("hit@1", "hit@10")))
     with pytest.raises(ValueError, match="no difference to draw"):
         show.data_curves([r for r in records() if r.metric == "hit@10"])
 

@@ -177,5 +177,18 @@ def test_foils_are_asked_of_every_model_by_kind():
     assert found["foil_score"].tolist() == [0, 1, 0]
 
 
+def test_pictures_keep_their_rows_when_texts_are_exchanged():
+    features = replace(small_features(4, per=2), images=np.eye(12, dtype=np.float32)[:8])
+    found = head_effects.with_texts(features, FakeEncoder(), ["3", "5", "9"], ["r2", "r0", "gone"])
+    assert found.data.image_ids.tolist() == ["r0", "r0", "r2", "r2"]
+    np.testing.assert_array_equal(found.images, np.eye(12)[[0, 1, 4, 5]])
+    assert found.data.captions == ("3", "5")
+    assert found.data.caption_ids.tolist() == ["r2", "r0"]
+    np.testing.assert_array_equal(found.texts, np.eye(12)[[3, 5]])
+    assert found.fingerprint != features.fingerprint
+    with pytest.raises(ValueError, match="no text belongs"):
+        head_effects.with_texts(features, FakeEncoder(), ["1"], ["gone"])
+
+
 def test_triplets_over_the_batch_are_an_arm():
     assert study.ARMS["residual, triplet"].training == HeadTraining(loss="triplet")

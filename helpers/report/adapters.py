@@ -57,6 +57,8 @@ def data_curves(
     found = [r for r in records if " minus " in r.metric and r.unit == "fraction"]
     if not found:
         raise ValueError("data_curves: no difference to draw; compare arms with zero-shot first")
+    if len(several := sorted({r.metric for r in found})) > 1:
+        raise ValueError(f"data_curves: differences of several kinds {several}; choose one")
     rows = pd.DataFrame(
         [(*arm_and_size(r.model), r.direction, r.value, r.low, r.high) for r in found],
         columns=["arm", "n", "direction", "value", "low", "high"],

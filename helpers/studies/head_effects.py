@@ -1,14 +1,16 @@
 """What heads did to the space and to kinds of questions, apart from the one score."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
+from helpers.data.pairs import RetrievalSet
 from helpers.evaluation.alignment import alignment, modality_gap, neighbor_overlap, uniformity
 from helpers.evaluation.errors import by_kind, told_apart
 from helpers.models.adapters import Heads, apply_heads
 from helpers.models.encoders import Encoder
+from helpers.repro import hash_of
 from helpers.training.features import Features
 from helpers.training.head_runs import first_hits
 
@@ -43,6 +45,39 @@ def misalignment(heads: Heads, home: Features, away: Features, *, k: int = 10) -
         "hit@10, home": _hit10(heads, home),
         "hit@10, away": _hit10(heads, away),
     }
+
+
+def with_texts(
+    features: Features, encoder: Encoder, texts: Sequence[str], ids: Sequence[str]
+) -> Features:
+    """The same pictures with other texts, such as listings in the place of captions.
+
+    Pictures whose recipe has no text are left out.
+
+    Parameters
+    ----------
+    features : Features
+    encoder : Encoder
+        The frozen model, for the texts.
+    texts, ids : (m,) str
+        And the recipe of each.
+
+    Raises
+    ------
+    ValueError
+        If no picture has a text.
+    """
+    data, known = features.data, set(ids)
+    rows = np.flatnonzero([i in known for i in data.image_ids.tolist()])
+    if not len(rows):
+        raise ValueError("no text belongs to a recipe of the pictures: give recipe ids")
+    here = set(data.image_ids[rows].tolist())
+    kept = [(text, i) for text, i in zip(texts, ids, strict=True) if i in here]
+    keys = tuple(data.image_keys[row] for row in rows)
+    words, of_text = zip(*kept, strict=True)
+    part = RetrievalSet(keys, data.image_ids[rows], words, np.array(of_text))
+    name = hash_of([features.fingerprint, kept])
+    return Features(part, features.images[rows], encoder.texts(list(words)), name)
 
 
 def foil_values(
