@@ -65,8 +65,9 @@ def detect_languages(
 def _detected(values: Sequence[Any], margin: float) -> Detected:
     first, second = values[:2]
     code = first.language.iso_code_639_1.name.lower()
-    ahead = first.value - second.value
-    return Detected(code, first.value, ahead, ahead > 0 and ahead >= margin)
+    # lingua sums in no fixed order: the last digits differ from call to call
+    value, ahead = round(first.value, 9), round(first.value - second.value, 9)
+    return Detected(code, value, ahead, ahead > 0 and ahead >= margin)
 
 
 @cache
