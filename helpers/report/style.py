@@ -101,7 +101,7 @@ def title(ax: Axes, text: str, *, note: str = "") -> None:
 
 def percent_axis(axis) -> None:
     """Show an axis of fractions in percent: the only place where fractions are multiplied."""
-    axis.set_major_formatter(mpl.ticker.PercentFormatter(xmax=1, decimals=0, symbol=""))
+    axis.set_major_formatter(lambda fraction, _: f"{round(100 * fraction, 6) + 0.0:g}")
 
 
 def plain(text: str) -> str:
