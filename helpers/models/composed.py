@@ -150,7 +150,7 @@ BASELINES = {"image only": (1.0, 0.0), "text only": (0.0, 1.0), "sum": (1.0, 1.0
 TRAINED = {"combiner": Combiner, "TIRG": Tirg, "ARTEMIS": Artemis}
 
 
-def build_composed(name: str, dim: int, *, seed: int = 42) -> nn.Module:
+def build_composed(name: str, dim: int, *, seed: int = 42, **options: float) -> nn.Module:
     """A model of composed retrieval by its name, its first weights drawn from a seed.
 
     Parameters
@@ -159,6 +159,8 @@ def build_composed(name: str, dim: int, *, seed: int = 42) -> nn.Module:
         ``image only``, ``text only``, ``sum``, ``combiner``, ``TIRG`` or ``ARTEMIS``.
     dim : int
         Of the embeddings.
+    **options
+        Of the model's class, such as ``width`` of the combiner.
 
     Raises
     ------
@@ -178,7 +180,7 @@ def build_composed(name: str, dim: int, *, seed: int = 42) -> nn.Module:
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return TRAINED[name](dim)
+        return TRAINED[name](dim, **options)
 
 
 def composed_loss(

@@ -1,0 +1,180 @@
+"""Where triplets come from: the drawn world, or a folder with a benchmark's annotations and images.
+
+One shape for all: three sets that share no reference, a picture and a hash for every id, and, where
+it is known, the truth.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from helpers.data.composed_benchmarks import CATEGORIES, read_cirr, read_fashioniq
+from helpers.data.images import load_image, normalise
+from helpers.data.triplets import Triplet, TripletError, TripletSet
+from helpers.data.world import open_world
+from helpers.data.world.changes import ComposedWorld, composed_world
+from helpers.repro import hash_of, sha256_file
+
+KINDS = ("world", "fashioniq", "cirr")
+IMAGES = "images"
+
+
+@dataclass(frozen=True)
+class ComposedSource:
+    """Triplets for training, validation and test, with their pictures.
+
+    Attributes
+    ----------
+    name : str
+    sets : mapping of TripletSet
+        ``train``, ``validation`` and ``test``.
+    load_image : callable
+        An id to its picture.
+    image_hash : callable
+        An id to a hash of the picture's content.
+    truth : ComposedWorld, optional
+        What every picture shows; None for photographs.
+    """
+
+    name: str
+    sets: Mapping[str, TripletSet]
+    load_image: Callable[[str], Image.Image]
+    image_hash: Callable[[str], str]
+    truth: ComposedWorld | None = field(default=None, repr=False)
+
+
+def open_composed(
+    source: str, *, counts: Mapping[str, int], seed: int = 42, image_px: int = 512
+) -> ComposedSource:
+    """Open a source of triplets.
+
+    Parameters
+    ----------
+    source : str
+        ``world:kitchen`` (with its options), ``cirr:<folder>``, or ``fashioniq:<folder>`` with a
+        category, such as ``fashioniq:data/fashioniq#dress``. A folder holds the annotations of
+        ``train`` and ``val`` and its pictures below ``images``.
+    counts : mapping of int
+        Triplets of ``train``, ``validation`` and ``test``; 0: all there are. The world draws
+        them. Of a benchmark ``val`` is what is tested, and validation takes whole groups of
+        ``train``: a tenth, or as many as asked for.
+    seed : int
+    image_px : int
+        Pictures of a folder are made this large, in pixels.
+
+    Raises
+    ------
+    TripletError
+        If the source is unknown, or its files are missing or broken.
+
+    Examples
+    --------
+    >>> found = open_composed("world:kitchen", counts={"train": 2, "validation": 1, "test": 1})
+    >>> len(found.sets["train"].triplets)
+    2
+    """
+    kind, _, place = source.partition(":")
+    if kind not in KINDS or not place:
+        raise TripletError(
+            f"unknown source of triplets {source!r}: use world:kitchen, cirr:<folder> or "
+            "fashioniq:<folder>#<category>"
+        )
+    if kind == "world":
+        if not all(counts.get(name, 0) > 0 for name in ("train", "validation", "test")):
+            raise TripletError(f"{source} draws as many triplets as it is asked for: {counts}")
+        world = open_world(place, n_recipes=sum(counts.values()), seed=seed)
+        drawn = composed_world(world, counts=counts, seed=seed)
+        hashed = partial(_hash_of_drawn, drawn)
+        return ComposedSource(source, drawn.sets, drawn.load_image, hashed, drawn)
+    folder, _, category = place.partition("#")
+    if kind == "fashioniq":
+        options = {"category": category or CATEGORIES[0]}
+        train, test = (read_fashioniq(folder, split=s, **options) for s in ("train", "val"))
+    else:
+        train, test = (read_cirr(folder, split=s) for s in ("train", "val"))
+    return _of_folder(source, Path(folder) / IMAGES, train, test, counts, seed, image_px)
+
+
+def take(triplets: TripletSet, n: int, *, seed: int) -> TripletSet:
+    """``n`` triplets that a seed draws over the same gallery; the smaller part is in the larger.
+
+    Parameters
+    ----------
+    n : int
+        0: all, as they are.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer.
+    """
+    if n == 0:
+        return triplets
+    if not 0 < n <= len(triplets.triplets):
+        raise ValueError(
+            f"{n} triplets are asked for and there are {len(triplets.triplets)}: 0 for all"
+        )
+    chosen = np.sort(np.random.default_rng([seed, 7]).permutation(len(triplets.triplets))[:n])
+    return replace(triplets, triplets=tuple(triplets.triplets[i] for i in chosen))
+
+
+def split_groups(
+    triplets: Sequence[Triplet], n: int, *, seed: int
+) -> tuple[tuple[Triplet, ...], tuple[Triplet, ...]]:
+    """All but about ``n`` triplets, and the rest; queries of one group stay together."""
+    groups = list(dict.fromkeys(one.group for one in triplets))
+    order = np.random.default_rng([seed, 6]).permutation(len(groups))
+    sizes = {name: 0 for name in groups}
+    for one in triplets:
+        sizes[one.group] += 1
+    aside: set[str] = set()
+    taken = 0
+    for i in order:
+        if taken >= n:
+            break
+        aside.add(groups[i])
+        taken += sizes[groups[i]]
+    kept = tuple(one for one in triplets if one.group not in aside)
+    return kept, tuple(one for one in triplets if one.group in aside)
+
+
+def _of_folder(
+    name: str,
+    images: Path,
+    train: TripletSet,
+    test: TripletSet,
+    counts: Mapping[str, int],
+    seed: int,
+    image_px: int,
+) -> ComposedSource:
+    held = counts.get("validation", 0) or max(1, len(train.triplets) // 10)
+    kept, aside = split_groups(train.triplets, held, seed=seed)
+    if not kept:
+        raise TripletError(f"{name}: no triplet is left to train on; lower n_validation ({held})")
+    learned = replace(train, triplets=kept)
+    sets = {
+        "train": take(learned, min(counts.get("train", 0), len(kept)), seed=seed),
+        "validation": replace(train, triplets=aside),
+        "test": take(test, min(counts.get("test", 0), len(test.triplets)), seed=seed),
+    }
+    files = {**train.files, **test.files}
+    for one in sets.values():
+        if lost := one.missing_images(images):
+            raise TripletError(
+                f"{name}: {len(lost)} pictures are not in {images}; the first belongs to "
+                f"{lost[0].item}: {lost[0].reason}"
+            )
+    def picture(key: str) -> Image.Image:
+        return normalise(load_image((images / files[key]).read_bytes()), image_px=image_px)
+
+    return ComposedSource(name, sets, picture, lambda key: sha256_file(images / files[key]))
+
+
+def _hash_of_drawn(drawn: ComposedWorld, name: str) -> str:
+    one = drawn.shown[name]
+    shown = sorted(one.attributes.items())
+    return hash_of([drawn.world.fingerprint, shown, one.index, one.view])
