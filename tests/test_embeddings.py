@@ -67,3 +67,12 @@ def test_collapsed_up_to_the_last_bit_is_still_collapsed():
     rows[2, 3] = np.nextafter(rows[2, 3], np.float32(1))
     with pytest.raises(InvalidEmbeddings, match="identical"):
         check_embeddings(rows, name="gallery")
+
+
+def test_queries_may_be_alike_and_nothing_else_is_let_through():
+    same = np.array([[0.6, 0.8], [0.6, 0.8]])
+    assert check_embeddings(same, name="queries", alike=True) is same
+    with pytest.raises(InvalidEmbeddings, match="identical"):
+        check_embeddings(same, name="gallery")
+    with pytest.raises(InvalidEmbeddings, match="NaN"):
+        check_embeddings(np.array([[0.6, np.nan]] * 2), name="queries", alike=True)

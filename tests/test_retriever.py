@@ -57,6 +57,17 @@ def test_an_image_finds_itself_and_a_batch_is_each_query_alone(retriever):
     assert retriever.search([]) == []
 
 
+def test_a_batch_may_ask_for_one_thing_several_times(retriever):
+    (alone,) = retriever.search([Query("soup", k=3)])
+    for texts in (["soup", "soup"], ["soup", " Soup "], ["soup", "soup", "a red mug"]):
+        found = retriever.search([Query(text, k=3) for text in texts])
+        assert [h.id for h in found[0].hits] == [h.id for h in alone.hits]
+        assert len(found) == len(texts)
+    picture = small_picture("4/0.jpg")
+    both = retriever.search([Query(image=picture, k=1), Query(image=picture.copy(), k=1)])
+    assert [a.hits[0].id for a in both] == ["4/0.jpg"] * 2
+
+
 def test_text_and_image_are_weighed(retriever):
     text, picture = "two blue books", small_picture("3/0.jpg")
 

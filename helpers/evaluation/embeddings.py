@@ -15,7 +15,7 @@ class InvalidEmbeddings(ValueError):
     """Embeddings that no ranking may be computed from."""
 
 
-def check_embeddings(rows, *, name: str) -> np.ndarray:
+def check_embeddings(rows, *, name: str, alike: bool = False) -> np.ndarray:
     """Return ``rows`` as an array if they can be ranked, and refuse them otherwise.
 
     Parameters
@@ -24,6 +24,8 @@ def check_embeddings(rows, *, name: str) -> np.ndarray:
         (n, d) numbers, unit rows within 1e-3.
     name : str
         What the rows are, for the message: ``"gallery"``, ``"text queries"``.
+    alike : bool
+        Let all rows be one and the same: true of queries, since two people may ask for one thing.
 
     Returns
     -------
@@ -34,8 +36,9 @@ def check_embeddings(rows, *, name: str) -> np.ndarray:
     ------
     InvalidEmbeddings
         If the array is not 2-D, is empty or does not hold real numbers; if a row has NaN or
-        infinite entries, is zero, is not of length 1, or has all entries equal (d > 1); or if all
-        of several rows are the same row. The message names the rows, their number and the remedy.
+        infinite entries, is zero, is not of length 1, or has all entries equal (d > 1); or, unless
+        they may be ``alike``, if all of several rows are the same row. The message names the rows,
+        their number and the remedy.
 
     Examples
     --------
@@ -67,7 +70,8 @@ def check_embeddings(rows, *, name: str) -> np.ndarray:
     if rows.shape[1] > 1:
         flat = rows.max(axis=1) - rows.min(axis=1) <= FLAT_TOLERANCE
         _refuse(flat, name, "all entries equal", _CHECK_INPUT)
-    _refuse_collapsed(rows, name)
+    if not alike:
+        _refuse_collapsed(rows, name)
     return rows
 
 

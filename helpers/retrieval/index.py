@@ -14,44 +14,23 @@ from typing import Any
 
 import numpy as np
 
-from helpers.evaluation.embeddings import check_embeddings
-from helpers.models.encoders import Encoder
-from helpers.repro import hash_of, sha256_file
+from helpers.repro import sha256_file
+from helpers.retrieval.space import (
+    IndexRefused,
+    Space,
+    checked_bytes,
+    checked_queries,
+    checked_rows,
+    checked_space,
+    space_of,
+)
 from helpers.store.atomic import write_file_atomically
+
+__all__ = ["FlatIndex", "IndexRefused", "Space", "build_index", "load_index", "save_index",
+           "space_of"]  # fmt: skip
 
 FILE, SIDECAR = "index.faiss", "index.json"
 SCHEMA = 1
-
-
-class IndexRefused(ValueError):
-    """An index that is damaged, foreign, or asked in the wrong way."""
-
-
-@dataclass(frozen=True)
-class Space:
-    """What made the rows: only what is of the same space can be compared.
-
-    Attributes
-    ----------
-    model : str
-    fingerprint : str
-        Of the weights, an adapter's included.
-    preprocessing : str
-        A hash of the image processor's settings.
-    dimension : int
-    """
-
-    model: str
-    fingerprint: str
-    preprocessing: str
-    dimension: int
-
-
-def space_of(encoder: Encoder) -> Space:
-    """The space of an encoder's embeddings."""
-    settings = encoder.processor.image_processor.to_dict()
-    plain = {k: str(v) for k, v in sorted(settings.items()) if not k.startswith("_")}
-    return Space(encoder.name, encoder.fingerprint, hash_of(plain), encoder.dimension)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,14 +78,7 @@ class FlatIndex:
         """
         import faiss
 
-        queries = np.ascontiguousarray(check_embeddings(queries, name="queries"), dtype=np.float32)
-        if queries.shape[1] != self.space.dimension:
-            raise IndexRefused(
-                f"queries have {queries.shape[1]} dimensions, the index of {self.space.model} has "
-                f"{self.space.dimension}: embed them with that model"
-            )
-        if k < 1:
-            raise IndexRefused(f"k is {k}: ask for at least one result")
+        queries = checked_queries(queries, k, self.space)
         options, n = {}, len(self)
         if rows is not None:
             chosen = np.unique(np.fromiter(rows, dtype=np.int64))
@@ -145,23 +117,10 @@ def build_index(embeddings, ids: Sequence[str], *, space: Space) -> FlatIndex:
     """
     import faiss
 
-    rows = np.ascontiguousarray(check_embeddings(embeddings, name="embeddings"), dtype=np.float32)
-    if strange := [i for i in ids if not isinstance(i, str)]:
-        raise IndexRefused(f"id {strange[0]!r} is no string: '007' and 7 would be one")
-    names = np.array(list(ids), dtype=str)
-    if rows.shape != (len(names), space.dimension):
-        raise IndexRefused(
-            f"embeddings have shape {rows.shape}; there are {len(names)} ids and "
-            f"{space.model} has {space.dimension} dimensions"
-        )
-    unique, counts = np.unique(names, return_counts=True)
-    if len(unique) != len(names):
-        raise IndexRefused(
-            f"id {str(unique[counts > 1][0])!r} is there twice: ids name one row each"
-        )
+    rows, names = checked_rows(embeddings, ids, space)
     index = faiss.IndexFlatIP(space.dimension)
     index.add(rows)
-    return FlatIndex(index, names, space)
+    return FlatIndex(index, np.array(names, dtype=str), space)
 
 
 def save_index(index: FlatIndex, folder: Path | str) -> Path:
@@ -204,22 +163,9 @@ def load_index(folder: Path | str, *, space: Space | None = None) -> FlatIndex:
     folder = Path(folder)
     record = _sidecar(folder / SIDECAR)
     file = folder / FILE
-    if not file.is_file():
-        raise IndexRefused(f"{file} is missing beside its sidecar: build the index again")
-    if (found := sha256_file(file)) != record["sha256"]:
-        raise IndexRefused(
-            f"{file} is damaged: its SHA-256 begins {found[:12]}, the sidecar says "
-            f"{record['sha256'][:12]}; build the index again"
-        )
-    made = Space(**record["space"])
-    if space is not None and space != made:
-        differ = [n for n, v in asdict(made).items() if v != getattr(space, n)]
-        raise IndexRefused(
-            f"the index in {folder} was made by {made.model} ({made.fingerprint[:12]}), and "
-            f"{space.model} ({space.fingerprint[:12]}) is to search it: {', '.join(differ)} "
-            "differ; search with the model that made it, or build it again"
-        )
-    index = faiss.deserialize_index(np.frombuffer(file.read_bytes(), dtype=np.uint8))
+    content = checked_bytes(file, record["sha256"])
+    made = checked_space(Space(**record["space"]), space, folder)
+    index = faiss.deserialize_index(np.frombuffer(content, dtype=np.uint8))
     if (index.ntotal, index.d) != (len(record["ids"]), made.dimension):
         raise IndexRefused(
             f"{file} has {index.ntotal} rows of {index.d} dimensions, its sidecar names "

@@ -4,15 +4,18 @@ It is typed and keeps no state, so that a service or a retrieval-augmented gener
 can call it. Filters are exact: the search runs among the rows that pass, and none is lost to them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from helpers.models.encoders import Encoder
 from helpers.retrieval.index import FlatIndex, IndexRefused, space_of
+
+if TYPE_CHECKING:
+    from helpers.models.encoders import Encoder
+    from helpers.retrieval.vector_index import VectorIndex
 
 Filters = Mapping[str, str | Sequence[str]]
 
@@ -89,7 +92,7 @@ class Retriever:
     Attributes
     ----------
     encoder : Encoder
-    index : FlatIndex
+    index : FlatIndex or VectorIndex
     metadata : mapping
         By id; an id without any has an empty one. Filters look at strings.
 
@@ -103,8 +106,8 @@ class Retriever:
     >>> found = Retriever(encoder, index).search([Query("soup")])  # doctest: +SKIP
     """
 
-    encoder: Encoder
-    index: FlatIndex
+    encoder: "Encoder"
+    index: "FlatIndex | VectorIndex"
     metadata: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -136,12 +139,13 @@ class Retriever:
         with_image = [i for i, q in enumerate(queries) if q.image is not None]
         share = np.array([q.image_weight if q.text.strip() and q.image else 1.0 for q in queries])
         if with_text:
-            found = self.encoder.texts([queries[i].text for i in with_text])
+            found = _distinct(self.encoder.texts, [queries[i].text for i in with_text], _folded)
             both = np.array([queries[i].image is not None for i in with_text])
             weight = np.where(both, 1 - share[with_text], 1.0)
             total[with_text] += weight[:, None] * found
         if with_image:
-            found = self.encoder.images([queries[i].image for i in with_image])
+            pictures = [queries[i].image for i in with_image]
+            found = _distinct(self.encoder.images, pictures, _content)
             total[with_image] += share[with_image][:, None] * found
         return total / np.linalg.norm(total, axis=1, keepdims=True)
 
@@ -178,3 +182,22 @@ class Retriever:
             for i in self.index.ids.tolist()
         ]
         return np.flatnonzero(passes)
+
+
+def _distinct(encode: Callable, items: Sequence[Any], sign: Callable[[Any], Any]) -> np.ndarray:
+    """Rows of a batch of queries, which may all be one.
+
+    An encoder refuses a batch in which all rows are the same: of different inputs that is a broken
+    model. Items that a model may take for one are encoded one at a time.
+    """
+    if len({sign(item) for item in items}) > 1:
+        return encode(items)
+    return np.concatenate([encode([item]) for item in items])
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def _content(picture: Image.Image) -> tuple[tuple[int, int], bytes]:
+    return picture.size, picture.convert("RGB").tobytes()
