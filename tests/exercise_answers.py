@@ -10,6 +10,7 @@ import numpy as np
 
 from tests import exercise_answers_adapters as adapters
 from tests import exercise_answers_cleaning as cleaning
+from tests import exercise_answers_composed as composed
 from tests import exercise_answers_distributions as distributions
 from tests import exercise_answers_instances as instances
 from tests import exercise_answers_mixtures as mixtures
@@ -298,6 +299,7 @@ RIGHT = {
     **placement.RIGHT,
     **distributions.RIGHT,
     **mixtures.RIGHT,
+    **composed.RIGHT,
     **adapters.RIGHT,
     **instances.RIGHT,
 }
@@ -313,6 +315,7 @@ WRONG = {
     **placement.WRONG,
     **distributions.WRONG,
     **mixtures.WRONG,
+    **composed.WRONG,
     **adapters.WRONG,
     **instances.WRONG,
 }

@@ -128,7 +128,7 @@ def split_groups(
     """All but about ``n`` triplets, and the rest; queries of one group stay together."""
     groups = list(dict.fromkeys(one.group for one in triplets))
     order = np.random.default_rng([seed, 6]).permutation(len(groups))
-    sizes = {name: 0 for name in groups}
+    sizes = dict.fromkeys(groups, 0)
     for one in triplets:
         sizes[one.group] += 1
     aside: set[str] = set()
@@ -168,6 +168,7 @@ def _of_folder(
                 f"{name}: {len(lost)} pictures are not in {images}; the first belongs to "
                 f"{lost[0].item}: {lost[0].reason}"
             )
+
     def picture(key: str) -> Image.Image:
         return normalise(load_image((images / files[key]).read_bytes()), image_px=image_px)
 

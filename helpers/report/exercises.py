@@ -11,6 +11,7 @@ from helpers.report import (
     checks_adapters,
     checks_augmentation,
     checks_cleaning,
+    checks_composed,
     checks_distributions,
     checks_instances,
     checks_intervals,
@@ -32,6 +33,7 @@ LESSONS = (
     checks_placement,
     checks_distributions,
     checks_mixtures,
+    checks_composed,
     checks_adapters,
     checks_instances,
 )

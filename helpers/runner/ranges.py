@@ -62,6 +62,11 @@ RANGES = {
     "n_probes": _at_least(4),
     "base_share": Range("above 0 and below 1", lambda value: 0 < value < 1),
     "minutes": _at_least(0),
+    "n_annotated": _at_least(2),
+    "n_pool": _at_least(2),
+    "n_validation": _at_least(2),
+    "n_test": _at_least(2),
+    "n_pairs": _at_least(2),
 }
 
 

@@ -1,8 +1,8 @@
 """Runs of composed models in a zone: pretrained, fine-tuned and measured once, then found again.
 
 Two kinds of artefacts below ``fine-tuning-zone/experiments/composed/``: weights after pretraining
-on synthetic triplets, which several fine-tunings start from, and one small JSON a run, with the rank
-of every test query's first target and the five pictures that it found first.
+on synthetic triplets, which several fine-tunings start from, and one small JSON a run, with the
+rank of every test query's first target and the five pictures that it found first.
 """
 
 import json
