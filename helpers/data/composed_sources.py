@@ -6,7 +6,7 @@ it is known, the truth.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from helpers.data.composed_benchmarks import CATEGORIES, read_cirr, read_fashion
 from helpers.data.images import load_image, normalise
 from helpers.data.triplets import Triplet, TripletError, TripletSet
 from helpers.data.world import open_world
+from helpers.data.world.car_changes import composed_cars
 from helpers.data.world.changes import ComposedWorld, composed_world
 from helpers.repro import hash_of, sha256_file
 
@@ -55,7 +56,7 @@ def open_composed(
     Parameters
     ----------
     source : str
-        ``world:kitchen`` (with its options), ``cirr:<folder>``, or ``fashioniq:<folder>`` with a
+        ``world:kitchen`` (with its options), ``world:garage`` (a test set alone), ``cirr:<folder>``, or ``fashioniq:<folder>`` with a
         category, such as ``fashioniq:data/fashioniq#dress``. A folder holds the annotations of
         ``train`` and ``val`` and its pictures below ``images``.
     counts : mapping of int
@@ -83,13 +84,15 @@ def open_composed(
             f"unknown source of triplets {source!r}: use world:kitchen, cirr:<folder> or "
             "fashioniq:<folder>#<category>"
         )
+    if kind == "world" and place.startswith("garage"):
+        world = open_world(place, n_recipes=counts.get("test", 0), seed=seed)
+        cars = composed_cars(world, n_triplets=counts.get("test", 0), seed=seed)
+        return _of_world(source, cars)
     if kind == "world":
         if not all(counts.get(name, 0) > 0 for name in ("train", "validation", "test")):
             raise TripletError(f"{source} draws as many triplets as it is asked for: {counts}")
         world = open_world(place, n_recipes=sum(counts.values()), seed=seed)
-        drawn = composed_world(world, counts=counts, seed=seed)
-        hashed = partial(_hash_of_drawn, drawn)
-        return ComposedSource(source, drawn.sets, drawn.load_image, hashed, drawn)
+        return _of_world(source, composed_world(world, counts=counts, seed=seed))
     folder, _, category = place.partition("#")
     if kind == "fashioniq":
         options = {"category": category or CATEGORIES[0]}
@@ -173,6 +176,11 @@ def _of_folder(
         return normalise(load_image((images / files[key]).read_bytes()), image_px=image_px)
 
     return ComposedSource(name, sets, picture, lambda key: sha256_file(images / files[key]))
+
+
+def _of_world(name: str, drawn: ComposedWorld) -> ComposedSource:
+    kept = cache(drawn.load_image)  # 12 KB a picture, and several models look at each
+    return ComposedSource(name, drawn.sets, kept, partial(_hash_of_drawn, drawn), drawn)
 
 
 def _hash_of_drawn(drawn: ComposedWorld, name: str) -> str:

@@ -4,6 +4,7 @@ Only annotations are needed. A random ranking is the floor that every number sta
 the test of the reader and of the metric: it has to score 1.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from helpers.evaluation.composed import (
 )
 from helpers.evaluation.positives import positives_from_lists
 from helpers.evaluation.ranks import Ranking, rank_positives_from_scores
+from helpers.store.atomic import write_file_atomically
 
 NAMES = ("fashioniq", "cirr")
 HOW = (
@@ -117,6 +119,25 @@ def cirr_scores(scores: np.ndarray, triplets: TripletSet) -> dict[str, float]:
     subsets = [[rows[name] for name in one.subset] for one in triplets.triplets]
     inside = rank_subsets(scores, subsets, triplets.positives())
     return cirr_metrics(rank_guesses(scores, triplets), inside)
+
+
+def write_submissions(folder: Path | str, benchmarks: Path | str, *, seed: int = 42) -> list[Path]:
+    """Both files for CIRR's test server, of random scores: what a valid one looks like.
+
+    Written for ``test1`` where its files are there, else for ``val``; see :func:`submissions`.
+    """
+    place = Path(benchmarks) / "cirr"
+    public = any((place / inner / "cap.rc2.test1.json").is_file() for inner in ("", "captions"))
+    asked = read_cirr(place, split="test1" if public else "val")
+    shape = (len(asked.triplets), len(asked.gallery))
+    scores = np.random.default_rng(seed).random(shape, dtype=np.float32)
+    written = []
+    for metric, content in submissions(scores, asked).items():
+        path = Path(folder) / f"{asked.split}_pred_ranks_{metric}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_file_atomically(path, json.dumps(content).encode())
+        written.append(path)
+    return written
 
 
 def submissions(scores: np.ndarray, triplets: TripletSet) -> dict[str, dict[str, str | list[str]]]:
