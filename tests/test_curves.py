@@ -91,9 +91,9 @@ def test_runs_differ_by_line_and_marker_and_are_named():
 
 def test_runs_without_validation_or_with_a_broken_step_are_drawn():
     bare = run(losses=[0.5, math.nan, 0.4]) | {"epochs": [{"epoch": 1, "loss": 0.4}]}
-    said = texts(learning_curves({"bare": bare}, heading="h"))
-    assert "no validation" in said
-    assert "ring" not in said
+    alone = learning_curves({"bare": bare}, heading="h")
+    assert len(alone.axes) == 1
+    assert "ring" not in texts(alone)
     both = learning_curves({"bare": bare, "M1": run(kept=7)}, heading="h")
     assert len(both.axes[1].lines) == 1  # epoch 7 has no score, so there is nothing to ring
 

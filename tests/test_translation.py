@@ -8,9 +8,10 @@ import pytest
 import sentencepiece
 import torch
 
+from helpers.prepare.endpoint import Endpoint
 from helpers.prepare.glossary import Glossary
 from helpers.prepare.translation import (
-    Endpoint,
+    EndpointTranslator,
     Marian,
     Translation,
     TranslationError,
@@ -121,7 +122,8 @@ def served():
     server = HTTPServer(("127.0.0.1", 0), Stub)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield Endpoint(f"http://127.0.0.1:{server.server_port}/v1", "small", batch_size=2)
+    endpoint = Endpoint(f"http://127.0.0.1:{server.server_port}/v1", "small")
+    yield EndpointTranslator(endpoint, batch_size=2)
     server.shutdown()
     server.server_close()
     thread.join()
@@ -144,7 +146,8 @@ def test_an_endpoint_is_asked_in_batches_and_in_order(served):
 
 def test_the_key_comes_from_the_environment_and_is_sent(served, monkeypatch):
     Stub.answer = staticmethod(upper)
-    keyed = Endpoint(served.base_url, "small", key_variable="TRANSLATION_KEY")
+    address = served.endpoint.base_url
+    keyed = EndpointTranslator(Endpoint(address, "small", key_variable="TRANSLATION_KEY"))
     monkeypatch.delenv("TRANSLATION_KEY", raising=False)
     with pytest.raises(TranslationError, match="TRANSLATION_KEY is empty"):
         keyed.translate(["a"], "de")
@@ -181,7 +184,9 @@ def test_an_address_that_fails_is_an_error(served):
     with pytest.raises(TranslationError, match="500"):
         served.translate(["a"], "de")
     with pytest.raises(TranslationError, match="check address"):
-        Endpoint("http://127.0.0.1:9/v1", "small", timeout_s=5).translate(["a"], "de")
+        EndpointTranslator(Endpoint("http://127.0.0.1:9/v1", "small", timeout_s=5)).translate(
+            ["a"], "de"
+        )
 
 
 def test_all_translators_have_one_form(folder, served):

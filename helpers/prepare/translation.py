@@ -5,11 +5,11 @@ what they could not translate; nothing is guessed.
 """
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from helpers.prepare.endpoint import Endpoint, EndpointError
 from helpers.repro import hash_of
 
 MARIAN = "Helsinki-NLP/opus-mt-mul-en"
@@ -145,37 +145,34 @@ def load_marian(name: str = MARIAN, *, revision: str = "main", device: str = "cp
 
 
 @dataclass(frozen=True)
-class Endpoint:
-    """A language model behind an OpenAI-compatible address (``/chat/completions``).
+class EndpointTranslator:
+    """A language model behind an OpenAI-compatible address.
 
     Parameters
     ----------
-    base_url : str
-        Such as ``http://127.0.0.1:8000/v1``.
-    model : str
-    key_variable : str
-        The environment variable that holds the key; empty: none is sent. The key is never stored.
+    endpoint : Endpoint
     batch_size : int
         Captions a request.
-    timeout_s : float
+
+    Examples
+    --------
+    >>> EndpointTranslator(Endpoint("http://127.0.0.1:8000/v1", "small")).name
+    'endpoint:small'
     """
 
-    base_url: str
-    model: str
-    key_variable: str = ""
+    endpoint: Endpoint
     languages: tuple[str, ...] = ()
     batch_size: int = 20
-    timeout_s: float = 60.0
 
     @property
     def name(self) -> str:
         """What records call it."""
-        return f"endpoint:{self.model}"
+        return f"endpoint:{self.endpoint.model}"
 
     @property
     def fingerprint(self) -> str:
         """Of address, model and prompt; what the far side does with them may change unseen."""
-        return hash_of([self.base_url, self.model, PROMPT])
+        return hash_of([self.endpoint.base_url, self.endpoint.model, PROMPT])
 
     def translate(self, texts: Sequence[str], language: str) -> list[Translation]:
         """Each text in English.
@@ -185,43 +182,25 @@ class Endpoint:
         TranslationError
             If the address does not answer, or not as it was asked to.
         """
-        import httpx
-
-        headers = {"Authorization": f"Bearer {self._key()}"} if self.key_variable else {}
         found: list[Translation] = []
-        with httpx.Client(timeout=self.timeout_s, headers=headers) as client:
-            for start in range(0, len(texts), self.batch_size):
-                found += self._asked(client, list(texts[start : start + self.batch_size]), language)
+        for start in range(0, len(texts), self.batch_size):
+            found += self._asked(list(texts[start : start + self.batch_size]), language)
         return found
 
-    def _key(self) -> str:
-        key = os.environ.get(self.key_variable, "")
-        if not key:
-            raise TranslationError(
-                f"the environment variable {self.key_variable} is empty: put the key of "
-                f"{self.base_url} there"
-            )
-        return key
-
-    def _asked(self, client: Any, texts: list[str], language: str) -> list[Translation]:
-        import httpx
-
-        url = f"{self.base_url.rstrip('/')}/chat/completions"
+    def _asked(self, texts: list[str], language: str) -> list[Translation]:
         messages = [
             {"role": "system", "content": PROMPT.format(language=language)},
             {"role": "user", "content": json.dumps(texts, ensure_ascii=False)},
         ]
-        body = {"model": self.model, "temperature": 0, "messages": messages}
         try:
-            answer = client.post(url, json=body).raise_for_status().json()
-            said = json.loads(answer["choices"][0]["message"]["content"])
-            found = [_translation(*pair) for pair in zip(texts, said, strict=True)]
-        except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError) as error:
+            said = json.loads(self.endpoint.ask(messages))
+            return [_translation(*pair) for pair in zip(texts, said, strict=True)]
+        except (EndpointError, ValueError, KeyError, TypeError) as error:
             raise TranslationError(
-                f"{url} ({self.model}) did not answer as asked: {type(error).__name__}: {error}; "
-                "check address, model and key, or use the glossary"
+                f"{self.endpoint.base_url} ({self.endpoint.model}) did not answer as asked: "
+                f"{type(error).__name__}: {error}; check address, model and key, or use the "
+                "glossary"
             ) from error
-        return found
 
 
 def _translation(text: str, said: Any) -> Translation:

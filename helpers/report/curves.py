@@ -26,6 +26,8 @@ def learning_curves(
 ) -> Figure:
     """The loss of each step, and the validation score of each epoch with the kept one ringed.
 
+    Runs that were never validated have one panel.
+
     Parameters
     ----------
     runs : mapping of name to run
@@ -48,14 +50,17 @@ def learning_curves(
     """
     if not runs:
         raise ValueError("learning_curves: no run to draw; give a mapping of name to run")
-    fig, (left, right) = plt.subplots(
-        1, 2, figsize=(9.4, 3.7), width_ratios=(1.25, 1), layout="constrained"
-    )
-    widths = []
+    scored = any(score in record for run in runs.values() for record in _part(run, "epochs"))
+    fig, axes = plt.subplots(
+        1, 1 + scored, figsize=(9.4 if scored else 6.2, 3.7), squeeze=False, layout="constrained",
+        width_ratios=(1.25, 1)[: 1 + scored],
+    )  # fmt: skip
+    left, widths = axes[0][0], []
     for i, (name, run) in enumerate(runs.items()):
         look = {"color": PALETTE[i % _TOO_LIGHT], "ls": _LINES[i % len(_LINES)]}
         widths.append(_losses(left, name, _part(run, "steps"), look))
-        _scores(right, run, score, look | {"marker": MARKERS[i % len(MARKERS)]})
+        if scored:
+            _scores(axes[0][1], run, score, look | {"marker": MARKERS[i % len(MARKERS)]})
     for name, value in (references or {}).items():
         left.axhline(value, color=INK, lw=1, ls=(0, (4, 3)), zorder=1)
         left.annotate(plain(name), (1, value), (4, 0), xycoords=left.get_yaxis_transform(),
@@ -63,10 +68,8 @@ def learning_curves(
     left.set(xlabel="optimizer step", ylabel="training loss, nats")
     left.set_ylim(bottom=min(0, left.get_ylim()[0]))
     left.set_title("Training loss", fontsize=10)
-    right.set(xlabel="epoch (0: before training)", ylabel=plain(ylabel))
-    right.set_title("Validation", fontsize=10)
-    scored = bool(right.lines)
-    _finish_scores(right)
+    if scored:
+        _finish_scores(axes[0][1], plain(ylabel))
     fig.suptitle(plain(heading), x=0.01, ha="left", fontsize=11, fontweight="bold")
     _legend(fig, list(runs), max(widths), scored=scored)
     return fig
@@ -112,22 +115,18 @@ def _scores(ax: Axes, run: Any, score: str, look: dict) -> None:
         ax.plot(kept, found[kept], "o", ms=14, mfc="none", mec=look["color"], mew=1.6)
 
 
-def _finish_scores(ax: Axes) -> None:
+def _finish_scores(ax: Axes, ylabel: str) -> None:
+    ax.set(xlabel="epoch (0: before training)", ylabel=ylabel)
+    ax.set_title("Validation", fontsize=10)
     percent_axis(ax.yaxis)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    if not ax.lines:
-        ax.set(xticks=[], yticks=[])
-        ax.annotate("no validation in these runs", (0.5, 0.5), xycoords="axes fraction",
-                    ha="center", color=MUTED)  # fmt: skip
-        return
     ax.margins(x=0.08, y=0.14)
 
 
 def _legend(fig: Figure, names: list[str], width: int, *, scored: bool) -> None:
     loss = f"thin: each step, thick: mean of {width} steps" if width > 1 else "each step"
-    note = f"left: {loss}" + (
-        "   ·   right: a ring marks the epoch that was kept" if scored else ""
-    )
+    right = "   ·   right: a ring marks the epoch that was kept"
+    note = f"left: {loss}{right}" if scored else loss
     handles = [
         Line2D([], [], color=PALETTE[i % _TOO_LIGHT], ls=_LINES[i % len(_LINES)], lw=2, ms=5.5,
                marker=MARKERS[i % len(MARKERS)], label=wrapped(name, width=32, lines=2))

@@ -99,14 +99,14 @@ def lookalike_gallery(found: Sequence[Lookalike], *, heading: str) -> Figure:
     if not found:
         raise ValueError("lookalike_gallery: no error to draw; every first picture is right")
     fig, axes = plt.subplots(
-        len(found), 3, figsize=(8.2, 0.7 + 1.75 * len(found)), squeeze=False,
-        width_ratios=(1.5, 1, 1), layout="constrained",
+        len(found), 3, figsize=(6.4, 0.7 + 1.75 * len(found)), squeeze=False,
+        width_ratios=(1.15, 1, 1), layout="constrained",
     )  # fmt: skip
     for (text, wrong, right), one in zip(axes, found, strict=True):
         text.set_axis_off()
-        text.text(0, 0.95, wrapped(f"“{one.query}”", width=30, lines=3), va="top", fontsize=9.5)
+        text.text(0, 0.95, wrapped(f"“{one.query}”", width=24, lines=4), va="top", fontsize=9.5)
         alike = ", ".join(one.shared) or "nothing"
-        text.text(0, 0.08, wrapped(f"alike: {alike}", width=34, lines=2), fontsize=8.5, color=MUTED)
+        text.text(0, 0.08, wrapped(f"alike: {alike}", width=26, lines=2), fontsize=8.5, color=MUTED)
         _picture(wrong, one.wrong, f"first, {one.wrong_score:.3f}", one.found, MISS, (0, (4, 3)))
         head = f"✓ rank {one.rank}, {one.right_score:.3f}"
         _picture(right, one.right, head, one.wanted, HIT, "-")
@@ -166,7 +166,8 @@ def batch_curves(panels: Mapping[str, Curves], *, heading: str, metric: str) -> 
         percent_axis(ax.yaxis)
     axes[0][0].set_ylim(bottom=0)
     axes[0][0].set_ylabel(f"{metric}, %")
-    axes[0][0].legend()
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside lower left", ncols=len(labels), handlelength=3)
     fig.suptitle(plain(heading), x=0.01, ha="left", fontsize=11, fontweight="bold")
     return fig
 

@@ -203,9 +203,12 @@ def _end_kernels() -> None:
     import psutil
 
     for child in psutil.Process().children():
-        if "ipykernel_launcher" in child.cmdline():
-            for process in (*child.children(recursive=True), child):
-                process.kill()
+        try:
+            if "ipykernel_launcher" in child.cmdline():
+                for process in (*child.children(recursive=True), child):
+                    process.kill()
+        except (psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue  # it has ended by itself, which is what is wanted
 
 
 def run(plans: Sequence[Plan], lessons: Sequence[Lesson], settings: Settings) -> int:
