@@ -26,6 +26,7 @@ from helpers.report.style import (
     FAINT,
     HATCHES,
     INK,
+    LINES,
     MARKERS,
     MUTED,
     PALETTE,
@@ -107,7 +108,7 @@ def interval_plot(
             top = row - 0.36 + step / 2
             for i, name in enumerate(names):
                 found = part[(part["metric"] == metric) & (part[series] == name)]
-                color = DIRECTION_COLORS[direction] if len(names) == 1 else PALETTE[i % 5]
+                color = DIRECTION_COLORS[direction] if len(names) == 1 else LINES[i % 5]
                 for line in found.itertuples():
                     _mark(ax, line, top + i * step, color, MARKERS[i % 5])
             for reference in references:
@@ -128,7 +129,7 @@ def interval_plot(
     panels[0][0].set_ylim(len(metrics) - 0.5, -0.5)
     fig.suptitle(heading, x=0.01, ha="left", fontsize=11, fontweight="bold")
     handles = [
-        Line2D([], [], marker=MARKERS[i % 5], ls="-", color=PALETTE[i % 5], label=plain(name))
+        Line2D([], [], marker=MARKERS[i % 5], ls="-", color=LINES[i % 5], label=plain(name))
         for i, name in enumerate(names)
         if len(names) > 1
     ] + [

@@ -21,6 +21,7 @@ PALETTE = ("#16324f", "#b5472f", "#3a93a8", "#e0a63a", "#cfd8dc")
 MARKERS = ("o", "s", "^", "D", "v")
 HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\")
 INK, MUTED, FAINT = "#1c2530", "#5b6672", "#d5dae0"
+LINES = (*PALETTE[:-1], MUTED)  # for lines and marks, which the lightest color does not carry
 HIT, MISS = "#1b7a43", "#8a939d"
 DIRECTION_COLORS = {"text_to_image": PALETTE[0], "image_to_text": PALETTE[1], "": PALETTE[2]}
 _BAD_NAME = re.compile(r"[^A-Za-z0-9._-]")
