@@ -1,4 +1,4 @@
-"""The command line: ``course list``, ``course run``, ``course check``, ``course pretrain``.
+"""The command line: ``course list``, ``run``, ``check``, ``search`` and ``pretrain``.
 
 Everything heavy is imported by the command that needs it, so that a list is there at once.
 """
@@ -13,6 +13,7 @@ from types import FrameType
 
 from helpers import __version__
 from helpers.runner.lessons import CourseError, choose, find_lessons
+from helpers.runner.search import add_search
 from helpers.runner.settings import DEFAULT_PROFILE, check_profile, from_command_line
 
 DEFAULT_TIMEOUT = 3600.0  # seconds a cell may take
@@ -70,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
     _add_run(commands)
     check = commands.add_parser("check", help="environment, lessons, artefacts, exercises")
     check.set_defaults(command=_check)
+    add_search(commands)
     # Its options are its own: main hands them on before this grammar sees them.
     commands.add_parser("pretrain", help="make a tiny checkpoint from nothing")
     return top
@@ -136,10 +138,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     before = signal.signal(signal.SIGTERM, _stop)
     try:
-        return arguments.command(arguments)
+        code = arguments.command(arguments)
+        sys.stdout.flush()  # here, where a closed pipe can still be told from a fault
+        return code
     except CourseError as error:
         print(f"course: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EFBIG):
             raise
