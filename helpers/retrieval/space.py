@@ -44,7 +44,9 @@ class Space:
 
 
 def space_of(encoder: "Encoder") -> Space:
-    """The space of an encoder's embeddings."""
+    """The space of an encoder's embeddings; a part of an encoder carries that of the whole."""
+    if isinstance(known := getattr(encoder, "space", None), Space):
+        return known
     settings = encoder.processor.image_processor.to_dict()
     plain = {k: str(v) for k, v in sorted(settings.items()) if not k.startswith("_")}
     return Space(encoder.name, encoder.fingerprint, hash_of(plain), encoder.dimension)

@@ -1,0 +1,232 @@
+"""What a search keeps on disk: embeddings of a zone's pictures, their captions, a text tower.
+
+It is an artefact of the zone, ``fine-tuning-zone/search/<id>``, one for each model and adapter, and
+made once. Opening it needs neither torch nor transformers.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from helpers.repro import hash_of
+from helpers.retrieval.index import FlatIndex
+from helpers.retrieval.retriever import Retriever
+from helpers.retrieval.space import IndexRefused, Space, checked_rows, space_of
+from helpers.retrieval.text_tower import ABOUT, GRAPH, TOKENIZER, export_text_tower, open_text_tower
+from helpers.store.artefacts import Manifest, Writer, code_of, ensure, read_manifest
+from helpers.store.zones import Zone
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from helpers.models.encoders import Encoder
+
+FOLDER = "fine-tuning-zone/search"
+INDEX, ITEMS = "index.faiss", "items.json"
+CODE = tuple(f"helpers.retrieval.{name}" for name in ("search_pack", "text_tower"))
+PAIRS = "pairs"  # the artefact that names the pictures
+PICTURES = "fine-tuning-zone/images"
+
+
+class PackError(ValueError):
+    """A zone that cannot be searched yet; names the zone and the remedy."""
+
+
+@dataclass(frozen=True, eq=False)
+class SearchPack:
+    """A zone, ready to be searched by text.
+
+    Attributes
+    ----------
+    zone : Zone
+    model, adapter : str
+        As they were asked for when it was built.
+    retriever : Retriever
+        With the text tower for an encoder; the metadata of a picture are ``caption``,
+        ``recipe_id`` and ``split``.
+    source : str
+        What results call the data.
+    """
+
+    zone: Zone
+    model: str
+    adapter: str
+    retriever: Retriever
+    source: str
+
+    def picture_place(self, key: str) -> Any:
+        """Where the picture of a hit lies, a path or an address in an object store."""
+        return self.zone.path(f"{PICTURES}/{key}")
+
+    def picture_bytes(self, key: str) -> bytes:
+        """The file of a hit."""
+        return self.zone.read_bytes(f"{PICTURES}/{key}")
+
+    def with_encoder(self, encoder: "Encoder") -> Retriever:
+        """A retriever that answers pictures too. Raises ``IndexRefused`` for another model."""
+        return Retriever(encoder, self.retriever.index, self.retriever.metadata)
+
+
+def pack_name(model: str, adapter: str = "") -> str:
+    """The artefact's name."""
+    return f"search-{hash_of([model, adapter])}"
+
+
+def ensure_pack(
+    zone: Zone, encoder: "Encoder", *, model: str, adapter: str = "", progress: bool = True
+) -> Manifest:
+    """The pack of a zone and a model, built where it is not there or the pictures are others.
+
+    Parameters
+    ----------
+    zone : Zone
+        Holds pairs (:func:`helpers.data.pairs.ensure_pairs`).
+    encoder : Encoder
+        Loaded from ``model`` and ``adapter``, in fp32.
+    model, adapter : str
+        What the pack is called.
+    progress : bool
+
+    Raises
+    ------
+    PackError
+        If the zone holds no pairs.
+    TowerError
+        If the exported text tower does not do what the encoder does.
+    """
+    return ensure(
+        zone,
+        pack_name(model, adapter),
+        kind="search",
+        parameters={"model": model, "adapter": adapter},
+        inputs={"pairs": _pairs_of(zone).fingerprint, "model": encoder.fingerprint},
+        build=partial(_build, encoder=encoder, about=[model, adapter], progress=progress),
+        prefixes=(_place(model, adapter),),
+        code=code_of(*CODE),
+    )
+
+
+def packs_of(zone: Zone) -> list[tuple[str, str]]:
+    """Model and adapter of every pack in a zone, in the order of their names."""
+    keys = [k for k in zone.list("manifests") if k.startswith("manifests/search-")]
+    names = [k.removeprefix("manifests/").removesuffix(".json") for k in keys if ".json" in k]
+    found = [read_manifest(zone, name).parameters for name in names]
+    return sorted((str(one["model"]), str(one["adapter"])) for one in found)
+
+
+def open_pack(zone: Zone, *, model: str, adapter: str = "", threads: int = 0) -> SearchPack:
+    """Open a pack for searching by text.
+
+    Raises
+    ------
+    PackError
+        If there is none, or it was made from other pictures than the zone holds now.
+    ArtefactError
+        If its manifest is damaged.
+    IndexRefused
+        If a file is not what was written.
+
+    Examples
+    --------
+    >>> pack = open_pack(open_zone(""), model="tiny-siglip")  # doctest: +SKIP
+    """
+    try:
+        manifest = read_manifest(zone, pack_name(model, adapter))
+    except FileNotFoundError as error:
+        raise PackError(_none_yet(zone, model, adapter)) from error
+    if manifest.inputs["pairs"] != _pairs_of(zone).fingerprint:
+        raise PackError(
+            f"the embeddings of {model} in {zone} are of other pictures than those that lie "
+            "there now: add --build to make them again"
+        )
+    read = partial(_checked_file, zone, manifest, _place(model, adapter))
+    items = json.loads(read(ITEMS))
+    tower = open_text_tower({n: read(n) for n in (GRAPH, TOKENIZER, ABOUT)}, threads=threads)
+    index = _index(read(INDEX), items["ids"], tower.space)
+    fields = ("caption", "recipe_id", "split")
+    metadata = {
+        key: dict(zip(fields, row, strict=True))
+        for key, row in zip(items["ids"], items["rows"], strict=True)
+    }
+    retriever = Retriever(tower, index, metadata)
+    return SearchPack(zone, model, adapter, retriever, items["source"])
+
+
+def _place(model: str, adapter: str) -> str:
+    return f"{FOLDER}/{hash_of([model, adapter])}"
+
+
+def _pairs_of(zone: Zone) -> Manifest:
+    try:
+        return read_manifest(zone, PAIRS)
+    except FileNotFoundError as error:
+        raise PackError(
+            f"{zone} holds no pairs of pictures and captions: run lesson 01 into it"
+        ) from error
+
+
+def _none_yet(zone: Zone, model: str, adapter: str) -> str:
+    there = "; ".join(m + f" with {a}" * bool(a) for m, a in packs_of(zone))
+    asked = model + f" with {adapter}" * bool(adapter)
+    return (
+        f"no embeddings of {asked} in {zone} yet (there are: {there or 'none'}): "
+        "add --build to make them, once"
+    )
+
+
+def _checked_file(zone: Zone, manifest: Manifest, place: str, name: str) -> bytes:
+    """The bytes of a file of the artefact; its hash comes before its content."""
+    key = f"{place}/{name}"
+    if key not in manifest.files or not zone.exists(key):
+        raise IndexRefused(f"{key} is missing in {zone}: add --build to make it again")
+    content = zone.read_bytes(key)
+    if hashlib.sha256(content).hexdigest() != manifest.files[key].sha256:
+        raise IndexRefused(f"{key} in {zone} is damaged: delete it and add --build")
+    return content
+
+
+def _index(content: bytes, ids: list[str], space: Space) -> FlatIndex:
+    import faiss
+
+    held = faiss.deserialize_index(np.frombuffer(content, dtype=np.uint8))
+    if (held.ntotal, held.d) != (len(ids), space.dimension):
+        raise IndexRefused(f"{held.ntotal} rows of {held.d} dimensions for {len(ids)} pictures")
+    return FlatIndex(held, np.array(ids, dtype=str), space)
+
+
+def _build(writer: Writer, *, encoder: "Encoder", about: list[str], progress: bool) -> None:
+    import faiss
+
+    from helpers.data.pairs import TEST, TRAIN, read_pairs
+
+    frames = [read_pairs(writer.zone.read_text(key)) for key in (TRAIN, TEST)]
+    rows = [row for frame in frames for row in frame.drop_duplicates("image_key").itertuples()]
+    keys = [row.image_key for row in rows]
+    loaders: list[Callable[[], Image.Image]] = [partial(_picture, writer.zone, k) for k in keys]
+    space = space_of(encoder)
+    found = encoder.images(loaders, progress=progress)
+    vectors, _ = checked_rows(found, keys, space)
+    index = faiss.IndexFlatIP(space.dimension)
+    index.add(vectors)
+    captions = [row.caption for row in rows]
+    items = {
+        "source": rows[0].source,
+        "ids": keys,
+        "rows": [[row.caption, row.recipe_id, row.split] for row in rows],
+    }
+    place = _place(*about)
+    writer.write_bytes(f"{place}/{INDEX}", faiss.serialize_index(index).tobytes())
+    writer.write_text(f"{place}/{ITEMS}", json.dumps(items, ensure_ascii=False))
+    for name, content in export_text_tower(encoder, captions[:256]).items():
+        writer.write_bytes(f"{place}/{name}", content)
+
+
+def _picture(zone: Zone, key: str) -> "Image.Image":
+    from helpers.data.images import load_image
+
+    return load_image(zone.read_bytes(f"{PICTURES}/{key}"))
