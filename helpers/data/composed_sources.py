@@ -56,7 +56,8 @@ def open_composed(
     Parameters
     ----------
     source : str
-        ``world:kitchen`` (with its options), ``world:garage`` (a test set alone), ``cirr:<folder>``, or ``fashioniq:<folder>`` with a
+        ``world:kitchen`` (with its options), ``world:garage`` (a test set alone),
+        ``cirr:<folder>``, or ``fashioniq:<folder>`` with a
         category, such as ``fashioniq:data/fashioniq#dress``. A folder holds the annotations of
         ``train`` and ``val`` and its pictures below ``images``.
     counts : mapping of int
