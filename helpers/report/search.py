@@ -10,12 +10,22 @@ from matplotlib.ticker import MaxNLocator
 
 from helpers.evaluation.comparison import Comparison
 from helpers.evaluation.intervals import Interval
-from helpers.report.search_records import ShownSearch, share_interval, shown, winner_name
+from helpers.report.search_records import (
+    ShownSearch,
+    search_of,
+    search_records,
+    share_interval,
+    shown,
+    winner_name,
+)
 from helpers.report.style import FAINT, INK, MUTED, PALETTE, percent_axis, plain, title, wrapped
 from helpers.studies.search import Search
 from helpers.studies.search_trials import STARTUP
 
-__all__ = ["importance_plot", "search_against_rows", "search_history", "winner_name"]
+__all__ = [
+    "importance_plot", "search_against_rows", "search_history", "search_of", "search_records",
+    "winner_name",
+]  # fmt: skip
 
 WORDS = {
     "alpha_over_rank": "alpha / rank",

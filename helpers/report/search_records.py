@@ -77,9 +77,10 @@ def search_records(search: Search, **about: Any) -> list[Record]:
     Parameters
     ----------
     **about
-        ``lesson``, ``run``, ``data``.
+        ``lesson``, ``run``, ``data``; a ``seed`` is left out.
     """
     found, named = shown(search), about | {"split": "validation", "direction": ""}
+    named.pop("seed", None)
     records = [
         Record(model=found.winner, metric=f"{TRIAL}, {trial.state}", n=int(trial.epochs),
                value=0.0 if np.isnan(trial.score) else float(trial.score),
