@@ -1,0 +1,87 @@
+"""Opening a part of a checkpoint, with errors that say which one and what to do."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from transformers.utils import logging
+
+from helpers import paths
+from helpers.models.loading import ModelError, resolve_model
+
+
+def opened(kind: Any, model: str, where: str, **options: Any) -> Any:
+    """``kind.from_pretrained(where)`` without the library's notes and bars.
+
+    Parameters
+    ----------
+    kind : class of transformers
+    model : str
+        As the user named it, for the message.
+    where : str
+        A directory or a hub id.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be opened.
+    """
+    try:
+        with _quietly():
+            return kind.from_pretrained(where, trust_remote_code=False, **options)
+    except (OSError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ModelError(
+            f"model {model!r} could not be opened from {where} ({first}); "
+            "without a network, give a directory that holds the whole checkpoint"
+        ) from error
+
+
+def place_of(model: str, *, tiny: str) -> str:
+    """The directory or hub id behind a model's name, where ``tiny`` names a tiny checkpoint.
+
+    Raises
+    ------
+    ModelError
+        If nothing lies there.
+    """
+    if model != tiny:
+        return resolve_model(model)
+    folder = paths.tiny() / tiny
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder} holds no model: make it with 'course pretrain {tiny}'")
+    return str(folder)
+
+
+def check_filled(loaded: dict[str, Any], model: str, where: str) -> None:
+    """Refuse weights that leave part of a model as it was drawn.
+
+    Parameters
+    ----------
+    loaded : dict
+        The loading info of ``from_pretrained``.
+
+    Raises
+    ------
+    ModelError
+        If a weight is missing or of another shape.
+    """
+    if wrong := sorted(map(str, [*loaded["missing_keys"], *loaded["mismatched_keys"]])):
+        raise ModelError(
+            f"the weights of model {model!r} at {where} do not fill its configuration: "
+            f"{wrong[0]} and {len(wrong) - 1} more are missing or of another shape"
+        )
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the library's notes and bars: what matters of them is checked here."""
+    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        if bars:
+            logging.enable_progress_bar()
