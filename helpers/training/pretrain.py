@@ -9,9 +9,11 @@ import argparse
 import json
 import math
 import shutil
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,10 @@ from helpers.repro import library_versions, seed_everything, sha256_file
 from helpers.training.card import write_card
 from helpers.training.losses import clamp_logit_scale, info_nce, pairwise_sigmoid
 
+ELSEWHERE = {  # tiny models that are made in steps of their own
+    "tiny-blip2": "helpers.training.pretrain_blip2",
+    "tiny-instructblip": "helpers.training.pretrain_instructblip",
+}
 VALIDATION_SEED = 1001  # no lesson draws recipes with it
 VALIDATION_RECIPES = 200
 
@@ -201,8 +207,11 @@ def pretrain(settings: Pretraining, folder: Path) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line behind ``course pretrain``."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv[:1] and argv[0] in ELSEWHERE:  # its options are its own
+        return import_module(ELSEWHERE[argv[0]]).main(argv[1:])
     parser = argparse.ArgumentParser(prog="course pretrain", description=main.__doc__)
-    parser.add_argument("model", choices=TINY_MODELS)
+    parser.add_argument("model", choices=(*TINY_MODELS, *ELSEWHERE))
     parser.add_argument("--out", type=Path, help="folder to write (default: data/tiny/<model>)")
     parser.add_argument("--steps", type=int, help="fewer steps, to try it out (needs --out)")
     given = parser.parse_args(argv)
