@@ -47,6 +47,13 @@ class ComposedSource:
     image_hash: Callable[[str], str]
     truth: ComposedWorld | None = field(default=None, repr=False)
 
+    @property
+    def fingerprint(self) -> str:
+        """Of the triplets, and of the world that drew their pictures."""
+        if self.truth is not None:
+            return self.truth.fingerprint
+        return hash_of([[t.pair_id, t.caption] for one in self.sets.values() for t in one.triplets])
+
 
 def open_composed(
     source: str, *, counts: Mapping[str, int], seed: int = 42, image_px: int = 512

@@ -125,8 +125,11 @@ def write_submissions(folder: Path | str, benchmarks: Path | str, *, seed: int =
     """Both files for CIRR's test server, of random scores: what a valid one looks like.
 
     Written for ``test1`` where its files are there, else for ``val``; see :func:`submissions`.
+    None without CIRR.
     """
     place = Path(benchmarks) / "cirr"
+    if not place.is_dir():
+        return []
     public = any((place / inner / "cap.rc2.test1.json").is_file() for inner in ("", "captions"))
     asked = read_cirr(place, split="test1" if public else "val")
     shape = (len(asked.triplets), len(asked.gallery))

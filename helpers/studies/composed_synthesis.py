@@ -1,0 +1,231 @@
+"""Pretraining on written triplets, for every model alike: amounts, sources of text, two hops.
+
+With and without pretraining a model takes the same number of optimizer steps: what is pretrained
+has fewer left for the annotated triplets. The learning rate and the look that is kept are chosen on
+validation either way.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from helpers.data.triplets import TripletSet
+from helpers.models.blip2 import Blip2
+from helpers.models.composed import TRAINED
+from helpers.studies.composed import ComposedStudy, Found, hits, run_model
+from helpers.studies.composed_texts import Written
+from helpers.studies.signatures import failure_signatures
+from helpers.training.composed_qformer import (
+    QformerArm,
+    QformerTraining,
+    build_composer,
+    joint_tokens,
+)
+from helpers.training.composed_qformer_runs import QformerRun, ensure_qformer_run
+from helpers.training.image_states import ImageStates
+
+SINGLE, TWO = "SPRC", "two-hop"
+QFORMERS = {SINGLE: 1, TWO: 2}
+KNOWN = (*TRAINED, *QFORMERS)
+
+
+@dataclass(frozen=True)
+class Lab:
+    """All that runs of both kinds share.
+
+    Attributes
+    ----------
+    study : ComposedStudy
+        Of the models on features; zone and seeds count for all.
+    blip2 : Blip2
+    states : ImageStates
+        Of every picture.
+    tests : mapping of TripletSet
+        By the names of ``study.tests``.
+    pretraining_steps : int
+        Of ``study.steps``.
+    qformer : QformerTraining
+        All steps of a Q-Former.
+    qformer_pretraining_steps : int
+        Of them.
+    """
+
+    study: ComposedStudy
+    blip2: Blip2
+    states: ImageStates
+    tests: Mapping[str, TripletSet]
+    pretraining_steps: int
+    qformer: QformerTraining
+    qformer_pretraining_steps: int
+
+    def __post_init__(self) -> None:
+        for part, whole in (
+            (self.pretraining_steps, self.study.steps),
+            (self.qformer_pretraining_steps, self.qformer.steps),
+        ):
+            if not 0 < part < whole:
+                raise ValueError(
+                    f"{part} steps of pretraining out of {whole}: leave some for the annotated "
+                    "triplets, and give pretraining some"
+                )
+
+
+def run_any(
+    lab: Lab,
+    name: str,
+    *,
+    n_triplets: int = 0,
+    synthetic: Written | None = None,
+) -> Sequence[Found]:
+    """Runs of a model over the seeds, from fresh weights or after pretraining.
+
+    Raises
+    ------
+    ValueError
+        If there is no such model.
+    """
+    if name in QFORMERS:
+        return run_qformer(lab, QFORMERS[name], n_triplets=n_triplets, synthetic=synthetic)
+    if name not in TRAINED:
+        raise ValueError(f"unknown model {name!r}: use some of {', '.join(KNOWN)}")
+    if synthetic is None:
+        return run_model(lab.study, name, n_triplets=n_triplets)
+    left = replace(lab.study, steps=lab.study.steps - lab.pretraining_steps)
+    return run_model(
+        left, name, n_triplets=n_triplets, synthetic=synthetic.features,
+        pretraining_steps=lab.pretraining_steps,
+    )  # fmt: skip
+
+
+def run_qformer(
+    lab: Lab,
+    hops: int,
+    *,
+    n_triplets: int = 0,
+    synthetic: Written | None = None,
+    seeds: Sequence[int] = (),
+    **options: Any,
+) -> list[QformerRun]:
+    """Runs of a Q-Former with one hop or two; all keep their weights, to be looked into.
+
+    Parameters
+    ----------
+    seeds : sequence of int
+        Default: all of the study.
+    **options
+        Of ``QformerArm``: ``p2p_weight``, ``t2t_weight``, ``detach``, ``pooling``.
+    """
+    validation = lab.study.validation.triplets
+    found = []
+    for seed in seeds or lab.study.seeds:
+        training, start = replace(lab.qformer, seed=seed), None
+        if synthetic is not None:
+            first = replace(training, steps=lab.qformer_pretraining_steps)
+            start = ensure_qformer_run(
+                lab.study.zone, lab.blip2, QformerArm(hops, training=first, **options),
+                train=synthetic.triplets, validation=validation, tests={}, states=lab.states,
+                keep_weights=True,
+            )  # fmt: skip
+            training = replace(training, steps=training.steps - lab.qformer_pretraining_steps)
+        arm = QformerArm(hops, training=training, n_triplets=n_triplets, **options)
+        found.append(
+            ensure_qformer_run(
+                lab.study.zone, lab.blip2, arm, train=lab.study.train.triplets.triplets,
+                validation=validation, tests=lab.tests, states=lab.states, start=start,
+                keep_weights=True,
+            )
+        )  # fmt: skip
+    return found
+
+
+def shares_of(text: str, n: int) -> dict[str, int]:
+    """Shares of the annotated triplets in percent, and how many that are, at least two.
+
+    Raises
+    ------
+    ValueError
+        If a share is not above 0 and at most 100.
+
+    >>> shares_of("1,10,100", 600)
+    {'1 %': 6, '10 %': 60, '100 %': 600}
+    """
+    found = {}
+    for part in text.split(","):
+        share = float(part)
+        if not 0 < share <= 100:
+            raise ValueError(f"{share:g} % of the annotated triplets: give above 0, at most 100")
+        found[f"{share:g} %"] = max(2, round(n * share / 100))
+    return found
+
+
+def pretraining_grid(
+    lab: Lab, models: Sequence[str], shares: Mapping[str, int], synthetic: Written
+) -> dict[tuple[str, str], dict[str, Sequence[Found]]]:
+    """(model, share) to ``none`` and ``pretrained``, each its runs."""
+    return {
+        (name, share): {
+            "none": run_any(lab, name, n_triplets=n),
+            "pretrained": run_any(lab, name, n_triplets=n, synthetic=synthetic),
+        }
+        for name in models
+        for share, n in shares.items()
+    }
+
+
+def spread_lines(runs: Mapping[str, Sequence[QformerRun]]) -> dict[str, list[tuple[int, float]]]:
+    """Arm to (step, share that differs between the queries of a batch), of its first seed."""
+    return {
+        name: [(step["step"] + 1, step["spread"]) for step in done[0].record["steps"]]
+        for name, done in runs.items()
+    }
+
+
+def look_lines(runs: Mapping[str, Sequence[QformerRun]]) -> dict[str, list[tuple[int, float]]]:
+    """Arm to (step, validation's hit@10), of its first seed."""
+    return {
+        name: [(look["step"], look["score"]) for look in done[0].record["looks"]]
+        for name, done in runs.items()
+    }
+
+
+def signatures(
+    lab: Lab,
+    grid: Mapping[tuple[str, str], Mapping[str, Sequence[Found]]],
+    hopped: Mapping[str, Sequence[QformerRun]],
+    texts: Mapping[str, pd.DataFrame],
+) -> pd.DataFrame:
+    """Every signature of failure that can be looked for, by name: a row a look.
+
+    Parameters
+    ----------
+    grid : mapping
+        Of :func:`pretraining_grid`.
+    hopped : mapping of arm to runs
+        The weights of their last seed's best look are looked into.
+    texts : mapping of writer to frame
+        Of ``audit_texts``.
+    """
+    test, rows = lab.study.tests["test"], []
+    for writer, audit in texts.items():
+        found = failure_signatures(texts=list(audit["text"]), hallucinated=audit["hallucinated"])
+        rows += [(f"texts: {writer}", one) for one in found]
+    for name, runs in hopped.items():
+        before, after = (
+            joint_tokens(model, lab.blip2, test.triplets.triplets, lab.states)
+            for model in (build_composer(lab.blip2, runs[-1].arm), runs[-1].composer(lab.blip2))
+        )
+        found = failure_signatures(embeddings=after, embeddings_before=before)
+        rows += [(name, one) for one in found]
+    for (model, share), ways in grid.items():
+        found = failure_signatures(
+            pretrained=hits(ways["pretrained"]), scratch=hits(ways["none"]), groups=test.groups
+        )
+        rows += [(f"{model}, {share}", one) for one in found]
+    return pd.DataFrame(
+        [
+            {"of": what, "signature": one.name, "found": one.found, "says": one.says}
+            for what, one in rows
+        ]
+    )
