@@ -12,7 +12,6 @@ from PIL import Image
 
 from helpers import paths
 from helpers.data.world import DOMAINS, World, open_world
-from helpers.models.tiny import TINY_MODELS
 from helpers.repro import hash_of, sha256_file
 
 REFERENCE = Path(__file__).parent / "reference" / "world.png"
@@ -49,7 +48,8 @@ def main() -> None:
     frozen = {
         "world_text": {name: world_text(open_world(name)) for name in sorted(DOMAINS)},
         "weights": {
-            name: sha256_file(paths.tiny() / name / "model.safetensors") for name in TINY_MODELS
+            file.parent.name: sha256_file(file)
+            for file in sorted(paths.tiny().glob("*/model.safetensors"))
         },
     }
     FROZEN.write_text(json.dumps(frozen, indent=1) + "\n")

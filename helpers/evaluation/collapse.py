@@ -74,17 +74,16 @@ def has_collapsed(now: Spread, before: Spread | None = None) -> bool:
     ----------
     now : Spread
     before : Spread, optional
-        Of the same inputs before training: the spread has collapsed, too, where a tenth of it or
-        less is left.
+        Of the same inputs before training: then it is a collapse where a tenth of that spread or
+        less is left, whatever is common to all vectors. Default: where less than a hundredth of
+        their squared length differs.
 
     Examples
     --------
     >>> has_collapsed(Spread(0.002, 3.0, 0.998)), has_collapsed(Spread(0.3, 20.0, 0.7))
     (True, False)
     """
-    least = LEAST_SPREAD
-    if before is not None:
-        least = max(least, LEAST_SHARE * before.variance)
+    least = LEAST_SPREAD if before is None else LEAST_SHARE * before.variance
     return now.variance < least
 
 

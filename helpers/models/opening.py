@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from transformers.utils import logging
 
 from helpers import paths
 from helpers.models.loading import ModelError, resolve_model
+from helpers.models.tiny import TINY_MODELS
 
 
 def opened(kind: Any, model: str, where: str, **options: Any) -> Any:
@@ -46,6 +48,13 @@ def place_of(model: str, *, tiny: str) -> str:
         If nothing lies there.
     """
     if model != tiny:
+        if "/" not in model and not Path(model).is_dir() and not (paths.root() / model).is_dir():
+            if model in TINY_MODELS:
+                return resolve_model(model)
+            raise ModelError(
+                f"no model at {model!r}: give {tiny}, a directory, or a hub id of the form "
+                "owner/name"
+            )
         return resolve_model(model)
     folder = paths.tiny() / tiny
     if not (folder / "config.json").is_file():

@@ -38,7 +38,7 @@ frozen:
 | losses | contrast of pictures and texts (the largest similarity over the query tokens, label smoothing {label_smoothing}) and matching with hard negatives (Li et al. 2023, section 3.2); no captioning |
 | optimizer | AdamW, {steps} steps of {batch_size}, learning rate {learning_rate} with {warmup} steps of warm-up, cosine |
 | seed | {seed} |
-| time | {minutes:.1f} minutes on one core of the machine that made it |
+| time | {minutes:.1f} minutes of a core of the machine that made it |
 
 ## What it scores, zero-shot
 

@@ -168,12 +168,12 @@ def train(
 
 def pretrain(settings: Blip2Pretraining, folder: Path) -> None:
     """Draw, train, evaluate, write a checkpoint with its card; an older one is replaced whole."""
-    began = time.perf_counter()
+    began = time.process_time()
     corpus = draw_corpus(
         settings.n_images, web_share=settings.web_share, photo_share=settings.photo_share
     )
     blip2, log, scale = train(settings, corpus)
-    minutes = (time.perf_counter() - began) / 60
+    minutes = (time.process_time() - began) / 60
     staging = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(staging, ignore_errors=True)
     blip2.model.save_pretrained(staging)
