@@ -5,7 +5,9 @@ import time
 from pathlib import Path
 
 from helpers.retrieval.index_files import save_vectors
+from helpers.retrieval.milvus import open_milvus
 from tests.damage_indexes import refused
+from tests.milvus_work import space_of, upserts_while_searching
 from tests.test_vector_index import EXACT, filled
 
 Row = tuple[str, int, int, float]
@@ -17,4 +19,19 @@ def main() -> list[Row]:
     with tempfile.TemporaryDirectory() as name:
         folders = [save_vectors(filled(kind, 40), Path(name) / kind.name) for kind in EXACT]
         tried, passed = refused(folders, 2000)
-    return [("damaged index files are refused", tried, passed, time.perf_counter() - begun)]
+    rows = [("damaged index files are refused", tried, passed, time.perf_counter() - begun)]
+    return [*rows, upserts(20_000)]
+
+
+def upserts(n: int, *, d: int = 64) -> Row:
+    """``n`` rows written and replaced in a database while it is searched; passed: not lost."""
+    begun = time.perf_counter()
+    with tempfile.TemporaryDirectory() as name:
+        store = open_milvus(f"{name}/m.db", space=space_of(d))
+        seen = upserts_while_searching(store, n, d=d, batch=1000)
+        store.close()
+    print(
+        f"{seen.searches} searches while {2 * n:,} rows were written; {seen.errors or 'no error'}"
+    )
+    kept = 0 if seen.errors else n - len(seen.lost)
+    return (f"{n:,} rows replaced in Milvus while searched", n, kept, time.perf_counter() - begun)

@@ -1,0 +1,93 @@
+"""Milvus Lite against FAISS flat: the same answers, nothing lost, another model refused."""
+
+import numpy as np
+import pytest
+
+from helpers.evaluation.embeddings import InvalidEmbeddings
+from helpers.retrieval.index import build_index
+from helpers.retrieval.milvus import MilvusError, open_milvus
+from helpers.retrieval.space import IndexRefused, Space
+from tests.milvus_work import space_of, unit, upserts_while_searching
+
+D = 16
+SPACE = space_of(D)
+
+
+@pytest.fixture
+def store(tmp_path):
+    opened = open_milvus(str(tmp_path / "db" / "m.db"), space=SPACE)
+    yield opened
+    opened.close()
+
+
+def test_it_answers_as_faiss_flat_does_through_every_change(store):
+    names = [f"{i:03d}" for i in range(120)]
+    rows = unit(120, 1, D)
+    store.add(names, rows)
+    assert len(store) == 120
+    store.flush()
+    rows[5:9] = unit(4, 2, D)
+    store.upsert([*names[5:9], "new é"], np.concatenate([rows[5:9], unit(1, 3, D)]))
+    store.remove(names[20:30])
+    kept = [i for i in range(120) if not 20 <= i < 30]
+    flat = build_index(
+        np.concatenate([rows[kept], unit(1, 3, D)]), [*(names[i] for i in kept), "new é"],
+        space=SPACE,
+    )  # fmt: skip
+    queries = unit(25, 4, D)
+    scores, found = flat.search(queries, 10)
+    answer = store.nearest(queries, 10)
+    assert answer.ids.tolist() == flat.ids[found].tolist()
+    assert np.allclose(answer.scores, scores, atol=1e-5)
+    assert len(store) == len(flat) == 111
+    assert np.allclose(store.rows_of(["new é", "005"]), [unit(1, 3, D)[0], rows[5]], atol=1e-6)
+    assert store.nearest(queries[:2], 500).ids.shape == (2, 111)
+
+
+def test_what_cannot_be_is_refused_and_nothing_is_written(store):
+    store.add(["a", "b"], unit(2, 1, D))
+    bad = unit(2, 3, D)
+    bad[1] = np.nan
+    for change, error, text in (
+        (lambda: store.add(["b", "c"], unit(2, 2, D)), IndexRefused, "'b' is in 'pictures'"),
+        (lambda: store.upsert(["c", "d"], bad), InvalidEmbeddings, "NaN"),
+        (lambda: store.upsert(["c", "c"], unit(2, 2, D)), IndexRefused, "there twice"),
+        (lambda: store.upsert(["é" * 300], unit(1, 2, D)), IndexRefused, "more than 512 bytes"),
+        (lambda: store.remove(["a", "zz"]), IndexRefused, "'zz' is not in 'pictures'"),
+        (lambda: store.rows_of(["zz"]), IndexRefused, "'zz' is not in"),
+        (lambda: store.nearest(unit(1, 2, 8), 1), IndexRefused, "8 dimensions"),
+        (lambda: store.nearest(unit(1, 2, D), 0), IndexRefused, "k is 0"),
+    ):
+        with pytest.raises(error, match=text):
+            change()
+    assert len(store) == 2
+
+
+def test_rows_outlive_the_process_and_another_model_is_refused(tmp_path):
+    uri = str(tmp_path / "m.db")
+    store = open_milvus(uri, space=SPACE)
+    store.add(["007"], unit(1, 1, D))
+    store.close()
+    again = open_milvus(uri, space=SPACE)
+    assert again.nearest(unit(1, 1, D), 3).ids.tolist() == [["007"]]
+    again.client.create_collection("foreign", dimension=D)
+    again.close()
+    with pytest.raises(IndexRefused, match=r"made by small \(0123456789ab\), not by other"):
+        open_milvus(uri, space=Space("other", "x", "y", D))
+    with pytest.raises(IndexRefused, match=r"'foreign' .* was not made here"):
+        open_milvus(uri, space=SPACE, collection="foreign")
+
+
+def test_an_address_without_a_server_is_named():
+    with pytest.raises(MilvusError, match=r"no Milvus at http://127.0.0.1:9 .*start it"):
+        open_milvus("http://127.0.0.1:9", space=SPACE, token="root:secret", timeout=0.5)
+    with pytest.raises(MilvusError, match="neither an address"):
+        open_milvus("somewhere", space=SPACE)
+    with pytest.raises(MilvusError, match="unknown kind of index 'TREE'"):
+        open_milvus("x.db", space=SPACE, kind="TREE")
+
+
+def test_nothing_is_lost_while_rows_are_replaced(store):
+    seen = upserts_while_searching(store, 400, d=D, batch=100)
+    assert (seen.errors, seen.lost) == ([], [])
+    assert seen.searches > 0
