@@ -1,0 +1,115 @@
+"""Sources of triplets: the drawn world, cars to test on, and folders of a benchmark."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from helpers.data.composed_sources import open_composed, split_groups, take
+from helpers.data.triplets import Triplet, TripletError, TripletSet
+
+COUNTS = {"train": 4, "validation": 3, "test": 2}
+
+
+def test_the_world_gives_three_sets_that_share_no_reference():
+    found = open_composed("world:kitchen", counts=COUNTS)
+    assert {name: len(one.triplets) for name, one in found.sets.items()} == COUNTS
+    references = [t.reference for one in found.sets.values() for t in one.triplets]
+    assert len(set(references)) == 9
+    name = references[0]
+    assert found.load_image(name) is found.load_image(name)  # drawn once
+    assert found.image_hash(name) != found.image_hash(references[1])
+    assert found.truth.shown[name].attributes["dish"]
+
+
+def test_the_same_picture_has_the_same_hash_whatever_stands_around_it():
+    one = open_composed("world:kitchen", counts=COUNTS)
+    two = open_composed("world:kitchen", counts=COUNTS)
+    name = one.sets["test"].triplets[0].reference
+    assert one.image_hash(name) == two.image_hash(name)
+    assert one.fingerprint == two.fingerprint
+    other = open_composed("world:kitchen", counts=COUNTS, seed=1)
+    assert one.fingerprint != other.fingerprint
+
+
+def test_cars_are_a_test_set_alone():
+    found = open_composed("world:garage", counts={"test": 3})
+    assert list(found.sets) == ["test"]
+    assert len(found.sets["test"].gallery) == 9
+
+
+@pytest.mark.parametrize("source", ["kitchen", "world:", "shop:x"])
+def test_an_unknown_source_is_named(source):
+    with pytest.raises(TripletError, match="unknown source of triplets"):
+        open_composed(source, counts=COUNTS)
+
+
+def test_the_world_has_to_be_told_how_many():
+    with pytest.raises(TripletError, match="draws as many triplets"):
+        open_composed("world:kitchen", counts={"train": 3, "validation": 0, "test": 1})
+
+
+@pytest.fixture
+def clothes(tmp_path):
+    """A FashionIQ of one category: six triplets to train on and two to validate."""
+    (tmp_path / "images").mkdir()
+    for split, n in (("train", 6), ("val", 2)):
+        names = [f"{split}{i}" for i in range(2 * n)]
+        entries = [
+            {"candidate": names[2 * i], "target": names[2 * i + 1], "captions": ["is red", "long"]}
+            for i in range(n)
+        ]
+        (tmp_path / f"cap.dress.{split}.json").write_text(json.dumps(entries))
+        (tmp_path / f"split.dress.{split}.json").write_text(json.dumps(names))
+        for i, name in enumerate(names):
+            Image.new("RGB", (20, 30), (10 * i, 5, 9)).save(tmp_path / "images" / f"{name}.png")
+    return tmp_path
+
+
+def test_a_folder_gives_validation_a_part_of_train(clothes):
+    counts = {"train": 0, "validation": 2, "test": 0}
+    found = open_composed(f"fashioniq:{clothes}#dress", counts=counts, image_px=16)
+    sizes = {name: len(one.triplets) for name, one in found.sets.items()}
+    assert sizes == {"train": 4, "validation": 2, "test": 2}
+    kept = {t.pair_id for t in found.sets["train"].triplets}
+    assert kept.isdisjoint(t.pair_id for t in found.sets["validation"].triplets)
+    assert found.load_image("train0").size == (16, 16)
+    assert found.image_hash("train0") != found.image_hash("train1")
+    assert found.truth is None
+    assert found.sets["test"].triplets[0].caption == "is red and long"
+
+
+def test_a_missing_picture_is_reported_by_its_pair(clothes):
+    (clothes / "images" / "val1.png").unlink()
+    with pytest.raises(TripletError, match=r"1 pictures are not in .*dress-val-00001.*val1\.png"):
+        open_composed(f"fashioniq:{clothes}#dress", counts=COUNTS)
+
+
+def test_nothing_left_to_train_on_is_refused(clothes):
+    with pytest.raises(TripletError, match="no triplet is left"):
+        open_composed(f"fashioniq:{clothes}#dress", counts={"validation": 99})
+
+
+def made(groups):
+    return tuple(
+        Triplet(f"p{i}", "r", ("t",), "text", group=group) for i, group in enumerate(groups)
+    )
+
+
+def test_groups_stay_together():
+    triplets = made("aabbccdd")
+    kept, aside = split_groups(triplets, 3, seed=1)
+    assert len(aside) == 4
+    assert {t.group for t in kept}.isdisjoint(t.group for t in aside)
+    assert sorted((*kept, *aside), key=lambda t: t.pair_id) == list(triplets)
+
+
+def test_a_smaller_part_lies_in_the_larger():
+    whole = TripletSet("n", "train", made("abcdefgh"), ("r", "t"))
+    few, more = (take(whole, n, seed=2).triplets for n in (3, 6))
+    assert set(few) < set(more)
+    assert take(whole, 0, seed=2) is whole
+    with pytest.raises(ValueError, match="9 triplets are asked for and there are 8"):
+        take(whole, 9, seed=2)
+    assert np.array_equal([t.pair_id for t in few], sorted(t.pair_id for t in few))
