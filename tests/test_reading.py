@@ -48,7 +48,7 @@ def test_every_instruction_and_every_new_value_occurs():
 def test_notes_of_a_scene_without_food_say_nothing_of_food():
     rng = np.random.default_rng(0)
     scene = next(a for a in (general.sample(rng) for _ in range(50)) if a["kind"] == "objects")
-    noted = notes(scene, rng)
+    noted = notes(scene)
     assert noted[2] == noted[5] == NOTHING
     assert noted[7] == "things"
 

@@ -14,7 +14,7 @@ SENTENCES = st.lists(st.sampled_from(["red", "plate", "on", "tofu", "basil"]), m
 def test_rouge_by_hand():
     """Common subsequence "with tofu": precision 2/2, recall 2/5, F = 4/7."""
     assert rouge_l("with tofu", ["with tofu instead of beef"]) == pytest.approx(4 / 7)
-    assert rouge_l("tofu with", ["with tofu instead of beef"]) == pytest.approx(2 / 7)  # P 1/2, R 1/5
+    assert rouge_l("tofu with", ["with tofu instead of beef"]) == pytest.approx(2 / 7)  # 1/2, 1/5
     assert rouge_l("With prawn", ["with prawns"]) == 1.0  # case and stem
     assert rouge_l("", ["with tofu"]) == 0.0
 

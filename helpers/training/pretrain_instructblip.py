@@ -1,0 +1,264 @@
+"""Pretraining of the tiny InstructBLIP from nothing: ``course pretrain tiny-instructblip``.
+
+Three steps, each with the weights before it frozen. The vision encoder gets the weights of
+``tiny-siglip``. The language model learns to write from notes in words, without a picture, as
+Vicuna knows English before it sees one: every value of the world and every way to ask for a change
+occurs. Then Q-Former, queries and projection learn to bring, from two pictures, the vectors that
+their notes have in words; no picture with a new value, and no change from one picture to another,
+is ever shown.
+"""
+
+import argparse
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from helpers import paths
+from helpers.data.world.reading import (
+    INSTRUCTIONS,
+    NotedPictures,
+    Reading,
+    draw_noted,
+    draw_reading,
+)
+from helpers.models.generator import Generator, language_loss, only_trained, paired, soft_tokens
+from helpers.models.loading import load_encoder
+from helpers.models.tiny_instructblip import NAME, build_instructblip, save_instructblip
+from helpers.repro import library_versions, seed_everything, sha256_file
+from helpers.training.instructblip_card import card_of
+
+READING_SEED = 11
+CALIBRATION = 256  # pictures whose mean patch becomes the class token
+
+
+@dataclass(frozen=True)
+class BlipPretraining:
+    """How the checkpoint is made; equal settings give equal weights on one machine.
+
+    Attributes
+    ----------
+    readings : int
+        Texts with notes that the language model reads.
+    language_steps, qformer_steps, batch_size : int
+    learning_rate : float
+        Of both steps; linear warm-up, then a cosine.
+    noise : float
+        Of the notes' vectors, in their deviations, so that the language model bears notes that are
+        not quite words.
+    n_images : int
+        Drawn pictures for the Q-Former.
+    dish_share, photo_share : float
+        See :func:`helpers.data.world.reading.draw_noted`.
+    seed : int
+    """
+
+    readings: int = 30_000
+    language_steps: int = 1200
+    qformer_steps: int = 700
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    warmup: int = 60
+    noise: float = 0.2
+    n_images: int = 8000
+    dish_share: float = 0.6
+    photo_share: float = 0.85
+    seed: int = 0
+
+
+def pretrain(settings: BlipPretraining, folder: Path) -> None:
+    """Draw, train, write a checkpoint; an older one is replaced whole."""
+    began, s = time.perf_counter(), settings
+    seed_everything(s.seed)
+    siglip = load_encoder("tiny-siglip", device="cpu")
+    readings = [draw_reading(np.random.default_rng([READING_SEED, i])) for i in range(s.readings)]
+    pictures = draw_noted(s.n_images, dish_share=s.dish_share, photo_share=s.photo_share)
+    preprocessing = siglip.processor.image_processor
+    statistics = tuple(preprocessing.image_mean), tuple(preprocessing.image_std)
+    texts = [t for r in readings for t in (r.text, *r.first, *r.second, r.instruction)]
+    model, tokenizer = build_instructblip(
+        siglip.model, texts, _pixels(pictures.images[:CALIBRATION], *statistics), seed=s.seed
+    )
+    generator = Generator(NAME, model.eval(), tokenizer, tokenizer, *statistics, "cpu", "")
+    log = {
+        "language": train_language(generator, readings, s),
+        "qformer": train_qformer(generator, pictures, s),
+    }
+    minutes = (time.perf_counter() - began) / 60
+    staging = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(staging, ignore_errors=True)
+    save_instructblip(model, tokenizer, staging, mean=statistics[0], std=statistics[1])
+    record = {"settings": asdict(s), "versions": library_versions(), "log": log}
+    (staging / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    (staging / "README.md").write_text(card_of(asdict(s), log, minutes), encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    staging.rename(folder)
+    weights = sha256_file(folder / "model.safetensors")
+    print(f"{NAME}: {minutes:.1f} minutes, weights {weights[:16]}")
+
+
+def train_language(
+    generator: Generator, readings: Sequence[Reading], s: BlipPretraining
+) -> list[dict[str, float]]:
+    """The language model alone, on notes in words; returns the loss of every tenth step."""
+    model = generator.model.requires_grad_(False)
+    model.language_model.requires_grad_(True)
+    words = model.get_input_embeddings()
+    rng, drawn = np.random.default_rng(s.seed), torch.Generator().manual_seed(s.seed)
+    ids, _ = generator.text_ids([r.text for r in readings])
+    pad = generator.tokenizer.pad_token_id
+    first, second = (_phrase_table(generator, [getattr(r, n) for r in readings])
+                     for n in ("first", "second"))  # fmt: skip
+    prompts = {i: generator.with_instruction(i).prompt_ids() for i in INSTRUCTIONS}
+    by_instruction = _by_instruction(readings, rng)
+    batches = _batches(by_instruction, s.batch_size, rng)
+
+    def loss() -> Tensor:
+        instruction, rows = next(batches)
+        notes = torch.cat([_mean_words(words, table[rows]) for table in (first, second)], dim=1)
+        notes = notes + s.noise * notes.detach().std() * torch.randn(notes.shape, generator=drawn)
+        prompt = words(prompts[instruction]).expand(len(rows), -1, -1)
+        return language_loss(model, torch.cat([notes, prompt], dim=1), *_cut(ids[rows], pad))
+
+    return _train(model, loss, s.language_steps, s, "language model")
+
+
+def train_qformer(
+    generator: Generator, pictures: NotedPictures, s: BlipPretraining
+) -> list[dict[str, float]]:
+    """Q-Former, queries and projection: from two pictures to the vectors of their notes.
+
+    The squared error is taken in units of the notes' own variance: 1 is what a constant would have.
+    """
+    model = generator.model
+    only_trained(model)
+    seen = _seen(generator, pictures.images)
+    table = _phrase_table(generator, pictures.notes)
+    known = torch.cat([_mean_words(model.get_input_embeddings(), part)
+                       for part in table.split(1000)]).detach()  # fmt: skip
+    scale = known.var(dim=(0, 2), keepdim=True).mean().item()
+    ids = [generator.with_instruction(i).qformer_ids() for i in INSTRUCTIONS]
+    rng = np.random.default_rng([s.seed, 1])
+
+    def loss() -> Tensor:
+        rows = rng.integers(0, len(seen), (2, s.batch_size))
+        tokens = paired(*(seen[r].float() for r in rows))
+        soft = soft_tokens(model, tokens, ids[int(rng.integers(len(ids)))])
+        wanted = torch.cat([known[r] for r in rows], dim=1)  # (b, queries, width)
+        return (soft - wanted).square().mean() / scale
+
+    return _train(model, loss, s.qformer_steps, s, "Q-Former")
+
+
+def _train(
+    model: torch.nn.Module, loss: Callable[[], Tensor], steps: int, s: BlipPretraining, what: str
+) -> list[dict[str, float]]:
+    """AdamW over what asks for gradients; no decay on biases and norms."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": 0.05},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, s.learning_rate, betas=(0.9, 0.98), fused=True)
+    log = []
+    for step in tqdm(range(steps), desc=f"pretraining {NAME}: {what}", unit="step"):
+        warm = min(1.0, (step + 1) / s.warmup)
+        for group in optimizer.param_groups:
+            cosine = 0.5 * (1 + math.cos(math.pi * step / steps))
+            group["lr"] = s.learning_rate * warm * max(0.02, cosine)
+        optimizer.zero_grad()
+        value = loss()
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        if step % 10 == 0 or step == steps - 1:
+            log.append({"step": step, "loss": round(value.item(), 4)})
+    model.requires_grad_(False)
+    return log
+
+
+def _pixels(images: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """(n, px, px, 3) uint8 to (n, 3, px, px)."""
+    values = torch.from_numpy(np.ascontiguousarray(images)).float() / 255
+    return ((values - torch.tensor(mean)) / torch.tensor(std)).permute(0, 3, 1, 2)
+
+
+@torch.inference_mode()
+def _seen(generator: Generator, images: np.ndarray) -> Tensor:
+    """The frozen encoder's tokens of all pictures, (n, tokens, width) float16."""
+    parts = []
+    for start in tqdm(range(0, len(images), 128), desc="seeing the corpus", unit="batch"):
+        pixels = _pixels(images[start : start + 128], generator.mean, generator.std)
+        parts.append(generator.model.vision_model(pixel_values=pixels).last_hidden_state.half())
+    return torch.cat(parts).clone()
+
+
+def _cut(ids: Tensor, pad: int) -> tuple[Tensor, Tensor]:
+    """Ids without the columns that are padding in every row, and their mask."""
+    mask = (ids != pad).long()
+    length = int(mask.sum(dim=1).max())
+    return ids[:, :length], mask[:, :length]
+
+
+def _phrase_table(generator: Generator, notes: Sequence[tuple[str, ...]]) -> Tensor:
+    """(n, notes, length) int64 of the tokens of each phrase, padded with -1."""
+    known: dict[str, list[int]] = {}
+    for phrase in {phrase for row in notes for phrase in row}:
+        known[phrase] = generator.tokenizer(phrase, add_special_tokens=False)["input_ids"]
+    longest = max(map(len, known.values()))
+    padded = {k: [*v, *[-1] * (longest - len(v))] for k, v in known.items()}
+    return torch.tensor([[padded[phrase] for phrase in row] for row in notes])
+
+
+def _mean_words(words: torch.nn.Embedding, table: Tensor) -> Tensor:
+    """(b, notes, length) ids to (b, notes, width): each phrase is the mean of its tokens."""
+    there = (table >= 0).unsqueeze(-1)
+    return (words(table.clamp_min(0)) * there).sum(dim=2) / there.sum(dim=2)
+
+
+def _by_instruction(readings: Sequence[Reading], rng: np.random.Generator) -> dict:
+    rows: dict[str, list[int]] = {}
+    for i, reading in enumerate(readings):
+        rows.setdefault(reading.instruction, []).append(i)
+    return {instruction: rng.permutation(found) for instruction, found in rows.items()}
+
+
+def _batches(
+    rows: dict[str, np.ndarray], size: int, rng: np.random.Generator
+) -> Iterator[tuple[str, Tensor]]:
+    """An instruction, drawn by how many texts follow it, and rows of it, without end."""
+    names = list(rows)
+    weights = np.array([len(rows[name]) for name in names], float)
+    while True:
+        name = names[int(rng.choice(len(names), p=weights / weights.sum()))]
+        yield name, torch.from_numpy(rng.choice(rows[name], size))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line behind ``course pretrain tiny-instructblip``."""
+    parser = argparse.ArgumentParser(prog=f"course pretrain {NAME}", description=main.__doc__)
+    parser.add_argument("--out", type=Path, help=f"folder to write (default: data/tiny/{NAME})")
+    parser.add_argument("--steps", type=int, help="fewer steps, to try it out (needs --out)")
+    given = parser.parse_args(argv)
+    settings = BlipPretraining()
+    if given.steps is not None:
+        if given.out is None or given.steps < 1:
+            parser.error(
+                "--steps takes a positive number and needs --out: the course's own is frozen"
+            )
+        fewer = {"language_steps": given.steps, "qformer_steps": given.steps}
+        settings = BlipPretraining(**{**asdict(settings), **fewer})
+    pretrain(settings, given.out or paths.tiny() / NAME)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
