@@ -93,9 +93,17 @@ def test_a_pack_finds_what_the_encoder_finds(zone):
     assert answer.hits[0].metadata["split"] == known.split
     assert pack.picture_bytes(keys[0]) == zone.read_bytes(f"fine-tuning-zone/images/{keys[0]}")
     assert isinstance(pack.with_encoder(encoder), Retriever)
+    some = dict(zip(keys[:3], rows[[3, 1, 2]], strict=True))
+    ensure_pack(zone, encoder, model="w", known=some, progress=False)
+    other = open_pack(zone, model="w").retriever.index
+    slot = other.ids.tolist().index
+    assert np.allclose(other.faiss.reconstruct(slot(keys[0])), rows[3])
+    assert np.allclose(
+        other.faiss.reconstruct(other.ids.tolist().index(keys[5])), rows[5], atol=1e-6
+    )
     with pytest.raises(IndexRefused, match="search with the model"):
         pack.with_encoder(small_encoder("siglip", seed=1))
-    assert packs_of(zone) == [("m", "")]
+    assert packs_of(zone) == [("m", ""), ("w", "")]
     with pytest.raises(PackError, match=r"no embeddings of n with a .*there are: m"):
         open_pack(zone, model="n", adapter="a")
 

@@ -6,7 +6,7 @@ made once. Opening it needs neither torch nor transformers.
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -78,7 +78,13 @@ def pack_name(model: str, adapter: str = "") -> str:
 
 
 def ensure_pack(
-    zone: Zone, encoder: "Encoder", *, model: str, adapter: str = "", progress: bool = True
+    zone: Zone,
+    encoder: "Encoder",
+    *,
+    model: str,
+    adapter: str = "",
+    known: Mapping[str, np.ndarray] | None = None,
+    progress: bool = True,
 ) -> Manifest:
     """The pack of a zone and a model, built where it is not there or the pictures are others.
 
@@ -90,6 +96,8 @@ def ensure_pack(
         Loaded from ``model`` and ``adapter``, in fp32.
     model, adapter : str
         What the pack is called.
+    known : mapping of str to (d,) float32, optional
+        Rows of pictures that this encoder has embedded already, by key, such as those of a corpus.
     progress : bool
 
     Raises
@@ -105,7 +113,9 @@ def ensure_pack(
         kind="search",
         parameters={"model": model, "adapter": adapter},
         inputs={"pairs": _pairs_of(zone).fingerprint, "model": encoder.fingerprint},
-        build=partial(_build, encoder=encoder, about=[model, adapter], progress=progress),
+        build=partial(
+            _build, encoder=encoder, about=[model, adapter], known=known or {}, progress=progress
+        ),
         prefixes=(_place(model, adapter),),
         code=code_of(*CODE),
     )
@@ -199,7 +209,14 @@ def _index(content: bytes, ids: list[str], space: Space) -> FlatIndex:
     return FlatIndex(held, np.array(ids, dtype=str), space)
 
 
-def _build(writer: Writer, *, encoder: "Encoder", about: list[str], progress: bool) -> None:
+def _build(
+    writer: Writer,
+    *,
+    encoder: "Encoder",
+    about: list[str],
+    known: Mapping[str, np.ndarray],
+    progress: bool,
+) -> None:
     import faiss
 
     from helpers.data.pairs import TEST, TRAIN, read_pairs
@@ -207,9 +224,12 @@ def _build(writer: Writer, *, encoder: "Encoder", about: list[str], progress: bo
     frames = [read_pairs(writer.zone.read_text(key)) for key in (TRAIN, TEST)]
     rows = [row for frame in frames for row in frame.drop_duplicates("image_key").itertuples()]
     keys = [row.image_key for row in rows]
-    loaders: list[Callable[[], Image.Image]] = [partial(_picture, writer.zone, k) for k in keys]
     space = space_of(encoder)
-    found = encoder.images(loaders, progress=progress)
+    missing = [key for key in keys if key not in known]
+    loaders: list[Callable[[], Image.Image]] = [partial(_picture, writer.zone, k) for k in missing]
+    new = encoder.images(loaders, progress=progress) if missing else []
+    rows_of = {**known, **dict(zip(missing, new, strict=True))}
+    found = np.stack([rows_of[key] for key in keys])
     vectors, _ = checked_rows(found, keys, space)
     index = faiss.IndexFlatIP(space.dimension)
     index.add(vectors)
