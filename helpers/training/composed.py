@@ -176,7 +176,7 @@ def _take_step(
     )  # fmt: skip
     if not torch.isfinite(loss):
         raise ValueError(
-            f"step {step + 1}: the loss is {float(loss)}; lower the learning rate "
+            f"step {step + 1}: the loss is {float(loss.detach())}; lower the learning rate "
             f"({settings.learning_rate:g})"
         )
     optimizer.zero_grad()
