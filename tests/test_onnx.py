@@ -153,10 +153,10 @@ def test_nothing_to_choose_on(exported):
 
 
 def test_what_cannot_be_exported_is_refused_with_a_remedy(exported, tmp_path, monkeypatch):
-    with pytest.raises(OnnxRefused, match=r"adapter at .*q_proj: export merge\(adapted\)"):
+    with pytest.raises(OnnxRefused, match=r"adapter at .*_proj: export merge\(adapted\)"):
         export_onnx(small_adapted("clip").encoder, tmp_path)
     prompted = small_adapted("clip", method="prompt", heads=False).encoder
-    with pytest.raises(OnnxRefused, match="learned tokens at .*: serve it with torch"):
+    with pytest.raises(OnnxRefused, match=r"learned tokens at .*: serve it with torch"):
         export_onnx(prompted, tmp_path)
     with pytest.raises(OnnxRefused, match="opened in bf16: open it in fp32"):
         export_onnx(replace(small_encoder("clip"), precision="bf16"), tmp_path)
@@ -225,6 +225,16 @@ def test_the_table_of_ways_to_serve(exported, models):
         assert other[f"{way} low"] <= other[f"{way} lost"] <= other[f"{way} high"]
         expected = table[f"{way} hit@10"]["torch"] - other[f"{way} hit@10"]
         assert other[f"{way} lost"] == pytest.approx(expected)
+
+
+def test_one_tower_alone(tmp_path):
+    encoder = small_encoder("clip")
+    served = load_onnx(export_onnx(encoder, tmp_path, towers=("text",)))
+    np.testing.assert_allclose(served.texts(WORDS), encoder.texts(WORDS), atol=1e-5)
+    with pytest.raises(OnnxRefused, match="the vision tower was not exported"):
+        served.images(PICTURES)
+    with pytest.raises(OnnxRefused, match="unknown tower 'head'"):
+        export_onnx(encoder, tmp_path, towers=("head",))
 
 
 def test_a_size_that_nobody_knows(exported):

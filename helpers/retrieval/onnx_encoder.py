@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoProcessor
 
 from helpers.models.encoders import Encoder
 from helpers.repro import hash_of, sha256_file
-from helpers.retrieval.onnx_export import TOWERS, OnnxRefused, file_name, muted, read_record
+from helpers.retrieval.onnx_export import OnnxRefused, file_name, muted, read_record
 
 PRECISIONS = ("fp32", "int8")
 
@@ -56,6 +56,8 @@ class OnnxTowers:
         return self._run("text", tokens)
 
     def _run(self, tower: str, inputs: Mapping[str, torch.Tensor]) -> SimpleNamespace:
+        if tower not in self.sessions:
+            raise OnnxRefused(f"the {tower} tower was not exported: export both (export_onnx)")
         session = self.sessions[tower]
         asked = {one.name for one in session.get_inputs()}
         fed = {name: value.numpy() for name, value in inputs.items() if name in asked}
@@ -89,7 +91,7 @@ def load_onnx(folder: Path | str, *, precision: str = "fp32", threads: int = 0) 
     if precision not in PRECISIONS:
         raise OnnxRefused(f"unknown precision {precision!r}: use one of {', '.join(PRECISIONS)}")
     record = read_record(folder)
-    files = {tower: file_name(tower, precision) for tower in TOWERS}
+    files = {tower: file_name(tower, precision) for tower in record["towers"]}
     for name in files.values():
         _check_file(folder, name, record["files"].get(name))
     options = {"threads": threads or torch.get_num_threads()}

@@ -8,7 +8,7 @@ import ast
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -61,7 +61,7 @@ class _Text(nn.Module):
         return F.normalize(rows.pooler_output, dim=-1)
 
 
-def export_onnx(encoder: Encoder, folder: Path | str) -> Path:
+def export_onnx(encoder: Encoder, folder: Path | str, *, towers: Sequence[str] = TOWERS) -> Path:
     """Write both towers in fp32 into a folder that :func:`onnx_encoder.load_onnx` opens.
 
     Parameters
@@ -71,6 +71,8 @@ def export_onnx(encoder: Encoder, folder: Path | str) -> Path:
     folder : path
         ``vision.onnx``, ``text.onnx``, processor, configuration, and last ``onnx.json`` with the
         hashes of the two.
+    towers : sequence of str
+        ``vision`` or ``text`` alone where one of them is served elsewhere.
 
     Returns
     -------
@@ -98,9 +100,10 @@ def export_onnx(encoder: Encoder, folder: Path | str) -> Path:
     named = replace(encoder, model=model, fingerprint=fingerprint, device="cpu")
     encoder.processor.save_pretrained(folder)
     model.config.save_pretrained(folder)
-    for tower, (wrapped, inputs, shapes) in _towers(named).items():
+    for tower in towers:
+        wrapped, inputs, shapes = _tower(named, tower)
         _export(wrapped, inputs, shapes, folder / file_name(tower, "fp32"), encoder.name)
-    write_record(folder, _record(named), precision="fp32")
+    write_record(folder, {**_record(named), "towers": list(towers)}, precision="fp32")
     if encoder.device != "cpu":
         encoder.model.to(encoder.device)
     return folder
@@ -118,7 +121,7 @@ def read_record(folder: Path | str) -> dict[str, Any]:
         raise OnnxRefused(f"{path} is missing: export the model into this folder (export_onnx)")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        if record["schema"] != SCHEMA or not {"space", "files", "family"} <= set(record):
+        if record["schema"] != SCHEMA or not {"space", "files", "family", "towers"} <= set(record):
             raise ValueError("a form that is not known here")
     except (ValueError, KeyError, TypeError) as error:
         raise OnnxRefused(f"{path} cannot be read ({error}): export the model again") from error
@@ -127,7 +130,7 @@ def read_record(folder: Path | str) -> dict[str, Any]:
 
 def write_record(folder: Path, record: dict[str, Any], *, precision: str) -> None:
     """Write ``onnx.json`` with the hashes of both files of a precision added."""
-    files = {file_name(tower, precision) for tower in TOWERS}
+    files = {file_name(tower, precision) for tower in record["towers"]}
     hashes = {name: sha256_file(folder / name) for name in sorted(files)}
     done = {**record, "files": {**record.get("files", {}), **hashes}}
     write_file_atomically(folder / RECORD, canonical_json(done).encode())
@@ -182,18 +185,17 @@ def tensorrt_command(folder: Path | str, *, max_batch: int = 128) -> str:
     )
 
 
-def _towers(encoder: Encoder) -> dict[str, tuple[nn.Module, tuple, tuple]]:
-    """Tower to its module, example inputs by name, and which of their lengths are free."""
+def _tower(encoder: Encoder, tower: str) -> tuple[nn.Module, dict[str, torch.Tensor], tuple]:
+    """A tower as a module, example inputs by name, and which of their lengths are free."""
     n, length = torch.export.Dim("n"), torch.export.Dim("length", max=encoder.text_length)
-    side = encoder.image_px
+    if tower == "vision":
+        pixels = torch.randn(2, 3, encoder.image_px, encoder.image_px)
+        return _Vision(encoder.model), {"pixel_values": pixels}, ({0: n},)
+    if tower != "text":
+        raise OnnxRefused(f"unknown tower {tower!r}: use {' or '.join(TOWERS)}")
     tokens = encoder.tokens(["a red mug on a table", "soup"])
     free = {0: n} if encoder.family == "siglip" else {0: n, 1: length}
-    return {
-        "vision": (
-            _Vision(encoder.model), {"pixel_values": torch.randn(2, 3, side, side)}, ({0: n},)
-        ),
-        "text": (_Text(encoder.model), tokens, (free,) * len(tokens)),
-    }  # fmt: skip
+    return _Text(encoder.model), tokens, (free,) * len(tokens)
 
 
 def _export(

@@ -96,11 +96,13 @@ def quantize_onnx(
     record = read_record(folder)
     plain = load_onnx(folder)
     wanted = reference or plain
-    inputs = {
-        "vision": {"pixel_values": plain.pixels(list(pictures)).numpy()},
-        "text": {name: t.numpy() for name, t in plain.tokens(list(captions)).items()},
-    }
-    rows = {"vision": wanted.images(list(pictures)), "text": wanted.texts(list(captions))}
+    inputs, rows = {}, {}
+    if "vision" in record["towers"]:
+        inputs["vision"] = {"pixel_values": plain.pixels(list(pictures)).numpy()}
+        rows["vision"] = wanted.images(list(pictures))
+    if "text" in record["towers"]:
+        inputs["text"] = {n: t.numpy() for n, t in plain.tokens(list(captions)).items()}
+        rows["text"] = wanted.texts(list(captions))
     tables = []
     with TemporaryDirectory() as scratch:
         for tower in inputs:
