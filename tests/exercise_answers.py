@@ -15,6 +15,7 @@ from tests import exercise_answers_distributions as distributions
 from tests import exercise_answers_instances as instances
 from tests import exercise_answers_mixtures as mixtures
 from tests import exercise_answers_placement as placement
+from tests import exercise_answers_serving as serving
 from tests import exercise_answers_training as training
 
 # --- 01.positive_pairs ---------------------------------------------------------------------------
@@ -301,6 +302,7 @@ RIGHT = {
     **mixtures.RIGHT,
     **composed.RIGHT,
     **adapters.RIGHT,
+    **serving.RIGHT,
     **instances.RIGHT,
 }
 WRONG = {
@@ -317,5 +319,6 @@ WRONG = {
     **mixtures.WRONG,
     **composed.WRONG,
     **adapters.WRONG,
+    **serving.WRONG,
     **instances.WRONG,
 }

@@ -19,6 +19,7 @@ from helpers.report import (
     checks_pairs,
     checks_placement,
     checks_ranking,
+    checks_serving,
     checks_training,
 )
 from helpers.report.verdicts import EXERCISES, Verdict, exercise, judge
@@ -36,6 +37,7 @@ LESSONS = (
     checks_composed,
     checks_adapters,
     checks_instances,
+    checks_serving,
 )
 
 __all__ = ["LESSONS", "Verdict", "check", "exercise", "names"]
