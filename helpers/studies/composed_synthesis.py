@@ -25,6 +25,7 @@ from helpers.training.composed_qformer import (
 )
 from helpers.training.composed_qformer_runs import QformerRun, ensure_qformer_run
 from helpers.training.image_states import ImageStates
+from helpers.training.qformer_settings import P2P_WEIGHT
 
 SINGLE, TWO = "SPRC", "two-hop"
 QFORMERS = {SINGLE: 1, TWO: 2}
@@ -87,7 +88,9 @@ def run_any(
         If there is no such model.
     """
     if name in QFORMERS:
-        return run_qformer(lab, QFORMERS[name], n_triplets=n_triplets, synthetic=synthetic)
+        hops = QFORMERS[name]
+        pull = P2P_WEIGHT if hops == 2 else 0.0
+        return run_qformer(lab, hops, n_triplets=n_triplets, synthetic=synthetic, p2p_weight=pull)
     if name not in TRAINED:
         raise ValueError(f"unknown model {name!r}: use some of {', '.join(KNOWN)}")
     if synthetic is None:
