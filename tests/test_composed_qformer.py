@@ -178,7 +178,7 @@ def test_a_run_is_found_again(tmp_path, states, monkeypatch):
     assert again.record["n_triplets"] == 8
     assert again.record["collapse"]["collapsed"] is False
     assert again.spread("first").variance > 0
-    with pytest.raises(KeyError, match="measured on test"):
+    with pytest.raises(KeyError, match="no test 'other'"):
         again.ranks("other")
 
 

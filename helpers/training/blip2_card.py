@@ -1,5 +1,6 @@
 """What the tiny BLIP-2 scores, and the model card that says so."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ frozen:
 | never seen | sushi, pie, skewers; olives, cheese; turmeric sauce; the rarer synonyms are rare; no modifying text |
 | losses | contrast of pictures and texts (the largest similarity over the query tokens, label smoothing {label_smoothing}) and matching with hard negatives (Li et al. 2023, section 3.2); no captioning |
 | optimizer | AdamW, {steps} steps of {batch_size}, learning rate {learning_rate} with {warmup} steps of warm-up, cosine |
+| losses at the end | contrast {contrast:.2f} (a guess: {contrast_guess:.2f}), matching {matching:.3f} (a guess: {matching_guess:.3f}) |
 | seed | {seed} |
 | time | {minutes:.1f} minutes of a core of the machine that made it |
 
@@ -51,7 +53,9 @@ query tokens; 95 % intervals from a bootstrap over recipes.
 
 ## Limits
 
-Nothing here says anything about photographs. The scores describe a drawn world.
+Nothing here says anything about photographs. The scores describe a drawn world. A matching loss
+near a guess says that pictures and texts apart are known, and read together hardly yet: that is
+left to whoever trains on triplets.
 """  # noqa: E501 - a table row is one line
 
 
@@ -104,10 +108,23 @@ def write_blip2_card(
     folder: Path,
     *,
     settings: Mapping[str, Any],
+    losses: Mapping[str, float],
     minutes: float,
     scores: Mapping[str, Mapping[str, Mapping[str, Interval]]],
 ) -> None:
-    """Write ``README.md`` into the checkpoint's folder."""
+    """Write ``README.md`` into the checkpoint's folder.
+
+    Parameters
+    ----------
+    settings : mapping
+        The fields of ``Blip2Pretraining``.
+    losses : mapping of float
+        ``contrast`` and ``matching`` of the last step.
+    minutes : float
+        Of a core.
+    scores : mapping
+        domain -> direction -> metric -> interval.
+    """
     rows = [
         f"| {domain} | {way.replace('_', ' ')} | {name} "
         f"| {i.value:.3f} | {i.low:.3f} to {i.high:.3f} |"
@@ -119,5 +136,7 @@ def write_blip2_card(
     filled = {
         **settings, "minutes": minutes, "rows": "\n".join(rows),
         "recipes": VALIDATION_RECIPES, "validation_seed": VALIDATION_SEED,
+        "contrast": losses["contrast"], "contrast_guess": math.log(settings["batch_size"]),
+        "matching": losses["matching"], "matching_guess": math.log(3) - 2 / 3 * math.log(2),
     }  # fmt: skip
     (folder / "README.md").write_text(_TEXT.format(**filled), encoding="utf-8")

@@ -182,7 +182,9 @@ def pretrain(settings: Blip2Pretraining, folder: Path) -> None:
     record |= {"versions": library_versions(), "log": log}
     (staging / "training.json").write_text(json.dumps(record, indent=1) + "\n")
     scores = score_kitchens(load_blip2(str(staging), device="cpu"))
-    write_blip2_card(staging, settings=asdict(settings), minutes=minutes, scores=scores)
+    write_blip2_card(
+        staging, settings=asdict(settings), losses=log[-1], minutes=minutes, scores=scores
+    )
     shutil.rmtree(folder, ignore_errors=True)
     staging.rename(folder)
     print(
