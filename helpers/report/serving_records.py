@@ -1,0 +1,102 @@
+"""Records of serving: latencies, what an export costs, and how soon drift is seen."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from helpers.report.results import Record
+
+DIRECTIONS = {"t2i": "text_to_image", "i2t": "image_to_text"}
+SPEEDS = {"image_ms": "ms", "text_ms": "ms", "images_per_s": "images/s", "texts_per_s": "texts/s",
+          "size_mb": "MB"}  # fmt: skip
+
+
+def latency_records(milliseconds: Mapping[str, tuple[float, int]], **about: Any) -> list[Record]:
+    """A record for each latency: name to milliseconds and the number of questions behind them.
+
+    Examples
+    --------
+    >>> about = {"lesson": "10", "run": "r", "model": "m", "data": "d", "seed": 1}
+    >>> latency_records({"search": (1.5, 20)}, **about)[0].metric
+    'latency: search'
+    """
+    return [
+        Record(metric=f"latency: {name}", value=float(ms), n=n, unit="ms", split="all",
+               direction="", **about)
+        for name, (ms, n) in milliseconds.items()
+    ]  # fmt: skip
+
+
+def export_records(table: pd.DataFrame, *, model: str, n: int, **about: Any) -> list[Record]:
+    """Speed, size and retrieval of every way to serve a model, from ``onnx_check.serving_table``.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With ``served by``, the columns of ``SPEEDS`` and hit@10 with its loss by direction.
+    model : str
+        What is served; the way is added to it.
+    n : int
+        Queries, or repeats, behind the numbers.
+    """
+    records = []
+    for way, line in _by_way(table).items():
+        common = {"model": f"{model}, {way}", "split": "test", "n": n, **about}
+        for column, unit in SPEEDS.items():
+            if column in line:
+                value = float(line[column])
+                records.append(
+                    Record(metric=column, value=value, unit=unit, direction="", **common)
+                )
+        for short, direction in DIRECTIONS.items():
+            hit = float(line[f"{short} hit@10"])
+            records.append(Record(metric="hit@10", value=hit, direction=direction, **common))
+            lost = {end: float(line[f"{short} {end}"]) for end in ("lost", "low", "high")}
+            records.append(
+                Record(metric="hit@10 lost", value=lost["lost"], low=lost["low"],
+                       high=lost["high"], direction=direction, **common)
+            )  # fmt: skip
+    return records
+
+
+def _by_way(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    return {str(way): dict(line) for way, line in table.set_index("served by").iterrows()}
+
+
+def drift_records(delays: pd.DataFrame, *, model: str, **about: Any) -> list[Record]:
+    """Detected and false alarms of every detector, with Wilson's intervals, and the delay.
+
+    ``delays`` is what ``drift_study.drift_table`` gives.
+    """
+    records = []
+    for line in delays.to_dict("records"):
+        common = {"model": model, "split": "streams", "direction": "", "n": int(line["n"]), **about}
+        what = f"{line['scenario']}, {line['detector']}"
+        for name in ("detected", "false_alarms"):
+            low, value, high = (line.get(f"{name}{end}") for end in ("_low", "", "_high"))
+            if pd.notna(value):
+                records.append(
+                    Record(metric=f"{what}: {name}", value=float(value), low=float(low),
+                           high=float(high), **common)
+                )  # fmt: skip
+        if pd.notna(line.get("delay_steps")):
+            ends = [float(line[f"delay_{end}"]) for end in ("low", "high")]
+            records.append(
+                Record(metric=f"{what}: delay", value=float(line["delay_steps"]), low=ends[0],
+                       high=ends[1], unit="steps", **common)
+            )  # fmt: skip
+    return records
+
+
+def drift_overview(records: Sequence[Record]) -> pd.DataFrame:
+    """A row for each scenario and detector: what was seen, false alarms, delay, with intervals."""
+    rows: dict[str, dict[str, Any]] = {}
+    for one in records:
+        what, _, name = one.metric.rpartition(": ")
+        if name not in ("detected", "false_alarms", "delay") or not what:
+            continue
+        row = rows.setdefault(what, {"scenario, detector": what, "streams": one.n})
+        text = f"{one.value:.2f}"
+        row[name] = text if one.low is None else f"{text} [{one.low:.2f}, {one.high:.2f}]"
+    return pd.DataFrame(list(rows.values())).fillna("")
