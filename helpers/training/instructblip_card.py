@@ -32,7 +32,7 @@ outside the course; opened by `InstructBlipForConditionalGeneration` like any ch
 | optimizer | AdamW, learning rate {learning_rate}, {warmup} steps of warm-up, cosine |
 | last loss | language model {language_loss:.3f} a token; Q-Former {qformer_loss:.3f} of the notes' variance |
 | seed | {seed} |
-| time | {minutes:.1f} minutes on one core of the machine that made it |
+| time | {minutes:.1f} minutes of one core of the machine that made it |
 
 ## Limits
 
