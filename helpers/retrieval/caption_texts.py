@@ -50,11 +50,15 @@ def difference_text(before: str, after: str, *, rng: np.random.Generator) -> str
 def texts_from_captions(
     captions: Sequence[tuple[Sequence[str], Sequence[str]]], *, seed: int = 42
 ) -> list[tuple[str, str]]:
-    """Forward and reverse text of each pair of pictures, from one caption of either."""
+    """Forward and reverse text of each pair of pictures, from one caption of either.
+
+    A change that only one direction can put into words (a plate that one caption leaves out) stands
+    in that text alone, so that the two need not name the same changes.
+    """
     found = []
     for i, pair in enumerate(captions):
         before, after = (own[min(CAPTION, len(own) - 1)] for own in pair)
-        one, two = (np.random.default_rng([seed, i]) for _ in range(2))  # the same phrases back
+        one, two = (np.random.default_rng([seed, i]) for _ in range(2))
         found.append(
             (difference_text(before, after, rng=one), difference_text(after, before, rng=two))
         )
