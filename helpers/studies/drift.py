@@ -16,7 +16,7 @@ from helpers.studies.drift_signals import (
     CROWDED,
     SIGNALS,
     Known,
-    density_ratio,
+    crowding,
     far_excess,
     group_excess,
     know,
@@ -26,6 +26,7 @@ from helpers.studies.drift_signals import (
 )
 from helpers.studies.drift_streams import Arrivals, Pools, Stream, stream
 
+BROKEN = 1 / 3  # share of the conspicuous pictures that are dark or blurred
 CAUSES = ("a new group", "the whole population", "broken pictures", "queries")
 ADVICE = {
     "a new group": "Look at these pictures. If they are one new thing, caption some of them and "
@@ -47,9 +48,8 @@ class Monitor:
     Attributes
     ----------
     window : int
-        Steps that the population tests and the share of far arrivals look back on.
-    memory : int
-        Steps that the search for groups looks back on: a slow group has to gather.
+        Steps that are looked back on: what comes slowly has to gather. Until so many steps have
+        passed there is no answer.
     k : int
         The neighbor whose distance is a density.
     n_shuffles : int
@@ -58,11 +58,10 @@ class Monitor:
         Rows of the reference in those tests.
     """
 
-    window: int = 3
-    memory: int = 8
+    window: int = 8
     k: int = 5
-    n_shuffles: int = 100
-    sample: int = 240
+    n_shuffles: int = 60
+    sample: int = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,21 +141,20 @@ def watch(one: Stream, *, settings: Monitor | None = None, seed: int = 0) -> Wat
     """
     settings = settings or Monitor()
     known = know(one.reference, k=settings.k, sample=settings.sample, seed=seed)
-    found, seen = [], 0
-    for step in range(len(one.steps)):
-        seen += len(one.steps[step].ids)
+    arrived = np.cumsum([len(step.ids) for step in one.steps])
+    found = []
+    for step in range(settings.window - 1, len(one.steps)):
         recent = recent_steps(one, step, settings.window)
         rows = np.concatenate([arrivals.rows for arrivals in recent])
         asked = np.concatenate([arrivals.queries for arrivals in recent])
-        remembered = np.concatenate([a.rows for a in recent_steps(one, step, settings.memory)])
         options = {"n_shuffles": settings.n_shuffles, "seed": seed * 1000 + step}
         mmd = mmd_shift(known.sample, rows, **options)
         near = neighbor_shift(known.sample, rows, k=settings.k, **options)
-        queries = mmd_shift(one.queries, asked, **options)
+        queries = mmd_shift(one.queries[: settings.sample], asked, **options)
         found.append(
             {
-                "step": step, "n": seen, "mmd": mmd.z, "neighbors": near.z,
-                "far": far_excess(known, rows)[0], "group": group_excess(known, remembered)[0],
+                "step": step, "n": int(arrived[step]), "mmd": mmd.z, "neighbors": near.z,
+                "far": far_excess(known, rows)[0], "group": group_excess(known, rows)[0],
                 "queries": queries.z, "p_mmd": mmd.p_value, "p_neighbors": near.p_value,
                 "p_queries": queries.p_value,
             }
@@ -224,18 +222,19 @@ def verdict(watched: Watched, thresholds: Thresholds) -> Verdict:
     >>> said.cause, said.advice  # doctest: +SKIP
     """
     crossed = thresholds.crossed(watched.frame)
-    steps = np.flatnonzero(crossed.any(axis=1))
-    if not len(steps):
+    above = crossed.index[crossed.any(axis=1)]
+    if not len(above):
         return Verdict(None, (), "", np.array([], str), 1.0, ADVICE[""], False)
-    alarm = int(steps[0])
-    detectors = tuple(name for name in SIGNALS if crossed[name][alarm])
-    arrivals = recent_steps(watched.stream, alarm, watched.settings.memory)
+    values = watched.frame.loc[above[0]]
+    alarm = int(values.step)
+    detectors = tuple(name for name in SIGNALS if crossed[name][above[0]])
+    arrivals = recent_steps(watched.stream, alarm, watched.settings.window)
     ids, rows, pixels = (
         np.concatenate([getattr(a, name) for a in arrivals]) for name in ("ids", "rows", "pixels")
     )
     odd = conspicuous(watched.known, rows)
-    cause = cause_of(watched.stream, detectors, rows, pixels, odd)
-    values = watched.frame.loc[alarm]
+    grouped = values.group > thresholds.heights["group"] / 2
+    cause = cause_of(watched.stream, detectors, pixels[odd], grouped=bool(grouped))
     sure = min(thresholds.surprise(name, values[name]) for name in detectors)
     retrain = {"a new group": True, "the whole population": None}.get(cause, False)
     items = ids[odd] if cause != "queries" else np.array([], str)
@@ -244,38 +243,28 @@ def verdict(watched: Watched, thresholds: Thresholds) -> Verdict:
 
 def conspicuous(known: Known, rows: np.ndarray) -> np.ndarray:
     """Arrivals that crowd where little is known, or lie further out than one in a hundred known."""
-    crowded = density_ratio(rows, known.rows, k=known.k) > known.dense
+    crowded = crowding(known, rows) > known.dense
     return crowded | (kth_distance(rows, known.rows, k=known.k) > known.outside)
 
 
-def cause_of(
-    one: Stream,
-    detectors: tuple[str, ...],
-    rows: np.ndarray,
-    pixels: np.ndarray,
-    odd: np.ndarray,
-) -> str:
-    """Why there was an alarm, by what the conspicuous pictures have in common.
+def cause_of(one: Stream, detectors: tuple[str, ...], pixels: np.ndarray, *, grouped: bool) -> str:
+    """Why there was an alarm.
 
-    Queries alone: the queries. Pixels darker or blurrier than all but one in a hundred known ones,
-    in half of the conspicuous pictures: broken. Else a group if they lie closer together than the
-    reference does by half, and the whole population if they do not.
+    Queries alone: the queries. Darker or blurrier than all but one in a hundred known pictures, in
+    a third of the conspicuous ones: broken. Else a group if arrivals crowd (the signal has come
+    half way to its own alarm), and the whole population if they do not.
+
+    Parameters
+    ----------
+    one : Stream
+    detectors : tuple of str
+    pixels : (m, 2) float
+        Of the conspicuous pictures.
+    grouped : bool
     """
     if detectors == ("queries",):
         return "queries"
-    if not odd.any():
-        return "the whole population"
     low = np.quantile(one.pixels, CROWDED, axis=0)
-    if (pixels[odd] < low).any(axis=1).mean() >= 0.5:
+    if len(pixels) and (pixels < low).any(axis=1).mean() >= BROKEN:
         return "broken pictures"
-    spread, usual = spread_of(rows[odd]), spread_of(one.reference)
-    return "a new group" if spread < 0.5 * usual else "the whole population"
-
-
-def spread_of(rows: np.ndarray) -> float:
-    """The mean cosine distance of two different rows; 0 of one row alone."""
-    n = len(rows)
-    if n < 2:
-        return 0.0
-    total = float((rows.sum(axis=0) ** 2).sum())
-    return 1 - (total - float((rows**2).sum())) / (n * (n - 1))
+    return "a new group" if grouped else "the whole population"

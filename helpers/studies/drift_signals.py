@@ -5,7 +5,7 @@ that one figure holds them all. They are no p-values: a stream is asked again an
 to be alarmed is chosen on streams without a change (:mod:`helpers.studies.drift`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -36,6 +36,10 @@ class Known:
         The distance to the k-th neighbor that a tenth of the reference itself exceeds.
     outside : float
         The distance that one in a hundred exceeds.
+    center : (d,) float
+    axes : (d, d) float
+        Half way to rows of equal variance in every direction: what tells a new thing from the
+        known ones need not be what tells the known ones apart.
     dense : float
         The logarithm of known over own distance that one in a hundred exceeds where both sides are
         the reference.
@@ -46,8 +50,15 @@ class Known:
     sample: np.ndarray
     far: float
     outside: float
+    center: np.ndarray
+    axes: np.ndarray
     dense: float
     k: int
+
+    def evened(self, rows: np.ndarray) -> np.ndarray:
+        """Rows in evened directions, unit again, (n, d) float."""
+        turned = (rows - self.center) @ self.axes
+        return turned / np.maximum(np.linalg.norm(turned, axis=1, keepdims=True), 1e-12)
 
 
 @dataclass(frozen=True)
@@ -77,15 +88,27 @@ def know(reference: np.ndarray, *, k: int = 5, sample: int = 240, seed: int = 0)
     """
     if len(reference) < 8 * k:
         raise ValueError(f"a reference of {len(reference)} rows; {8 * k} are the least for k={k}")
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(reference))
-    first, second = reference[order[: len(order) // 2]], reference[order[len(order) // 2 :]]
-    ratio = density_ratio(second, first, k=k)
-    chosen = reference[order[:sample]]
+    reference = np.asarray(reference, np.float64)
+    order = np.random.default_rng(seed).permutation(len(reference))
     whole = kth_distance(reference, reference, k=k, apart=True)
     far, outside = (float(v) for v in np.quantile(whole, [1 - FAR, 1 - CROWDED]))
-    dense = float(np.quantile(ratio, 1 - CROWDED))
-    return Known(reference, chosen, far, outside, dense, k)
+    axes = evening_axes(reference)
+    known = Known(reference, reference[order[:sample]], far, outside, reference.mean(axis=0),
+                  axes, 0.0, k)  # fmt: skip
+    even, half = known.evened(reference[order]), len(order) // 2
+    ratio = density_ratio(even[half:], even[:half], k=k)
+    return replace(known, dense=float(np.quantile(ratio, 1 - CROWDED)))
+
+
+def evening_axes(rows: np.ndarray, *, shrink: float = 0.5) -> np.ndarray:
+    """Directions divided by their standard deviations, (d, d) float.
+
+    The variances are shrunk half way to their mean (Ledoit and Wolf 2004 choose how far; half is
+    far enough for hundreds of rows, and leaves no direction to noise alone).
+    """
+    variances, directions = np.linalg.eigh(np.cov(rows, rowvar=False))
+    evened = (1 - shrink) * np.maximum(variances, 0) + shrink * variances.mean()
+    return directions / np.sqrt(evened)
 
 
 def kth_distance(
@@ -181,8 +204,13 @@ def far_excess(known: Known, rows: np.ndarray) -> tuple[float, np.ndarray]:
 
 def group_excess(known: Known, rows: np.ndarray) -> tuple[float, np.ndarray]:
     """How many more arrivals than usual crowd where little is known; which, (n,) bool."""
-    crowded = density_ratio(rows, known.rows, k=known.k) > known.dense
+    crowded = crowding(known, rows) > known.dense
     return _excess(crowded, CROWDED), crowded
+
+
+def crowding(known: Known, rows: np.ndarray) -> np.ndarray:
+    """The density of arrivals over that of the known, as a logarithm, in evened directions."""
+    return density_ratio(known.evened(rows), known.evened(known.rows), k=known.k)
 
 
 def _excess(found: np.ndarray, rate: float) -> float:

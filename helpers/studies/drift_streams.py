@@ -6,6 +6,7 @@ is never in the reference and in the stream, nor twice in a stream.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
@@ -17,7 +18,7 @@ from helpers.studies.pixels import pixel_statistics
 SCENARIOS = ("unseen dish", "change of style", "broken camera", "nothing")
 GUISES = ("known", "unseen", "style", "broken")
 UNSEEN = "sushi"  # the base model has never seen one
-STYLE_GAP = 0.5
+STYLE_GAP = 1.0
 PIXELS = ("brightness", "laplacian_variance")
 
 
@@ -36,7 +37,7 @@ class Shape:
     queries: int = 20
     slope: float = 0.03
     most: float = 0.25
-    styled: float = 0.3
+    styled: float = 0.5
     broken: float = 0.15
 
     def share(self, scenario: str, step: int) -> float:
@@ -126,7 +127,7 @@ def drift_pools(
     known = [i for i, dish in enumerate(dishes) if dish != UNSEEN]
     unseen = [i for i, dish in enumerate(dishes) if dish == UNSEEN]
     need = shape.reference + shape.n_steps * shape.per_step
-    changed = shape.n_steps * shape.per_step // 2
+    changed = 3 * shape.n_steps * shape.per_step // 4  # a third of them will be in the reference
     if len(known) < need or len(unseen) < _most_unseen(shape):
         raise ValueError(
             f"{n_recipes} recipes give {len(known)} of known dishes and {len(unseen)} of "
@@ -184,7 +185,12 @@ def stream(pools: Pools, scenario: str, *, seed: int) -> Stream:
     steps, place, used = [], 0, set()
     for step in range(shape.n_steps):
         n_changed = round(shape.per_step * shape.share(scenario, step))
-        changed = [next(fresh) for _ in range(n_changed)]
+        changed = list(islice(fresh, n_changed))
+        if len(changed) < n_changed:
+            raise ValueError(
+                f"step {step} of {scenario!r} takes {n_changed} changed pictures, and "
+                f"{len(changed)} are left: make the pools of more recipes"
+            )
         used |= {_recipe(other.ids[i]) for i in changed}
         plain = []
         while len(plain) < shape.per_step - n_changed:

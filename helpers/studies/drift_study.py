@@ -1,6 +1,7 @@
 """How soon each detector sees each kind of change, and how often it sees one that is not there."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from helpers.evaluation.intervals import wilson_interval
-from helpers.studies.drift import Monitor, Thresholds, verdict, watch
+from helpers.studies.drift import Monitor, Thresholds, Watched, recent_steps, verdict, watch
 from helpers.studies.drift_signals import SIGNALS
 from helpers.studies.drift_streams import SCENARIOS, Pools, stream
 
@@ -61,7 +62,7 @@ def run_study(
         starts = len(one.steps) if one.starts is None else one.starts
         arrived = np.cumsum([int(step.changed.sum()) for step in one.steps])
         for name in (*SIGNALS, ANY):
-            above = np.flatnonzero(crossed[name])
+            above = watched.frame.step[crossed[name]].to_numpy()
             later = above[above >= starts]
             row = {
                 "scenario": scenario, "seed": seed, "detector": name,
@@ -76,14 +77,14 @@ def run_study(
     return pd.DataFrame(rows)
 
 
-def _judged(watched, thresholds: Thresholds, scenario: str, starts: int) -> dict[str, object]:
+def _judged(
+    watched: Watched, thresholds: Thresholds, scenario: str, starts: int
+) -> dict[str, object]:
     """The verdict of the first alarm after the change, held against the truth."""
-    from dataclasses import replace
-
     quiet = watched.frame.copy()
-    quiet.loc[quiet.step < starts, list(SIGNALS)] = -np.inf
+    quiet.loc[quiet.step < starts, list(SIGNALS)] = -np.inf  # as if reset after a false alarm
     said = verdict(replace(watched, frame=quiet), thresholds)
-    memory = watched.stream.steps[max(0, said.alarm - watched.settings.memory + 1) : said.alarm + 1]
+    memory = recent_steps(watched.stream, said.alarm, watched.settings.window)
     changed = {name for step in memory for name in step.ids[step.changed]}
     named = set(said.items.tolist())
     hits = len(changed & named)
