@@ -34,13 +34,14 @@ from helpers.training.image_states import ImageStates
 
 # A change in any of them makes runs stale: they decide weights or ranks.
 CODE = (
-    "helpers.evaluation.blocks", "helpers.evaluation.collapse", "helpers.evaluation.positives",
-    "helpers.evaluation.ranks", "helpers.models.blip2", "helpers.models.composed",
-    "helpers.models.qformer", "helpers.models.sprc", "helpers.models.two_hop",
+    "helpers.evaluation.blocks", "helpers.evaluation.collapse", "helpers.evaluation.metrics",
+    "helpers.evaluation.positives", "helpers.evaluation.ranks", "helpers.models.blip2",
+    "helpers.models.composed", "helpers.models.qformer", "helpers.models.sprc",
+    "helpers.models.two_hop", "helpers.training.composed_features",
     "helpers.training.composed_qformer", "helpers.training.composed_qformer_runs",
-    "helpers.training.image_states", "helpers.training.qformer_batches",
-    "helpers.training.qformer_queries", "helpers.training.qformer_settings",
-    "helpers.training.settings",
+    "helpers.training.image_states", "helpers.training.losses",
+    "helpers.training.qformer_batches", "helpers.training.qformer_queries",
+    "helpers.training.qformer_settings", "helpers.training.settings",
 )  # fmt: skip
 
 
