@@ -17,6 +17,7 @@ from helpers.report.composed_texts import (
     text_gallery,
 )
 from helpers.report.results import Record, write_results
+from helpers.studies.text_audit import Correlation
 from tests.small_composed import found_run, small_composed
 
 ABOUT = {"lesson": "07", "run": "r", "seed": 1}
@@ -159,6 +160,16 @@ def test_audits_become_records_and_paired_differences(tmp_path):
     assert records[1].value == pytest.approx(np.mean(good - bad))
     table = audit_table({"generator": summary})
     assert table.loc[0, "reported"] == "0.248"
+
+
+def test_plain_numbers_and_correlations_keep_their_unit(tmp_path):
+    nothing = Correlation(float("nan"), float("nan"), float("nan"), 40)
+    values = {"a": 3, "b": True, "c": Correlation(0.2, 0.1, 0.3, 40), "d": nothing}
+    records = composed_records.number_records(values, data="d", metric="m", unit="u", **ABOUT)
+    write_results(tmp_path, records)
+    table = composed_records.plain_table(records)
+    assert table["value"].tolist() == ["3", "1", "0.2 [0.10, 0.30]"]
+    assert records[2].n == 40
 
 
 # --- claims ---------------------------------------------------------------------------------------

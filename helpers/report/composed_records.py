@@ -14,6 +14,7 @@ from helpers.evaluation.comparison import holm, paired_comparison
 from helpers.report.results import Record
 from helpers.report.studies import MINUS, P_UNIT, against, comparison_records, value_records
 from helpers.studies.composed import Found, hits
+from helpers.studies.text_audit import Correlation
 
 METRIC = "hit@10"
 PRETRAINED, NONE = "pretrained", "none"
@@ -101,16 +102,42 @@ def audit_records(
 
 
 def number_records(
-    values: Mapping[str, float], *, data: str, metric: str, unit: str, **about: str | int
+    values: Mapping[str, float | Correlation],
+    *,
+    data: str,
+    metric: str,
+    unit: str,
+    **about: str | int,
 ) -> list[Record]:
-    """Plain numbers by name, such as counts of pairs: no interval."""
-    return [
-        Record(
-            model=name, data=data, split="train", direction="", metric=metric, value=float(value),
-            unit=unit, **about,
-        )
-        for name, value in values.items()
-    ]  # fmt: skip
+    """Numbers by name that are no hits: counts and shares as they are, correlations with ends.
+
+    What could not be measured (NaN) makes no record.
+    """
+    records = []
+    for name, value in values.items():
+        ends = {}
+        if isinstance(value, Correlation):
+            ends = {"low": value.low, "high": value.high, "n": value.n}
+            value = value.rho
+        if not np.isfinite(value):  # a correlation of constants: there is nothing to record
+            continue
+        records.append(
+            Record(
+                model=name, data=data, split="train", direction="", metric=metric,
+                value=float(value), unit=unit, **ends, **about,
+            )
+        )  # fmt: skip
+    return records
+
+
+def plain_table(records: Sequence[Record]) -> pd.DataFrame:
+    """A row a number of :func:`number_records`: what it is of, and its value."""
+    shown = [r for r in records if r.unit not in ("fraction", P_UNIT)]
+    rows = [
+        {"metric": r.metric, "of": r.model, "value": f"{r.value:,.4g}" + _plain_ends(r)}
+        for r in shown
+    ]
+    return pd.DataFrame(rows, columns=["metric", "of", "value"])
 
 
 def grid_lines(
@@ -161,6 +188,10 @@ def difference_table(records: Sequence[Record]) -> pd.DataFrame:
         for r, p in zip(shown, adjusted, strict=True)
     ]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _plain_ends(r: Record) -> str:
+    return "" if r.low is None else f" [{r.low:.2f}, {r.high:.2f}]"
 
 
 def _ends(r: Record) -> str:

@@ -67,6 +67,16 @@ RANGES = {
     "n_validation": _at_least(2),
     "n_test": _at_least(2),
     "n_pairs": _at_least(2),
+    "n_transfer": _at_least(2),
+    "pretraining_steps": _at_least(1),
+    "combiner_width": _at_least(0),
+    "qformer_steps": _at_least(2),
+    "qformer_pretraining_steps": _at_least(1),
+    "qformer_batch": _at_least(2),
+    "qformer_rate": _at_least(0),
+    "generator_steps": _at_least(1),
+    "generator_batch": _at_least(1),
+    "generator_rate": SHARE,
 }
 
 
