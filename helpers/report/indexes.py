@@ -29,7 +29,7 @@ def frontier_plot(
     *,
     chosen: Measured | None = None,
     heading: str = "Recall against latency",
-    note: str = "line: what no other index beats; whiskers: 95 % interval over queries",
+    note: str = "line: what nothing beats; whiskers: 95 % interval; numbers: effort, or probes",
 ) -> Figure:
     """A panel for each set of vectors; up and to the left is better.
 

@@ -7,6 +7,7 @@ Lite faster by far.
 """
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import wraps
@@ -213,6 +214,8 @@ def open_milvus(
         if not uri.endswith(".db"):
             raise MilvusError(f"{uri!r} is neither an address (http://...) nor a file (.db)")
         Path(uri).parent.mkdir(parents=True, exist_ok=True)
+        # The embedded server has no clock service; the client asks for one, and does without.
+        logging.getLogger("grpc._server").setLevel(logging.CRITICAL)
     try:
         client = MilvusClient(uri, token=token, timeout=timeout)
         if not client.has_collection(collection):
