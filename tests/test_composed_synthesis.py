@@ -83,6 +83,7 @@ def test_the_grid_has_both_ways_for_every_model_and_share(lab):
         assert list(ways) == ["none", "pretrained"]
         assert all(run.ranks("test").shape == (20,) for runs in ways.values() for run in runs)
     assert grid["TIRG", "50 %"]["none"][0].arm.n_triplets == 12
+    assert grid["TIRG", "100 %"]["none"][0].arm.n_triplets == 0  # all: the run that was there
 
 
 def test_signatures_are_looked_for_in_texts_queries_and_hits(lab):

@@ -87,6 +87,8 @@ def run_any(
     ValueError
         If there is no such model.
     """
+    if n_triplets >= len(lab.study.train.triplets.triplets):
+        n_triplets = 0  # all of them: one run, by whichever name
     if name in QFORMERS:
         hops = QFORMERS[name]
         pull = P2P_WEIGHT if hops == 2 else 0.0
