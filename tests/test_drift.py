@@ -12,6 +12,7 @@ from helpers.studies.drift import (
     ADVICE,
     CAUSES,
     Monitor,
+    cause_of,
     choose_thresholds,
     conspicuous,
     heights_of,
@@ -43,7 +44,8 @@ from helpers.studies.drift_streams import (
 from helpers.studies.drift_study import ANY, drift_table, run_study
 from tests.small_training import small_encoder
 
-SHAPE = Shape(reference=120, n_steps=8, starts=3, per_step=20, queries=10, slope=0.1, most=0.4)
+SHAPE = Shape(reference=120, n_steps=8, starts=3, per_step=20, queries=10, slope=0.1, most=0.4,
+              broken=0.3)  # fmt: skip
 FAST = Monitor(window=3, n_shuffles=30, sample=80)
 
 
@@ -246,10 +248,29 @@ def test_planted_changes_are_named_with_their_pictures(pools, limits, scenario, 
     assert said.sure <= 2 / 31
 
 
-def test_a_moved_population_is_no_group(pools, limits):
+def test_a_moved_population_is_seen_and_not_taken_for_broken_pictures(pools, limits):
     said = verdict(watch(stream(pools, "change of style", seed=1), settings=FAST, seed=1), limits)
     assert said.alarm >= 3
-    assert (said.cause, said.retrain) == ("the whole population", None)
+    assert said.cause in ("the whole population", "a new group")
+
+
+@pytest.mark.parametrize(
+    ("detectors", "light", "share", "grouped", "cause"),
+    [
+        (("queries",), 100, 0.1, True, "queries"),
+        (("mmd", "queries"), 100, 0.1, True, "a new group"),
+        (("group",), 100, 0.5, True, "the whole population"),
+        (("mmd",), 100, 0.1, False, "the whole population"),
+        (("group",), 20, 0.1, True, "broken pictures"),
+    ],
+)
+def test_causes(pools, detectors, light, share, grouped, cause):
+    one = stream(pools, "nothing", seed=0)
+    pixels = np.full((9, 2), 100.0)
+    pixels[:4] = light
+    assert cause_of(one, detectors, pixels, share=share, grouped=grouped) == cause
+    none = cause_of(one, ("mmd",), pixels[:0], share=0.0, grouped=False)
+    assert none == "the whole population"
 
 
 def test_other_questions_are_named_as_such(pools, limits):
@@ -283,7 +304,7 @@ def test_the_study_counts_delays_from_the_change(pools, limits):
     seen = runs[(runs.scenario == "broken camera") & (runs.detector == ANY)]
     assert (seen.delay_steps >= 1).all()
     assert (seen.delay_steps == seen.alarm - 3 + 1).all()
-    assert (seen.delay_items == seen.delay_steps * 3).all()  # 15 percent of 20
+    assert (seen.delay_items == seen.delay_steps * 6).all()  # 30 percent of 20
     assert runs[runs.scenario == "nothing"].alarm.isna().all()
     first = runs[runs.detector != ANY].groupby(["scenario", "seed"]).delay_steps.min()
     anyone = runs[runs.detector == ANY].set_index(["scenario", "seed"]).delay_steps

@@ -38,7 +38,7 @@ def test_alarms_are_crossed_and_changes_dotted():
     changed, calm = fig.axes[0], fig.axes[1]
     assert changed.get_title(loc="left") == "broken camera"
     assert changed.lines[1].get_xdata().tolist() == [10, 11]
-    assert changed.lines[2].get_ydata() == [2.5, 2.5]
+    assert list(changed.lines[2].get_ydata()) == [2.5, 2.5]
     assert (len(changed.lines), len(calm.lines)) == (4, 3)
     with pytest.raises(ValueError, match="no stream to draw"):
         drift_lines({}, limits)
@@ -52,7 +52,7 @@ def test_delays_stand_where_they_are_and_what_was_not_seen_apart():
     fig = delay_plot(runs)
     (ax,) = fig.axes
     assert ax.lines[0].get_ydata().tolist() == [1, 3, 5]  # the last: never
-    assert ax.lines[1].get_ydata() == [3, 3]
+    assert list(ax.lines[1].get_ydata()) == [3, 3]
     assert [t.get_text() for t in ax.get_xticklabels()] == [TITLES[n] for n in names]
     assert ax.get_yticklabels()[-1].get_text() == "never"
     with pytest.raises(ValueError, match="no scenario with a change"):

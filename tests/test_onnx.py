@@ -1,5 +1,6 @@
 """Exported towers: the rows, what is refused, what is chosen, and the table of ways to serve."""
 
+import copy
 import shutil
 import socket
 from dataclasses import replace
@@ -7,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from transformers import CLIPModel
 
 from helpers.data.pairs import retrieval_set
 from helpers.models.lora import merge
@@ -225,6 +227,21 @@ def test_the_table_of_ways_to_serve(exported, models):
         assert other[f"{way} low"] <= other[f"{way} lost"] <= other[f"{way} high"]
         expected = table[f"{way} hit@10"]["torch"] - other[f"{way} hit@10"]
         assert other[f"{way} lost"] == pytest.approx(expected)
+
+
+def test_a_projection_to_another_width(tmp_path):
+    """As in every real CLIP: 768 to 512 in ViT-B/32."""
+    small = small_encoder("clip")
+    config = copy.deepcopy(small.model.config)
+    config.projection_dim = config.vision_config.projection_dim = 8
+    config.text_config.projection_dim = 8
+    torch.manual_seed(0)
+    encoder = replace(small, model=CLIPModel(config).eval().requires_grad_(False))
+    folder = export_onnx(encoder, tmp_path, towers=("vision",))
+    quantize_onnx(folder, PICTURES, WORDS, floor=0.9, repeats=1, cuts=CUTS[:2])
+    rows = load_onnx(folder, precision="int8").images(PICTURES)
+    assert rows.shape == (len(PICTURES), 8)
+    assert (rows * encoder.images(PICTURES)).sum(axis=1).min() > 0.9
 
 
 def test_one_tower_alone(tmp_path):

@@ -221,8 +221,9 @@ def _export(
         del node.metadata_props[:]
         if kept:
             node.metadata_props.add(key=SCOPES, value=kept[0])
-    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
+    for value in (*model.graph.input, *model.graph.output):
         del value.metadata_props[:]
+    del model.graph.value_info[:]  # shapes from before constants were folded: some are wrong now
     onnx.checker.check_model(model)
     write_file_atomically(path, model.SerializeToString())
 

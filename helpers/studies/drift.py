@@ -26,6 +26,7 @@ from helpers.studies.drift_signals import (
 )
 from helpers.studies.drift_streams import Arrivals, Pools, Stream, stream
 
+MINORITY = 1 / 3  # what is more is no group any longer
 BROKEN = 1 / 3  # share of the conspicuous pictures that are dark or blurred
 CAUSES = ("a new group", "the whole population", "broken pictures", "queries")
 ADVICE = {
@@ -233,8 +234,10 @@ def verdict(watched: Watched, thresholds: Thresholds) -> Verdict:
         np.concatenate([getattr(a, name) for a in arrivals]) for name in ("ids", "rows", "pixels")
     )
     odd = conspicuous(watched.known, rows)
-    grouped = values.group > thresholds.heights["group"] / 2
-    cause = cause_of(watched.stream, detectors, pixels[odd], grouped=bool(grouped))
+    grouped = bool(values.group > thresholds.heights["group"] / 2)
+    cause = cause_of(
+        watched.stream, detectors, pixels[odd], share=float(odd.mean()), grouped=grouped
+    )
     sure = min(thresholds.surprise(name, values[name]) for name in detectors)
     retrain = {"a new group": True, "the whole population": None}.get(cause, False)
     items = ids[odd] if cause != "queries" else np.array([], str)
@@ -247,12 +250,19 @@ def conspicuous(known: Known, rows: np.ndarray) -> np.ndarray:
     return crowded | (kth_distance(rows, known.rows, k=known.k) > known.outside)
 
 
-def cause_of(one: Stream, detectors: tuple[str, ...], pixels: np.ndarray, *, grouped: bool) -> str:
+def cause_of(
+    one: Stream,
+    detectors: tuple[str, ...],
+    pixels: np.ndarray,
+    *,
+    share: float,
+    grouped: bool,
+) -> str:
     """Why there was an alarm.
 
     Queries alone: the queries. Darker or blurrier than all but one in a hundred known pictures, in
     a third of the conspicuous ones: broken. Else a group if arrivals crowd (the signal has come
-    half way to its own alarm), and the whole population if they do not.
+    half way to its own alarm) and are a minority, else the whole population.
 
     Parameters
     ----------
@@ -260,6 +270,8 @@ def cause_of(one: Stream, detectors: tuple[str, ...], pixels: np.ndarray, *, gro
     detectors : tuple of str
     pixels : (m, 2) float
         Of the conspicuous pictures.
+    share : float
+        Of the arrivals that are conspicuous.
     grouped : bool
     """
     if detectors == ("queries",):
@@ -267,4 +279,4 @@ def cause_of(one: Stream, detectors: tuple[str, ...], pixels: np.ndarray, *, gro
     low = np.quantile(one.pixels, CROWDED, axis=0)
     if len(pixels) and (pixels < low).any(axis=1).mean() >= BROKEN:
         return "broken pictures"
-    return "a new group" if grouped else "the whole population"
+    return "a new group" if grouped and share <= MINORITY else "the whole population"

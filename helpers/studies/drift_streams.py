@@ -6,7 +6,6 @@ is never in the reference and in the stream, nor twice in a stream.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
@@ -179,25 +178,22 @@ def stream(pools: Pools, scenario: str, *, seed: int) -> Stream:
     base, rest = order[: shape.reference], order[shape.reference :]
     guise = {"unseen dish": "unseen", "change of style": "style", "broken camera": "broken"}
     other = pools.guises[guise.get(scenario, "known")]
-    dealt = set(known.ids[base])
-    fresh = iter([i for i in rng.permutation(len(other.ids)) if _recipe(other.ids[i]) not in
-                  {_recipe(name) for name in dealt}])  # fmt: skip
-    steps, place, used = [], 0, set()
-    for step in range(shape.n_steps):
-        n_changed = round(shape.per_step * shape.share(scenario, step))
-        changed = list(islice(fresh, n_changed))
-        if len(changed) < n_changed:
-            raise ValueError(
-                f"step {step} of {scenario!r} takes {n_changed} changed pictures, and "
-                f"{len(changed)} are left: make the pools of more recipes"
-            )
-        used |= {_recipe(other.ids[i]) for i in changed}
-        plain = []
-        while len(plain) < shape.per_step - n_changed:
-            candidate, place = rest[place], place + 1
-            if _recipe(known.ids[candidate]) not in used:
-                plain.append(candidate)
-        steps.append(_arrivals(known, plain, other, changed, scenario, shape, rng))
+    counts = [round(shape.per_step * shape.share(scenario, s)) for s in range(shape.n_steps)]
+    taken = {_recipe(known.ids[i]) for i in base}
+    fresh = [i for i in rng.permutation(len(other.ids)) if _recipe(other.ids[i]) not in taken]
+    if len(fresh) < sum(counts):
+        raise ValueError(
+            f"{scenario!r} takes {sum(counts)} changed pictures and {len(fresh)} are left: make "
+            "the pools of more recipes"
+        )
+    changed = fresh[: sum(counts)]
+    taken = {_recipe(other.ids[i]) for i in changed}
+    plain = [i for i in rest if _recipe(known.ids[i]) not in taken]
+    steps = []
+    for n in counts:
+        new, changed = changed[:n], changed[n:]
+        usual, plain = plain[: shape.per_step - n], plain[shape.per_step - n :]
+        steps.append(_arrivals(known, usual, other, new, scenario, shape, rng))
     queries = known.captions[rng.choice(base, min(len(base), 240), replace=False)]
     starts = None if scenario == "nothing" else shape.starts
     return Stream(scenario, known.rows[base], known.pixels[base], queries, steps, starts)
