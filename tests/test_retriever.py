@@ -11,7 +11,9 @@ from helpers.retrieval.generation import (
     checked_reply,
 )
 from helpers.retrieval.index import IndexRefused, build_index, space_of
+from helpers.retrieval.kinds import IndexKind
 from helpers.retrieval.retriever import Answer, Hit, Query, QueryRefused, Retriever
+from helpers.retrieval.vector_index import VectorIndex
 from tests.chat_server import chat_server
 from tests.small_training import small_encoder, small_picture
 
@@ -98,6 +100,21 @@ def test_filters_lose_nothing(retriever):
     }  # fmt: skip
     (none,) = retriever.search([Query("soup", filters={"kind": "tea"})])
     assert (none.hits, none.searched) == ((), 0)
+
+
+@pytest.mark.parametrize("name", ["flat", "hnsw"])
+def test_a_living_index_serves_as_a_flat_one_does(retriever, name):
+    rows = retriever.encoder.images([small_picture(key) for key in KEYS])
+    living = VectorIndex(IndexKind(name), retriever.index.space)
+    living.add(KEYS[1:], rows[1:])
+    living.remove([KEYS[5]])
+    living.upsert([KEYS[0], KEYS[5]], rows[[0, 5]])
+    other = Retriever(retriever.encoder, living, METADATA)
+    queries = [Query("soup", k=4), Query("two blue books", k=9, filters={"kind": "rice"})]
+    for ours, theirs in zip(other.search(queries), retriever.search(queries), strict=True):
+        assert [h.id for h in ours.hits] == [h.id for h in theirs.hits]
+        assert ours.provenance == theirs.provenance
+    assert other.search(queries)[1].searched == 4
 
 
 @pytest.mark.parametrize(
