@@ -14,7 +14,13 @@ from helpers.models.loading import load_encoder
 from helpers.models.tiny_blip2 import NAME, build_tiny_blip2
 from helpers.repro import sha256_file
 from helpers.training.blip2_card import token_similarities
-from helpers.training.pretrain_blip2 import Blip2Pretraining, contrast, main, matching
+from helpers.training.pretrain_blip2 import (
+    Blip2Pretraining,
+    contrast,
+    main,
+    matching,
+    pretrain,
+)
 from tests.freeze import FROZEN
 from tests.small_blip2 import SHAPE, noise, small_blip2
 from tests.small_training import WORDS, small_encoder
@@ -138,3 +144,22 @@ def test_the_card_says_what_the_log_says():
     text = (FOLDER / "README.md").read_text()
     assert f"matching {record['log'][-1]['matching']:.3f} (a guess: 0.637)" in text
     assert "kitchen | text to image | hit@10" in text
+
+
+def test_a_pretraining_leaves_a_checkpoint_that_opens(tmp_path, monkeypatch, capsys):
+    """Two steps on a few pictures; what lay in the folder before is replaced whole."""
+    monkeypatch.setattr("helpers.training.blip2_card.VALIDATION_RECIPES", 12)
+    place = tmp_path / "made"
+    place.mkdir()
+    (place / "old.txt").write_text("of an earlier one")
+    settings = Blip2Pretraining(steps=2, n_images=48, batch_size=16, matched=8)
+    pretrain(settings, place)
+    assert not (place / "old.txt").exists()
+    assert [folder.name for folder in tmp_path.iterdir()] == ["made"]
+    opened = load_blip2(str(place), device="cpu")
+    assert opened.texts(["tomato soup", "a red mug"]).shape == (2, 96)
+    record = json.loads((place / "training.json").read_text())
+    assert record["settings"] == vars(settings)
+    assert [step["step"] for step in record["log"]] == [0, 1]
+    assert "(a guess: 2.77)" in (place / "README.md").read_text()  # log 16
+    assert "kitchen" in capsys.readouterr().out
