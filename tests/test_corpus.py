@@ -190,7 +190,7 @@ def test_another_corpus_is_refused(tmp_path, change, named):
 
 def test_foreign_files_and_plans_are_refused(tmp_path):
     (tmp_path / "part-00000.parquet").write_bytes(b"x")
-    with pytest.raises(CorpusRefused, match="without corpus.json"):
+    with pytest.raises(CorpusRefused, match=r"without corpus\.json"):
         embed(KEYS, small_picture, tmp_path)
     (tmp_path / "corpus.json").write_text("{}")
     with pytest.raises(CorpusRefused, match="is no plan"):

@@ -1,5 +1,6 @@
 """Records, claims, tables and figures of composed retrieval."""
 
+from dataclasses import replace
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -111,7 +112,8 @@ def test_the_grid_becomes_values_differences_and_lines(grid, features, tmp_path)
     assert table.loc["100 % annotated", "verdict"] == "not distinguishable"
     lines = composed_records.grid_lines(records, {"10 %": 6, "100 %": 60})
     assert [(x, r.value) for x, r in lines["TIRG"]["pretrained"]] == [(6.0, 0.8), (60.0, 0.5)]
-    assert composed_records.shares_in(records) == {"10 %": 10, "100 %": 100}
+    other = replace(records[0], data="d, TIRG on 15 annotated")  # a number, not a share
+    assert composed_records.shares_in([*records, other]) == {"10 %": 10, "100 %": 100}
     figure = show.amount_plot(lines, heading="h", x="triplets")
     assert len(figure.axes) == 1
     assert len(figure.axes[0].get_xticks()) == 2

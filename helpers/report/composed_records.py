@@ -157,12 +157,12 @@ def grid_lines(
     return panels
 
 
-def shares_in(records: Sequence[Record]) -> dict[str, int]:
+def shares_in(records: Sequence[Record]) -> dict[str, float]:
     """The shares that records of a grid speak of, in percent: ``{"10 %": 10}``."""
     found = {
         r.data.rpartition(", ")[2].removesuffix(" annotated")
         for r in records
-        if r.data.endswith(" annotated")
+        if r.data.endswith(" % annotated")
     }
     return {share: float(share.removesuffix(" %")) for share in sorted(found, key=len)}
 
