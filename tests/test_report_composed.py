@@ -1,6 +1,7 @@
 """Records, claims, tables and figures of composed retrieval."""
 
 from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
