@@ -137,8 +137,12 @@ class MilvusIndex:
         self.client.flush(self.collection)
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Let go of the database; the embedded server ends, so that nothing pings it."""
         self.client.close()
+        if "://" not in self.uri:
+            from milvus_lite.server_manager import server_manager_instance
+
+            server_manager_instance.release_server(self.uri)
 
     def _checked(self, ids: Sequence[str], rows) -> tuple[np.ndarray, list[str]]:
         rows, names = checked_rows(rows, ids, self.space)
