@@ -107,7 +107,8 @@ def test_figures_show_every_index_and_the_choice():
     graph = replace(made(0.95, 0.7), kind=IndexKind("hnsw"))
     own = [made(1.0, 2), graph, codes]
     figure = indexes.frontier_plot({"own": own, "random": own[:1]}, chosen=graph)
-    assert [ax.get_title() for ax in figure.axes] == ["own: 100 rows", "random: 100 rows"]
+    titles = [ax.get_title() or ax.get_title(loc="left") for ax in figure.axes]
+    assert titles == ["own: 100 rows", "random: 100 rows"]
     said = [text.get_text() for text in figure.legends[0].get_texts()]
     assert said == ["flat, exact", "HNSW", "IVF-PQ, codes alone", "chosen"]
     with pytest.raises(ValueError, match="nothing was measured"):

@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -33,10 +32,7 @@ from helpers.repro import library_versions, seed_everything, sha256_file
 from helpers.training.card import write_card
 from helpers.training.losses import clamp_logit_scale, info_nce, pairwise_sigmoid
 
-ELSEWHERE = {  # tiny models that are made in steps of their own
-    "tiny-blip2": "helpers.training.pretrain_blip2",
-    "tiny-instructblip": "helpers.training.pretrain_instructblip",
-}
+ELSEWHERE = ("tiny-blip2", "tiny-instructblip")  # made in steps of their own
 VALIDATION_SEED = 1001  # no lesson draws recipes with it
 VALIDATION_RECIPES = 200
 
@@ -205,11 +201,19 @@ def pretrain(settings: Pretraining, folder: Path) -> None:
             print(f"  {domain:8} {way:14} hit@10 {hit.value:.3f} [{hit.low:.3f}, {hit.high:.3f}]")
 
 
+def _elsewhere(model: str, argv: Sequence[str]) -> int:
+    if model == "tiny-blip2":
+        from helpers.training.pretrain_blip2 import main as pretrain_model
+    else:
+        from helpers.training.pretrain_instructblip import main as pretrain_model
+    return pretrain_model(argv)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line behind ``course pretrain``."""
     argv = list(sys.argv[1:] if argv is None else argv)
     if argv[:1] and argv[0] in ELSEWHERE:  # its options are its own
-        return import_module(ELSEWHERE[argv[0]]).main(argv[1:])
+        return _elsewhere(argv[0], argv[1:])
     parser = argparse.ArgumentParser(prog="course pretrain", description=main.__doc__)
     parser.add_argument("model", choices=(*TINY_MODELS, *ELSEWHERE))
     parser.add_argument("--out", type=Path, help="folder to write (default: data/tiny/<model>)")
