@@ -26,7 +26,7 @@ def whole(images, texts, scale, bias, positives=None):
     return value.detach(), *(leaf.grad for leaf in leaves)
 
 
-def close(found, expected):
+def assert_same(found, expected):
     got = (found.value, found.images, found.texts, found.scale, found.bias)
     for name, a, b in zip(
         ("value", "images", "texts", "scale", "bias"), got, expected, strict=True
@@ -53,7 +53,7 @@ def test_any_block_is_the_whole_matrix(n, block, seed, masked):
         images, texts, torch.tensor(7.0), torch.tensor(-3.0), block=block,
         positives=(lambda a, b: groups[a][:, None] == groups[b][None]) if masked else None,
     )  # fmt: skip
-    close(found, whole(images, texts, 7.0, -3.0, same if masked else None))
+    assert_same(found, whole(images, texts, 7.0, -3.0, same if masked else None))
 
 
 def test_a_block_bounds_the_memory():

@@ -60,7 +60,7 @@ def test_the_score_of_a_recipe_is_the_mean_of_its_queries_by_direction():
     ranks = [run.ranks["real"] for run in (run_with([1, 11, 2], [1, 20, 20]),)]
     found = scores.recipe_values(ranks, fake_pairs())
     assert found.tolist() == [(1 + 0.5) / 2, (0.5 + 0) / 2]
-    assert scores.test_recipes(fake_pairs()).tolist() == ["a", "b"]
+    assert scores.ids_of_test(fake_pairs()).tolist() == ["a", "b"]
 
 
 def test_arms_with_other_numbers_of_seeds_are_refused():

@@ -51,7 +51,7 @@ def test_an_arm_is_measured_and_keeps_every_epoch(study):
     assert len(one.weights) == len(one.epochs) == 3  # before, and after two
     assert one.n_pictures == pairs.train["image_key"].nunique()
     base = small_encoder("siglip")
-    kept = style_runs.test_ranks(pairs, one.encoder(base), {"real": real})["real"]
+    kept = style_runs.ranks_of_tests(pairs, one.encoder(base), {"real": real})["real"]
     for way, ranks in one.ranks["real"].items():
         assert np.array_equal(ranks, kept[way])
     assert set(one.ranks) == {"real", "watermarked"}

@@ -19,8 +19,8 @@ from transformers import AutoConfig, AutoProcessor, Blip2ForImageTextRetrieval, 
 
 from helpers.evaluation.embeddings import check_embeddings
 from helpers.models.encoders import Picture
-from helpers.models.loading import DTYPES, ModelError, weights_fingerprint
-from helpers.models.opening import check_filled, opened, place_of
+from helpers.models.loading import DTYPES, ModelError, opened, weights_fingerprint
+from helpers.models.opening import check_filled, place_of
 from helpers.models.qformer import image_optional
 from helpers.models.tiny_blip2 import NAME
 from helpers.repro import pick_device

@@ -9,8 +9,8 @@ import torch
 from transformers import AutoTokenizer, InstructBlipForConditionalGeneration
 
 from helpers.models.generator import Generator, GeneratorError, only_trained
-from helpers.models.loading import DTYPES, weights_fingerprint
-from helpers.models.opening import check_filled, opened, place_of
+from helpers.models.loading import DTYPES, opened, weights_fingerprint
+from helpers.models.opening import check_filled, place_of
 from helpers.models.tiny_instructblip import NAME, QFORMER
 from helpers.repro import pick_device
 

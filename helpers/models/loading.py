@@ -58,22 +58,20 @@ def load_encoder(
     if precision not in DTYPES:
         raise ModelError(f"unknown precision {precision!r}: use one of {', '.join(DTYPES)}")
     where = resolve_model(model)
-    config = _opened(AutoConfig, model, where)
+    config = opened(AutoConfig, model, where)
     if config.model_type not in FAMILIES:
         raise ModelError(
             f"model {model!r} is a {config.model_type!r} model; this course adapts "
             f"{' and '.join(FAMILIES)} dual encoders, such as openai/clip-vit-base-patch32"
         )
-    network, loaded = _opened(
-        AutoModel, model, where, dtype=torch.float32, output_loading_info=True
-    )
+    network, loaded = opened(AutoModel, model, where, dtype=torch.float32, output_loading_info=True)
     if loaded["missing_keys"] or loaded["mismatched_keys"]:
         wrong = sorted(map(str, [*loaded["missing_keys"], *loaded["mismatched_keys"]]))
         raise ModelError(
             f"the weights of model {model!r} at {where} do not fill its configuration: "
             f"{wrong[0]} and {len(wrong) - 1} more are missing or of another shape"
         )
-    processor = _opened(AutoProcessor, model, where)
+    processor = opened(AutoProcessor, model, where)
     if (
         getattr(processor, "tokenizer", None) is None
         or getattr(processor, "image_processor", None) is None
@@ -125,7 +123,22 @@ def _adapter_folder(adapter: str) -> Path:
     return folder if folder.is_dir() or folder.is_absolute() else paths.root() / folder
 
 
-def _opened(kind: Any, model: str, where: str, **options: Any) -> Any:
+def opened(kind: Any, model: str, where: str, **options: Any) -> Any:
+    """``kind.from_pretrained(where)`` without the library's notes and bars.
+
+    Parameters
+    ----------
+    kind : class of transformers
+    model : str
+        As the user named it, for the message.
+    where : str
+        A directory or a hub id.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be opened.
+    """
     try:
         with _quietly():
             return kind.from_pretrained(where, trust_remote_code=False, **options)

@@ -1,42 +1,11 @@
-"""Opening a part of a checkpoint, with errors that say which one and what to do."""
+"""Where a checkpoint lies, and whether it fills its model, with errors that say what to do."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-from transformers.utils import logging
 
 from helpers import paths
 from helpers.models.loading import ModelError, resolve_model
 from helpers.models.tiny import TINY_MODELS
-
-
-def opened(kind: Any, model: str, where: str, **options: Any) -> Any:
-    """``kind.from_pretrained(where)`` without the library's notes and bars.
-
-    Parameters
-    ----------
-    kind : class of transformers
-    model : str
-        As the user named it, for the message.
-    where : str
-        A directory or a hub id.
-
-    Raises
-    ------
-    ModelError
-        If it cannot be opened.
-    """
-    try:
-        with _quietly():
-            return kind.from_pretrained(where, trust_remote_code=False, **options)
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ModelError(
-            f"model {model!r} could not be opened from {where} ({first}); "
-            "without a network, give a directory that holds the whole checkpoint"
-        ) from error
 
 
 def place_of(model: str, *, tiny: str) -> str:
@@ -80,17 +49,3 @@ def check_filled(loaded: dict[str, Any], model: str, where: str) -> None:
             f"the weights of model {model!r} at {where} do not fill its configuration: "
             f"{wrong[0]} and {len(wrong) - 1} more are missing or of another shape"
         )
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Without the library's notes and bars: what matters of them is checked here."""
-    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
-        if bars:
-            logging.enable_progress_bar()

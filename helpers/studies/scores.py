@@ -62,7 +62,7 @@ def score_table(
         raise ValueError(f"arms with different numbers of seeds, or none: {counts}")
     data = retrieval_set(pairs.test)
     ids = {"text_to_image": data.caption_ids, "image_to_text": data.image_ids}
-    recipes = test_recipes(pairs)
+    recipes = ids_of_test(pairs)
     codes, n = [np.searchsorted(recipes, ids[way]) for way in WAYS], len(recipes)
     sums = [
         [
@@ -91,20 +91,20 @@ def recipe_values(
     Returns
     -------
     (G,) float64
-        In the order of :func:`test_recipes`, which are the groups of a paired comparison.
+        In the order of :func:`ids_of_test`, which are the groups of a paired comparison.
     """
     data = retrieval_set(pairs.test)
     ids = {"text_to_image": data.caption_ids, "image_to_text": data.image_ids}
     values = []
     for ranks in runs:
         for way in WAYS:
-            codes = np.searchsorted(test_recipes(pairs), ids[way])
+            codes = np.searchsorted(ids_of_test(pairs), ids[way])
             hits = np.bincount(codes, query_values(ranks[way], metric))
             values.append(hits / np.bincount(codes))
     return np.mean(values, axis=0)
 
 
-def test_recipes(pairs: Pairs) -> np.ndarray:
+def ids_of_test(pairs: Pairs) -> np.ndarray:
     """(G,) the ids of the test recipes, sorted."""
     return np.unique(pairs.test["recipe_id"].to_numpy(dtype=str))
 

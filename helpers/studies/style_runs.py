@@ -247,7 +247,7 @@ def _trained(
     results = {
         "ranks": {
             test: {way: found.tolist() for way, found in ways.items()}
-            for test, ways in test_ranks(pairs, seeing, tests).items()
+            for test, ways in ranks_of_tests(pairs, seeing, tests).items()
         },
         "epochs": [dict(epoch) for epoch in trained.epochs],
         "kept_epoch": trained.kept_epoch,
@@ -257,7 +257,7 @@ def _trained(
     return results, {f"{n}/{name}": w for n, kept in enumerate(weights) for name, w in kept.items()}
 
 
-def test_ranks(
+def ranks_of_tests(
     pairs: Pairs, encoder: Encoder, tests: Mapping[str, Pictures]
 ) -> dict[str, dict[str, np.ndarray]]:
     """The ranks of the first hits on each test set, as of :attr:`StyleRun.ranks`."""

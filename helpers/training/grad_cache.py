@@ -108,6 +108,7 @@ def random_states() -> RandomStates:
 
 
 def set_random_states(states: RandomStates) -> None:
+    """Put back what ``random_states`` gave; GPUs that were not in use then are left alone."""
     cpu, cuda, mps = states
     torch.set_rng_state(cpu)
     if cuda:

@@ -43,6 +43,8 @@ class How:
 def image_states(
     tower: SplitTower, pixels: torch.Tensor, cuts: Sequence[int], how: How
 ) -> list[States]:
+    """Hidden states of pictures, (n, 3, h, w) uint8, at each cut; kept by the pixels' hash."""
+
     def inputs(numbers: list[int]) -> torch.Tensor:
         return normalized(pixels[numbers].float() / 255, tower.encoder).to(tower.encoder.device)
 
@@ -53,6 +55,8 @@ def image_states(
 def text_states(
     tower: SplitTower, tokens: dict[str, torch.Tensor], cuts: Sequence[int], how: How
 ) -> list[States]:
+    """Hidden states of texts, (m, length) tokens, at each cut; kept by the tokens up to the end."""
+
     def inputs(numbers: list[int]) -> Texts:
         some = {name: ids[numbers] for name, ids in tokens.items()}
         return trimmed(some, tower.encoder).to(tower.encoder.device)

@@ -24,8 +24,7 @@ def encode_queries(
     """Queries of triplets: (q, d) float32 unit rows."""
 
     def run(batch: Sequence[Triplet]) -> torch.Tensor:
-        seen = states.of([one.reference for one in batch]).to(blip2.device)
-        return composer.queries(blip2.tokens([one.caption for one in batch]), seen)
+        return composer.queries(*_asked(blip2, batch, states))
 
     return _batched(composer, triplets, run, batch_size)
 
@@ -41,9 +40,7 @@ def joint_tokens(
     """``p``, the query tokens after the first hop: (q, n_queries, width) float32."""
 
     def run(batch: Sequence[Triplet]) -> torch.Tensor:
-        seen = states.of([one.reference for one in batch]).to(blip2.device)
-        joined = composer.joint(blip2.tokens([one.caption for one in batch]), seen)
-        return joined[:, : composer.n_queries]
+        return composer.joint(*_asked(blip2, batch, states))[:, : composer.n_queries]
 
     return _batched(composer, triplets, run, batch_size)
 
@@ -86,6 +83,14 @@ def spread_of_joint(
 ) -> Spread:
     """How much ``p`` differs between queries."""
     return spread_of(joint_tokens(composer, blip2, triplets, states))
+
+
+def _asked(
+    blip2: Blip2, batch: Sequence[Triplet], states: ImageStates
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """What a query is made of: the tokens of its text, the states of its reference."""
+    seen = states.of([one.reference for one in batch]).to(blip2.device)
+    return blip2.tokens([one.caption for one in batch]), seen
 
 
 def _batched(composer: Sprc, items: Sequence, run: Callable, batch_size: int) -> np.ndarray:
