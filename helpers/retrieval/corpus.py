@@ -195,14 +195,12 @@ def embed_pictures(
     waiting: deque[Future] = deque()
     stream = iter(ids)
 
-    def fill() -> None:
+    while True:
         for item in islice(stream, (AHEAD + 1) * batch_size - len(waiting)):
             waiting.append(pool.submit(_prepared, item, load, ready))
-
-    fill()
-    while waiting:
+        if not waiting:
+            return
         done = [waiting.popleft().result() for _ in range(min(batch_size, len(waiting)))]
-        fill()  # before the model starts, so that the workers have something to do meanwhile
         yield _embedded(encoder, ready, done)
 
 
