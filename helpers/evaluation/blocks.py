@@ -22,6 +22,16 @@ def on_grid(rows: np.ndarray) -> np.ndarray:
     return grid
 
 
+def quick_error(dimensions: int) -> float:
+    """How far a float32 product of unit rows can be from the product on the grid.
+
+    The bound of Higham, "Accuracy and Stability of Numerical Algorithms" (2002), section 3.1,
+    ``d * 2**-24`` whatever the order of summation; with it the rounding of the rows to the grid and
+    to float32, and of a limit that the score is compared with.
+    """
+    return 2.0**-24 * (1.01 * (dimensions + 8) + dimensions**0.5)
+
+
 def block_bytes(n_queries: int, n_gallery: int, dimensions: int) -> int:
     """Peak bytes of one block: float64 scores, and both inputs with a temporary each."""
     return 8 * (n_queries * n_gallery + 2 * dimensions * (n_queries + n_gallery))

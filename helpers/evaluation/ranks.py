@@ -13,11 +13,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from helpers.evaluation.blocks import GALLERY_BLOCK, QUERY_BLOCK, block_shape, on_grid
+from helpers.evaluation.blocks import (
+    GALLERY_BLOCK,
+    QUERY_BLOCK,
+    block_shape,
+    on_grid,
+    quick_error,
+)
 from helpers.evaluation.embeddings import check_embeddings
 from helpers.evaluation.positives import Positives
 
 ScoreBlock = Callable[[slice, slice], np.ndarray]
+FEW = 8  # up to so many positives of a query, counting is faster than sorting
+MANY = 1024  # one in so many scores near a limit, and the whole block is computed exactly
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,18 +109,24 @@ def rank_positives(
     exclude = _checked(shape, positives, exclude, tie_tolerance)
     positives = positives.without(exclude)
     blocks = block_shape(*shape, queries.shape[1], block_mb=block_mb)
-
-    def scores(rows: slice, columns: slice) -> np.ndarray:
-        return on_grid(queries[rows]) @ on_grid(gallery[columns]).T  # (rows, columns)
-
     pairs = max(1, int(block_mb * 2**20) // (64 * queries.shape[1]))
-    gold = np.concatenate(
-        [
-            np.einsum("ij,ij->i", on_grid(queries[query]), on_grid(gallery[row]))
-            for query, row in _chunks(positives, pairs)
+
+    def quick(rows: slice, columns: slice) -> np.ndarray:
+        return np.float32(queries[rows]) @ np.float32(gallery[columns]).T  # (rows, columns)
+
+    def exact(rows: slice, columns: slice) -> np.ndarray:
+        return on_grid(queries[rows]) @ on_grid(gallery[columns]).T
+
+    def of_pairs(query: np.ndarray, row: np.ndarray) -> np.ndarray:
+        parts = (slice(start, start + pairs) for start in range(0, len(query), pairs))
+        found = [
+            np.einsum("ij,ij->i", on_grid(queries[query[part]]), on_grid(gallery[row[part]]))
+            for part in parts
         ]
-    )
-    return _rank(scores, gold, positives, exclude, blocks, tie_tolerance)
+        return np.concatenate(found) if found else np.empty(0)
+
+    scores = _Scores(quick, exact, of_pairs, quick_error(queries.shape[1]))
+    return _rank(scores, positives, exclude, blocks, tie_tolerance)
 
 
 def rank_positives_from_scores(
@@ -148,47 +162,110 @@ def rank_positives_from_scores(
         )
     exclude = _checked(scores.shape, positives, exclude, tie_tolerance)
     positives = positives.without(exclude)
-    gold = scores[positives.queries, positives.indices]
-    blocks = (QUERY_BLOCK, GALLERY_BLOCK)
-    return _rank(
-        lambda rows, columns: scores[rows, columns].copy(),
-        gold,
-        positives,
-        exclude,
-        blocks,
-        tie_tolerance,
-    )
+
+    def block(rows: slice, columns: slice) -> np.ndarray:
+        return scores[rows, columns].copy()
+
+    known = _Scores(block, block, lambda query, row: scores[query, row], 0.0)
+    return _rank(known, positives, exclude, (QUERY_BLOCK, GALLERY_BLOCK), tie_tolerance)
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """A block of scores off by at most ``error``, the exact block, exact scores of some pairs."""
+
+    quick: ScoreBlock
+    exact: ScoreBlock
+    of_pairs: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    error: float
 
 
 def _rank(
-    scores: ScoreBlock,
-    gold: np.ndarray,
+    scores: _Scores,
     positives: Positives,
     exclude: np.ndarray,
     blocks: tuple[int, int],
     tolerance: float,
 ) -> Ranking:
     """Count, block by block, the negatives above and level with each positive's score (nnz,)."""
+    gold = scores.of_pairs(positives.queries, positives.indices)
     order = np.lexsort((-gold, positives.queries))  # best positive of a query first
-    low, high = gold[order] - tolerance, gold[order] + tolerance
-    above = np.zeros(len(gold), dtype=np.int64)
-    not_below = np.zeros(len(gold), dtype=np.int64)
+    limits = np.stack([gold[order] - tolerance, gold[order] + tolerance])
+    counts = np.zeros((2, len(gold)), dtype=np.int64)  # not below, above
     indptr = positives.indptr
     for start in range(0, positives.n_queries, blocks[0]):
         rows = slice(start, min(start + blocks[0], positives.n_queries))
+        own = slice(indptr[rows.start], indptr[rows.stop])
         for left in range(0, positives.n_gallery, blocks[1]):
             columns = slice(left, min(left + blocks[1], positives.n_gallery))
-            block = scores(rows, columns)
-            _drop_positives(block, rows, columns, positives, exclude)
-            block.sort(axis=1)
-            for line, query in zip(block, range(rows.start, rows.stop), strict=True):
-                own = slice(indptr[query], indptr[query + 1])
-                above[own] += len(line) - np.searchsorted(line, high[own], "right")
-                not_below[own] += len(line) - np.searchsorted(line, low[own], "left")
+            counts[:, own] += _count(scores, rows, columns, limits[:, own], positives, exclude)
+    not_below, above = counts
     place = np.arange(len(gold)) - np.repeat(indptr[:-1], positives.counts) + 1
     first = indptr[:-1]
     ranks = place + (above + not_below) / 2
     return Ranking(1 + above[first], 1 + not_below[first], ranks, indptr, positives.n_gallery)
+
+
+def _count(
+    scores: _Scores,
+    rows: slice,
+    columns: slice,
+    limits: np.ndarray,
+    positives: Positives,
+    exclude: np.ndarray,
+) -> np.ndarray:
+    """Negatives of a block not below, and above, the limits (2, p) of its queries' positives.
+
+    A quick score decides where its error cannot: the few near a limit are scored exactly, or, if
+    they are many, the whole block.
+    """
+    starts = positives.indptr[rows.start : rows.stop + 1] - positives.indptr[rows.start]
+    block = scores.quick(rows, columns)
+    _drop_positives(block, rows, columns, positives, exclude)
+    wide = limits + np.array([[-scores.error], [scores.error]])
+    counts = _count_rows(block, starts, wide.astype(block.dtype))
+    near = counts[0] - counts[1] if scores.error else np.zeros(1, int)
+    if near.sum() > block.size // MANY:
+        del block
+        block = scores.exact(rows, columns)
+        _drop_positives(block, rows, columns, positives, exclude)
+        return _count_rows(block, starts, limits)
+    if not near.any():
+        return counts
+    counts[0] = counts[1]
+    which = np.flatnonzero(near)  # positives of the block
+    lines = np.repeat(np.arange(len(block)), np.diff(starts))[which]
+    found = [
+        np.flatnonzero((block[line] >= low) & (block[line] <= high))
+        for line, low, high in zip(lines, *wide[:, which].astype(block.dtype), strict=True)
+    ]
+    many = [len(hits) for hits in found]
+    exact = scores.of_pairs(
+        rows.start + np.repeat(lines, many), columns.start + np.concatenate(found)
+    )
+    which = np.repeat(which, many)
+    np.add.at(counts[0], which, exact >= limits[0, which])
+    np.add.at(counts[1], which, exact > limits[1, which])
+    return counts
+
+
+def _count_rows(block: np.ndarray, starts: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """(2, p): entries of each row at or over ``limits[0]``, and over ``limits[1]``.
+
+    The limits of row ``i`` are those from ``starts[i]`` to ``starts[i + 1]``.
+    """
+    counts = np.empty(limits.shape, dtype=np.int64)
+    for line, start, stop in zip(block, starts[:-1], starts[1:], strict=True):
+        if stop - start > FEW:
+            line = np.sort(line)
+            own = slice(start, stop)
+            counts[0, own] = len(line) - np.searchsorted(line, limits[0, own], "left")
+            counts[1, own] = len(line) - np.searchsorted(line, limits[1, own], "right")
+            continue
+        for i in range(start, stop):
+            counts[0, i] = np.count_nonzero(line >= limits[0, i])
+            counts[1, i] = np.count_nonzero(line > limits[1, i])
+    return counts
 
 
 def _drop_positives(
@@ -203,13 +280,6 @@ def _drop_positives(
     ):
         inside = (row >= columns.start) & (row < columns.stop)
         block[line[inside], row[inside] - columns.start] = -np.inf
-
-
-def _chunks(positives: Positives, size: int):
-    """Yield (query, gallery row) index arrays of at most ``size`` pairs."""
-    queries = positives.queries
-    for start in range(0, len(queries), size):
-        yield queries[start : start + size], positives.indices[start : start + size]
 
 
 def _checked(shape: tuple[int, int], positives: Positives, exclude, tolerance: float) -> np.ndarray:
