@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from helpers.evaluation.embeddings import InvalidEmbeddings
 from helpers.retrieval import kinds
+from helpers.retrieval import vector_index as module
 from helpers.retrieval.index_files import FILE, ROWS, SIDECAR, load_vectors, save_vectors
 from helpers.retrieval.kinds import IndexKind, KindRefused
 from helpers.retrieval.space import IndexRefused, Space
@@ -199,14 +200,34 @@ def test_codes_need_rows_to_learn_from_and_divide_the_dimensions():
 
 
 def test_a_gpu_is_used_where_there_is_one_and_never_required():
-    index = object()
-    assert kinds.on_gpu(index, types.SimpleNamespace())[1].startswith("cpu: this build")
+    index, flat, cells = types.SimpleNamespace(), IndexKind("flat"), IndexKind("ivfpq", probes=5)
+    assert kinds.on_gpu(index, flat, types.SimpleNamespace())[1].startswith("cpu: this build")
     build = types.SimpleNamespace(
         StandardGpuResources=lambda: "resources",
         get_num_gpus=lambda: 0,
-        index_cpu_to_gpu=lambda *given: given,
+        index_cpu_to_gpu=lambda resources, gpu, index: types.SimpleNamespace(of=index),
     )
-    assert kinds.on_gpu(index, build) == (index, "cpu: faiss-gpu is installed and sees no GPU")
+    assert kinds.on_gpu(index, flat, build)[1] == "cpu: faiss-gpu is installed and sees no GPU"
     build.get_num_gpus = lambda: 1
-    assert kinds.on_gpu(index, build) == (("resources", 0, index), "gpu 0")
-    assert kinds.on_gpu(index)[0] is index or hasattr(faiss, "StandardGpuResources")
+    copy, where = kinds.on_gpu(index, cells, build)
+    assert (copy.of, copy.nprobe, where) == (index, 5, "gpu 0")
+    assert kinds.on_gpu(index, IndexKind("hnsw"), build)[0] is None
+    assert kinds.on_gpu(None, flat, build) == (None, "cpu: the index is empty")
+
+
+def test_a_copy_answers_until_rows_change(monkeypatch):
+    index, rows, asked = filled(IndexKind("flat"), 40), unit(40, 1), []
+
+    class Copy:
+        def search(self, queries, k):
+            asked.append(len(queries))
+            return index.faiss.search(queries, k)
+
+    monkeypatch.setattr(module, "on_gpu", lambda held, kind: (Copy(), "gpu 0"))
+    known = index.nearest(rows[:3], 4).ids
+    assert index.to_gpu() == "gpu 0"
+    assert np.array_equal(index.nearest(rows[:3], 4).ids, known)
+    assert asked == [3]
+    index.remove([known[0, 1]])
+    assert known[0, 1] not in index.nearest(rows[:1], 4).ids
+    assert asked == [3]

@@ -143,24 +143,33 @@ def index_bytes(index: Any) -> int:
     return int(faiss.serialize_index(index).size)
 
 
-def on_gpu(index: Any, faiss: Any = None) -> tuple[Any, str]:
-    """The index on a GPU, where faiss-gpu and a GPU are there; else as it is, and why.
+def on_gpu(index: Any, kind: IndexKind, faiss: Any = None) -> tuple[Any, str]:
+    """A copy of an index on the GPU, where faiss-gpu, a GPU and the kind allow it; else why not.
 
     Parameters
     ----------
-    index : faiss.Index
+    index : faiss.Index or None
+        None where there are no rows yet.
+    kind : IndexKind
     faiss : module, optional
         Another build of FAISS than the one that is installed.
 
     Returns
     -------
-    faiss.Index, str
-        The index to search, and where it lies.
+    faiss.Index or None, str
+        The copy, and where searches run.
     """
     if faiss is None:
         import faiss
+    if index is None:
+        return None, "cpu: the index is empty"
+    if kind.name == "hnsw":
+        return None, "cpu: FAISS walks no HNSW graph on a GPU"
     if not hasattr(faiss, "StandardGpuResources"):
-        return index, "cpu: this build of FAISS knows no GPU (faiss-gpu does)"
+        return None, "cpu: this build of FAISS knows no GPU (faiss-gpu does)"
     if faiss.get_num_gpus() < 1:
-        return index, "cpu: faiss-gpu is installed and sees no GPU"
-    return faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, index), "gpu 0"
+        return None, "cpu: faiss-gpu is installed and sees no GPU"
+    copy = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, index)
+    if kind.name == "ivfpq":
+        copy.nprobe = kind.probes
+    return copy, "gpu 0"

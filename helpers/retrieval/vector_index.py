@@ -12,7 +12,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from helpers.retrieval.kinds import IndexKind, index_bytes, make_index, search_parameters
+from helpers.retrieval.kinds import (
+    IndexKind,
+    index_bytes,
+    make_index,
+    on_gpu,
+    search_parameters,
+)
 from helpers.retrieval.space import IndexRefused, Space, checked_queries, checked_rows
 
 MOST_DEAD = 0.3  # share of removed rows at which an index is built anew
@@ -82,6 +88,7 @@ class VectorIndex:
         self.kind, self.space = kind, space
         self.faiss: Any = None
         self.rebuilt = 0
+        self._copy: Any = None  # of the FAISS index, on a GPU
         self._ids: list[str] = []
         self._slots: dict[str, int] = {}
         self._exact: list[np.ndarray] = []  # blocks of rows, where FAISS has only codes
@@ -111,6 +118,15 @@ class VectorIndex:
     def size_mb(self) -> float:
         """MiB of the FAISS index; IVF-PQ's exact rows, which may lie on a disk, not counted."""
         return 0.0 if self.faiss is None else index_bytes(self.faiss) / 2**20
+
+    def to_gpu(self) -> str:
+        """Search a copy on the GPU until rows change; says where searches now run, and why.
+
+        Needs ``faiss-gpu``. Where some rows are passed over, the index on the CPU answers, since
+        FAISS selects rows only there.
+        """
+        self._copy, where = on_gpu(self.faiss, self.kind)
+        return where
 
     def add(self, ids: Sequence[str], rows) -> None:
         """New rows.
@@ -208,7 +224,7 @@ class VectorIndex:
 
     def _tidy(self) -> None:
         """Build anew where too many rows are dead, or codes were learned from too few."""
-        self._seen = None
+        self._seen = self._copy = None
         dead = len(self._ids) - len(self)
         grown = self.kind.approximate and len(self) > MOST_GROWN * self._trained_on
         if len(self) == 0:
@@ -227,6 +243,8 @@ class VectorIndex:
         import faiss
 
         selector = None
+        if self._copy is not None and len(living) == len(self._ids):
+            return self._copy.search(queries, k)
         if len(living) < len(self._ids):
             alive = np.zeros(len(self._ids), dtype=bool)
             alive[living] = True
