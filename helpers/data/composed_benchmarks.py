@@ -190,7 +190,13 @@ def _lacks(entry: Any, fields: Mapping[str, type]) -> str:
 
 
 def _place(folder: Path, file: str, inner: str) -> Path:
-    return next((p for p in (folder / file, folder / inner / file) if p.is_file()), folder / file)
+    for place in (folder / file, folder / inner / file):
+        if place.is_file():
+            return place
+    says = "data/README.md says where the benchmark is to be had and how its folder looks"
+    if not folder.is_dir():
+        raise TripletError(f"there is no folder {folder} to read {file} from; {says}")
+    raise TripletError(f"{file} is not in {folder}, nor in {inner}/ below it: {says}")
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:

@@ -13,7 +13,9 @@ import numpy as np
 from PIL import Image
 
 from helpers.data.composed_benchmarks import CATEGORIES, read_cirr, read_fashioniq
-from helpers.data.images import load_image, normalise
+from helpers.data.folders import Asked
+from helpers.data.images import ImageError, load_image, normalise
+from helpers.data.present_pictures import keep_pictured, left_out, left_out_sentence
 from helpers.data.triplets import Triplet, TripletError, TripletSet
 from helpers.data.world import open_world
 from helpers.data.world.car_changes import composed_cars
@@ -39,6 +41,8 @@ class ComposedSource:
         An id to a hash of the picture's content.
     truth : ComposedWorld, optional
         What every picture shows; None for photographs.
+    left_out : str
+        How much has no picture, in a sentence; empty: nothing. The sets' ``rejects`` name it all.
     """
 
     name: str
@@ -46,13 +50,29 @@ class ComposedSource:
     load_image: Callable[[str], Image.Image]
     image_hash: Callable[[str], str]
     truth: ComposedWorld | None = field(default=None, repr=False)
+    left_out: str = ""
 
     @property
     def fingerprint(self) -> str:
-        """Of the triplets, and of the world that drew their pictures."""
+        """Of the triplets and their pictures, or of the world that drew these."""
         if self.truth is not None:
             return self.truth.fingerprint
-        return hash_of([[t.pair_id, t.caption] for one in self.sets.values() for t in one.triplets])
+        triplets = [t for one in self.sets.values() for t in one.triplets]
+        told = [[t.pair_id, t.reference, *t.targets, t.caption] for t in triplets]
+        shown = dict.fromkeys(name for t in triplets for name in (t.reference, *t.targets))
+        return hash_of([told, [self.image_hash(name) for name in shown]])
+
+    def unlike(self, triplet: Triplet) -> str:
+        """A picture that is not asked for: the drawn look-alike, one of CIRR's subset, or the
+        reference."""
+        if self.truth is not None:
+            return f"{triplet.pair_id}-other"
+        others = (name for name in triplet.subset if name not in triplet.targets)
+        return next(others, triplet.reference)
+
+    def unknown(self, what: str) -> str:
+        """The sentence that says what is left out for want of a known truth."""
+        return f"Left out, as nobody has written down what the photographs show: {what}."
 
 
 def open_composed(
@@ -66,7 +86,7 @@ def open_composed(
         ``world:kitchen`` (with its options), ``world:garage`` (a test set alone),
         ``cirr:<folder>``, or ``fashioniq:<folder>`` with a
         category, such as ``fashioniq:data/fashioniq#dress``. A folder holds the annotations of
-        ``train`` and ``val`` and its pictures below ``images``.
+        ``train`` and ``val`` and its pictures below ``images``; what has no picture is left out.
     counts : mapping of int
         Triplets of ``train``, ``validation`` and ``test``; 0: all there are. The world draws
         them. Of a benchmark ``val`` is what is tested, and validation takes whole groups of
@@ -78,7 +98,7 @@ def open_composed(
     Raises
     ------
     TripletError
-        If the source is unknown, or its files are missing or broken.
+        If the source is unknown, its files are missing or broken, or no triplet has its pictures.
 
     Examples
     --------
@@ -101,13 +121,16 @@ def open_composed(
             raise TripletError(f"{source} draws as many triplets as it is asked for: {counts}")
         world = open_world(place, n_recipes=sum(counts.values()), seed=seed)
         return _of_world(source, composed_world(world, counts=counts, seed=seed))
-    folder, _, category = place.partition("#")
+    place, _, category = place.partition("#")
+    folder = Asked(place, 0, seed).path
+    if kind == "cirr" and category:
+        raise TripletError(f"{source}: CIRR has no categories; write cirr:{place}")
     if kind == "fashioniq":
         options = {"category": category or CATEGORIES[0]}
         train, test = (read_fashioniq(folder, split=s, **options) for s in ("train", "val"))
     else:
         train, test = (read_cirr(folder, split=s) for s in ("train", "val"))
-    return _of_folder(source, Path(folder) / IMAGES, train, test, counts, seed, image_px)
+    return _of_folder(source, folder / IMAGES, train, test, counts, seed, image_px)
 
 
 def take(triplets: TripletSet, n: int, *, seed: int) -> TripletSet:
@@ -162,6 +185,9 @@ def _of_folder(
     seed: int,
     image_px: int,
 ) -> ComposedSource:
+    listed = (train, test)
+    train, test = (keep_pictured(one, images) for one in listed)
+    gaps = [left_out(*both) for both in zip(listed, (train, test), strict=True)]
     held = counts.get("validation", 0) or max(1, len(train.triplets) // 10)
     kept, aside = split_groups(train.triplets, held, seed=seed)
     if not kept:
@@ -173,17 +199,19 @@ def _of_folder(
         "test": take(test, min(counts.get("test", 0), len(test.triplets)), seed=seed),
     }
     files = {**train.files, **test.files}
-    for one in sets.values():
-        if lost := one.missing_images(images):
-            raise TripletError(
-                f"{name}: {len(lost)} pictures are not in {images}; the first belongs to "
-                f"{lost[0].item}: {lost[0].reason}"
-            )
 
     def picture(key: str) -> Image.Image:
-        return normalise(load_image((images / files[key]).read_bytes()), image_px=image_px)
+        place = images / files[key]
+        try:
+            return normalise(load_image(place.read_bytes()), image_px=image_px)
+        except ImageError as error:
+            raise TripletError(
+                f"picture {place} cannot be read: {error}. Get it again, or delete it: what needs "
+                "a missing picture is left out"
+            ) from error
 
-    return ComposedSource(name, sets, picture, lambda key: sha256_file(images / files[key]))
+    hashed = cache(lambda key: sha256_file(images / files[key]))
+    return ComposedSource(test.name, sets, picture, hashed, left_out=left_out_sentence(gaps))
 
 
 def _of_world(name: str, drawn: ComposedWorld) -> ComposedSource:

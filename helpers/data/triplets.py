@@ -68,7 +68,8 @@ class TripletSet:
     exclude_reference : bool
         Whether the reference leaves its own query's ranking, by the benchmark's protocol.
     rejects : tuple of Reject
-        What was not used, by pair id; notes of kind ``field`` left their triplet in.
+        What was not used, by pair id; notes of kind ``field`` left their triplet in, and those of
+        kind ``image`` name a picture that left the gallery.
     n_read : int
         Entries of the annotations: ``len(triplets)`` and the rejected ones (queries, where one
         entry makes two).
@@ -104,19 +105,6 @@ class TripletSet:
         """The gallery row that leaves each query's ranking; -1: none."""
         rows = self.rows() if self.exclude_reference else {}
         return [rows.get(triplet.reference, -1) for triplet in self.triplets]
-
-    def missing_images(self, folder: Path | str) -> tuple[Reject, ...]:
-        """Images of queries and gallery that are not in a folder, each by its first pair id."""
-        folder, first = Path(folder), {}
-        for triplet in self.triplets:
-            for name in (triplet.reference, *triplet.targets, *triplet.subset):
-                first.setdefault(name, triplet.pair_id)
-        names = dict.fromkeys((*first, *self.gallery))
-        return tuple(
-            Reject(self.name, 0, first.get(name, "gallery"), f"image {file} is not there", "image")
-            for name in names
-            if not (folder / (file := self.files.get(name, name))).is_file()
-        )
 
 
 def collect(
