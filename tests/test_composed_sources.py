@@ -10,6 +10,7 @@ from helpers.data.composed_sources import open_composed, split_groups, take
 from helpers.data.triplets import Triplet, TripletError, TripletSet
 
 COUNTS = {"train": 4, "validation": 3, "test": 2}
+ALL = {"train": 0, "validation": 2, "test": 0}
 
 
 def test_the_world_gives_three_sets_that_share_no_reference():
@@ -80,10 +81,75 @@ def test_a_folder_gives_validation_a_part_of_train(clothes):
     assert found.sets["test"].triplets[0].caption == "is red and long"
 
 
-def test_a_missing_picture_is_reported_by_its_pair(clothes):
+def test_a_whole_folder_leaves_nothing_out(clothes):
+    found = open_composed(f"fashioniq:{clothes}#dress", counts=ALL)
+    assert found.left_out == ""
+    assert all(one.rejects == () for one in found.sets.values())
+    assert [len(one.gallery) for one in found.sets.values()] == [12, 12, 4]
+    assert found.name == "FashionIQ dress"
+
+
+def test_what_has_no_picture_is_left_out_of_every_set(clothes):
     (clothes / "images" / "val1.png").unlink()
-    with pytest.raises(TripletError, match=r"1 pictures are not in .*dress-val-00001.*val1\.png"):
-        open_composed(f"fashioniq:{clothes}#dress", counts=COUNTS)
+    (clothes / "images" / "train4.png").write_bytes(b"")
+    found = open_composed(f"fashioniq:{clothes}#dress", counts=ALL)
+    assert [t.pair_id for t in found.sets["test"].triplets] == ["dress-val-00002"]
+    assert found.sets["test"].gallery == ("val0", "val2", "val3")
+    used = [t for name in ("train", "validation") for t in found.sets[name].triplets]
+    assert "dress-train-00003" not in {t.pair_id for t in used}
+    assert len(used) == 5
+    assert found.left_out == (
+        "Left out, as pictures are missing or broken: of train and validation 1 of 6 triplets and "
+        "1 of 12 pictures of its gallery; of test 1 of 2 triplets and 1 of 4 pictures of its "
+        "gallery. Numbers on an incomplete gallery cannot be compared with published ones."
+    )
+
+
+def test_a_folder_without_pictures_is_refused(clothes):
+    (clothes / "images").rename(clothes / "pictures")
+    wanted = r"none of 6 triplets .* there is no folder .*images; the first is dress-train-00001"
+    with pytest.raises(TripletError, match=wanted):
+        open_composed(f"fashioniq:{clothes}#dress", counts=ALL)
+
+
+def test_a_picture_that_breaks_within_is_named_with_the_remedy(clothes):
+    place = clothes / "images" / "val1.png"
+    whole = place.read_bytes()
+    place.write_bytes(whole[:45] + b"\0" * 12 + whole[57:])
+    found = open_composed(f"fashioniq:{clothes}#dress", counts=ALL)
+    assert found.left_out == ""
+    with pytest.raises(TripletError, match=r"val1\.png cannot be read: .*delete it"):
+        found.load_image("val1")
+
+
+def test_the_fingerprint_follows_the_pictures(clothes):
+    source = f"fashioniq:{clothes}#dress"
+    one, two = (open_composed(source, counts=ALL).fingerprint for _ in range(2))
+    assert one == two
+    Image.new("RGB", (20, 30), (200, 5, 9)).save(clothes / "images" / "val1.png")
+    assert open_composed(source, counts=ALL).fingerprint != one
+
+
+def test_what_is_not_asked_for_needs_no_truth(clothes):
+    found = open_composed(f"fashioniq:{clothes}#dress", counts=ALL)
+    one = found.sets["test"].triplets[0]
+    assert found.unlike(one) == one.reference
+    assert found.unlike(Triplet("p", "r", ("t",), "text", subset=("t", "s"))) == "s"
+    assert "hit@10 by change" in found.unknown("hit@10 by change")
+    drawn = open_composed("world:kitchen", counts=COUNTS)
+    name = drawn.unlike(drawn.sets["test"].triplets[0])
+    assert name in drawn.truth.shown
+
+
+def test_cirr_has_no_categories(tmp_path):
+    with pytest.raises(TripletError, match="CIRR has no categories; write cirr:"):
+        open_composed(f"cirr:{tmp_path}#dress", counts=ALL)
+
+
+def test_a_relative_folder_is_under_the_root(clothes, monkeypatch):
+    monkeypatch.setenv("COURSE_HOME", str(clothes.parent))
+    found = open_composed(f"fashioniq:{clothes.name}#dress", counts=ALL)
+    assert len(found.sets["test"].triplets) == 2
 
 
 def test_nothing_left_to_train_on_is_refused(clothes):

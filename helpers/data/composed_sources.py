@@ -122,7 +122,7 @@ def open_composed(
         world = open_world(place, n_recipes=sum(counts.values()), seed=seed)
         return _of_world(source, composed_world(world, counts=counts, seed=seed))
     place, _, category = place.partition("#")
-    folder = Asked(place, 0, seed).path
+    folder = Asked(place, max_recipes=0, seed=seed).path
     if kind == "cirr" and category:
         raise TripletError(f"{source}: CIRR has no categories; write cirr:{place}")
     if kind == "fashioniq":
@@ -185,9 +185,12 @@ def _of_folder(
     seed: int,
     image_px: int,
 ) -> ComposedSource:
-    listed = (train, test)
-    train, test = (keep_pictured(one, images) for one in listed)
-    gaps = [left_out(*both) for both in zip(listed, (train, test), strict=True)]
+    listed = {"train and validation": train, "test": test}
+    train, test = (keep_pictured(one, images) for one in listed.values())
+    gaps = [
+        left_out(before, after, label)
+        for (label, before), after in zip(listed.items(), (train, test), strict=True)
+    ]
     held = counts.get("validation", 0) or max(1, len(train.triplets) // 10)
     kept, aside = split_groups(train.triplets, held, seed=seed)
     if not kept:
