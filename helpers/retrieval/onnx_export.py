@@ -102,11 +102,24 @@ def export_onnx(encoder: Encoder, folder: Path | str, *, towers: Sequence[str] =
     model.config.save_pretrained(folder)
     for tower in towers:
         wrapped, inputs, shapes = _tower(named, tower)
-        _export(wrapped, inputs, shapes, folder / file_name(tower, "fp32"), encoder.name)
+        content = _graph(wrapped, inputs, shapes, f"the {tower} tower of {encoder.name}")
+        write_file_atomically(folder / file_name(tower, "fp32"), content)
     write_record(folder, {**_record(named), "towers": list(towers)}, precision="fp32")
     if encoder.device != "cpu":
         encoder.model.to(encoder.device)
     return folder
+
+
+def text_graph(encoder: Encoder) -> bytes:
+    """The text tower as an ONNX graph from token ids (n, text_length) alone to unit rows (n, d).
+
+    An adapter's update is part of the graph. CLIP's texts see no later token, so that what follows
+    their end changes nothing and a mask is not needed.
+    """
+    tokens = torch.ones((2, encoder.text_length), dtype=torch.int64, device=encoder.device)
+    free = ({0: torch.export.Dim("n")},)
+    name = f"the text tower of {encoder.name}"
+    return _graph(_Text(encoder.model), {"input_ids": tokens}, free, name)
 
 
 def file_name(tower: str, precision: str) -> str:
@@ -198,9 +211,7 @@ def _tower(encoder: Encoder, tower: str) -> tuple[nn.Module, dict[str, torch.Ten
     return _Text(encoder.model), tokens, (free,) * len(tokens)
 
 
-def _export(
-    wrapped: nn.Module, inputs: dict[str, torch.Tensor], shapes: tuple, path: Path, name: str
-) -> None:
+def _graph(wrapped: nn.Module, inputs: dict[str, torch.Tensor], shapes: tuple, name: str) -> bytes:
     import onnx
 
     try:
@@ -212,8 +223,8 @@ def _export(
     except Exception as error:  # whatever it is, the exporter did not understand the model
         first = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
         raise OnnxRefused(
-            f"the {path.name.split('.')[0]} tower of {name} could not be exported "
-            f"({type(error).__name__}: {first}): serve this model with torch"
+            f"{name} could not be exported ({type(error).__name__}: {first}): serve this model "
+            "with torch"
         ) from error
     model = program.model_proto
     for node in model.graph.node:  # stack traces with paths of this machine; the module stays
@@ -225,7 +236,7 @@ def _export(
         del value.metadata_props[:]
     del model.graph.value_info[:]  # shapes from before constants were folded: some are wrong now
     onnx.checker.check_model(model)
-    write_file_atomically(path, model.SerializeToString())
+    return model.SerializeToString()
 
 
 def _record(encoder: Encoder) -> dict[str, Any]:

@@ -5,11 +5,8 @@ of one. The graph is exported from the encoder and held against it before anythi
 """
 
 import json
-import tempfile
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -106,6 +103,8 @@ def export_text_tower(encoder: "Encoder", captions: Sequence[str]) -> dict[str, 
     """
     if encoder.precision != "fp32":
         raise TowerError(f"{encoder.name} is in {encoder.precision}: export it in fp32")
+    from helpers.retrieval.onnx_export import text_graph
+
     tokenizer = encoder.processor.tokenizer
     about = {
         "space": asdict(space_of(encoder)),
@@ -114,7 +113,7 @@ def export_text_tower(encoder: "Encoder", captions: Sequence[str]) -> dict[str, 
         "pad_token": str(tokenizer.pad_token),
     }
     files = {
-        GRAPH: _graph(encoder),
+        GRAPH: text_graph(encoder),
         TOKENIZER: tokenizer.backend_tokenizer.to_str().encode(),
         ABOUT: json.dumps(about, indent=1).encode(),
     }
@@ -138,40 +137,6 @@ def open_text_tower(files: dict[str, bytes], *, threads: int = 0) -> TextTower:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waits cost nothing
     session = onnxruntime.InferenceSession(files[GRAPH], options)
     return TextTower(Space(**about["space"]), session, tokenizer)
-
-
-def _graph(encoder: "Encoder") -> bytes:
-    """The ONNX graph from token ids (n, length) to unit rows (n, d), weights inside."""
-    import logging
-
-    import onnx
-    import torch
-
-    class Tower(torch.nn.Module):
-        def __init__(self, model: torch.nn.Module) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
-            # CLIP's texts see no later token, so that what follows their end changes nothing.
-            found = self.model.get_text_features(input_ids=input_ids).pooler_output
-            return torch.nn.functional.normalize(found, dim=-1)
-
-    example = torch.ones((2, encoder.text_length), dtype=torch.int64, device=encoder.device)
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # the exporter names every operator of torchvision
-    try:
-        with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
-            warnings.simplefilter("ignore")
-            path = Path(folder) / GRAPH
-            torch.onnx.export(
-                Tower(encoder.model), (example,), path, input_names=["input_ids"],
-                output_names=["rows"], dynamic_shapes=({0: torch.export.Dim("n")},),
-                dynamo=True, verbose=False, external_data=False,
-            )  # fmt: skip
-            return onnx.load(path).SerializeToString()
-    finally:
-        logging.disable(before)
 
 
 def _hold_against(encoder: "Encoder", tower: TextTower, captions: Sequence[str]) -> None:
