@@ -25,7 +25,7 @@ DELAYS = pd.DataFrame(
         {"scenario": "broken camera", "detector": "mmd", "n": 20, "false_alarms": 0.05,
          "false_alarms_low": 0.01, "false_alarms_high": 0.24, "detected": 0.9,
          "detected_low": 0.7, "detected_high": 0.97, "delay_steps": 2.0, "delay_low": 1.0,
-         "delay_high": 3.0},
+         "delay_high": 3.0, "right_cause": 0.75},
         {"scenario": "nothing", "detector": "mmd", "n": 20, "false_alarms": 0.0,
          "false_alarms_low": 0.0, "false_alarms_high": 0.16},
     ]
@@ -45,7 +45,9 @@ def test_all_records_fit_one_file(tmp_path):
     lost = found["m, torch", "hit@10 lost", "text_to_image"]
     assert (lost.value, lost.low, lost.high, lost.n) == (0.01, -0.01, 0.03, 100)
     assert found["m", "broken camera, mmd: delay", ""].unit == "steps"
+    assert found["m", "broken camera, mmd: right_cause", ""].value == 0.75
     assert ("m", "nothing, mmd: detected", "") not in found
+    assert ("m", "broken camera, mmd: precision", "") not in found
 
 
 def test_the_overview_has_a_row_for_each_scenario_and_detector():
@@ -54,6 +56,7 @@ def test_the_overview_has_a_row_for_each_scenario_and_detector():
     assert table["scenario, detector"].tolist() == ["broken camera, mmd", "nothing, mmd"]
     assert table["detected"].tolist() == ["0.90 [0.70, 0.97]", ""]
     assert table["delay"].tolist() == ["2.00 [1.00, 3.00]", ""]
+    assert table["right_cause"].tolist() == ["0.75", ""]
 
 
 def test_a_table_without_its_columns_is_an_error():

@@ -11,6 +11,8 @@ DIRECTIONS = {"t2i": "text_to_image", "i2t": "image_to_text"}
 SPEEDS = {"image_ms": "ms", "text_ms": "ms", "images_per_s": "images/s", "texts_per_s": "texts/s",
           "size_mb": "MB"}  # fmt: skip
 
+JUDGED = ("right_cause", "found_share", "precision")  # of the verdict at the first alarm
+
 
 def latency_records(milliseconds: Mapping[str, tuple[float, int]], **about: Any) -> list[Record]:
     """A record for each latency: name to milliseconds and the number of questions behind them.
@@ -67,6 +69,9 @@ def _by_way(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
 def drift_records(delays: pd.DataFrame, *, model: str, **about: Any) -> list[Record]:
     """Detected and false alarms of every detector, with Wilson's intervals, and the delay.
 
+    Of the first alarm also what was made of it: the share of right causes, of the changed pictures
+    that it names, and of the named ones that were changed.
+
     ``delays`` is what ``drift_study.drift_table`` gives.
     """
     records = []
@@ -86,6 +91,9 @@ def drift_records(delays: pd.DataFrame, *, model: str, **about: Any) -> list[Rec
                 Record(metric=f"{what}: delay", value=float(line["delay_steps"]), low=ends[0],
                        high=ends[1], unit="steps", **common)
             )  # fmt: skip
+        for name in JUDGED:
+            if pd.notna(value := line.get(name)):
+                records.append(Record(metric=f"{what}: {name}", value=float(value), **common))
     return records
 
 
@@ -94,7 +102,7 @@ def drift_overview(records: Sequence[Record]) -> pd.DataFrame:
     rows: dict[str, dict[str, Any]] = {}
     for one in records:
         what, _, name = one.metric.rpartition(": ")
-        if name not in ("detected", "false_alarms", "delay") or not what:
+        if name not in ("detected", "false_alarms", "delay", *JUDGED) or not what:
             continue
         row = rows.setdefault(what, {"scenario, detector": what, "streams": one.n})
         text = f"{one.value:.2f}"
