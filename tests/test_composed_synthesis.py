@@ -11,7 +11,14 @@ from helpers.data.composed_sources import ComposedSource, open_composed
 from helpers.store.zones import open_zone
 from helpers.studies import composed_synthesis as synthesis
 from helpers.studies.composed import ComposedStudy
-from helpers.studies.composed_texts import Written, open_pool, part_of, texts_for, written
+from helpers.studies.composed_texts import (
+    Written,
+    open_pool,
+    part_of,
+    texts_for,
+    with_way_back,
+    written,
+)
 from helpers.training.composed_features import ComposedFeatures
 from helpers.training.composed_qformer import QformerTraining
 from tests.small_blip2 import small_blip2, small_states, small_triplets
@@ -96,6 +103,8 @@ def test_signatures_are_looked_for_in_texts_queries_and_hits(lab):
     ]  # fmt: skip
     assert table["found"].tolist()[:2] == [True, True]
     assert table["of"].tolist()[2:] == ["two-hop", "TIRG, 100 %"]
+    unknown = synthesis.signatures(lab, {}, {}, {"generator": audit[["text"]]})
+    assert unknown["signature"].tolist() == ["collapse of texts"]
 
 
 def test_lines_follow_the_first_seed(lab):
@@ -143,6 +152,40 @@ def test_a_pool_of_photographs_says_of_a_picture_what_leads_to_it():
     assert pool.captions == {one.reference: ("a picture",), one.targets[0]: (one.caption,)}
     assert set(pool.categories) == {"clothes"}
     assert pool.fingerprint != open_pool(source, TRAIN.triplets[:2]).fingerprint
+
+
+def speaking(write):
+    """A writer whose generator sees a picture's place and says ``write`` of two of them."""
+    return SimpleNamespace(
+        generator=SimpleNamespace(
+            see=lambda pictures: np.array([pictures]).T,
+            write=lambda a, b: [write(i, j) for i, j in zip(a[:, 0], b[:, 0], strict=True)],
+        )
+    )
+
+
+def test_a_way_back_is_written_where_there_is_none():
+    source = ComposedSource("clothes", {"train": TRAIN}, lambda name: name, lambda name: name)
+    there, *silent = TRAIN.triplets[:3]
+    silent = [replace(one, reverse=" ") for one in silent]
+    last = silent[-1].reference
+    writer = speaking(lambda a, b: "" if b == last else f"{a} to {b}")
+    full, says = with_way_back(writer, source, [there, *silent])
+    assert full[0] == there
+    assert full[1].reverse == f"{silent[0].targets[0]} to {silent[0].reference}"
+    assert full[2].reverse == f"undo: {silent[1].caption}"
+    assert [replace(one, reverse=" ") for one in full[1:]] == silent
+    assert "for 2 of 3 triplets" in says
+    assert with_way_back(None, source, [there]) == ((there,), "")
+
+
+def test_a_lab_takes_the_same_triplets_with_their_way_back(lab):
+    silent = [replace(one, reverse="back") for one in TRAIN.triplets]
+    taught = synthesis.taught_by(lab, silent)
+    assert taught.study.train.triplets.triplets == tuple(silent)
+    assert np.array_equal(taught.study.train.texts, lab.study.train.texts)
+    with pytest.raises(ValueError, match="in their order"):
+        synthesis.taught_by(lab, silent[::-1])
 
 
 def test_both_writers_describe_the_same_pairs():

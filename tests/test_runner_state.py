@@ -126,6 +126,16 @@ def test_images_beside_a_table_count_and_other_files_do_not(course):
     assert course.state("01", "source=pairs.csv").startswith("stale: the files")
 
 
+@pytest.mark.parametrize("source", ["fashioniq:photos#dress", "fashioniq:photos", "cirr:photos"])
+def test_the_folder_of_a_benchmark_is_an_input(course, source):
+    (course.home / "photos" / "images").mkdir(parents=True)
+    course.run("01", f"source={source}")
+    assert course.state("01", f"source={source}") == "up to date"
+    (course.home / "photos" / "images" / "a.png").write_bytes(b"x")
+    assert course.state("01", f"source={source}") == "stale: the files that source names changed"
+    assert state.input_path("world:photos") is None
+
+
 def test_a_tiny_checkpoint_is_an_input(home):
     checkpoint = home / "data" / "tiny" / "tiny-clip"
     checkpoint.mkdir(parents=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from helpers.data.composed_benchmarks import CATEGORIES, read_circo, read_cirr, read_fashioniq
-from helpers.data.triplets import Triplet, TripletError, collect
+from helpers.data.triplets import Triplet, TripletError
 from helpers.evaluation.composed import cirr_metrics, fashioniq_metrics, rank_subsets
 from helpers.evaluation.metrics import chance_hit_at_k
 from helpers.evaluation.positives import positives_from_lists

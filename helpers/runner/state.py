@@ -18,6 +18,7 @@ from helpers.runner.parameters import Value
 from helpers.store.code import Modules, changed_module
 
 SCHEMA = 1
+BENCHMARKS = ("fashioniq", "cirr")  # before a colon and a folder: sources of triplets
 NOT_INPUTS = ("zone", "report")
 STUDY = "study"  # the run whose records lessons show beside their own
 BESIDE = (".csv", ".jsonl")  # tables whose images lie beside them
@@ -72,7 +73,13 @@ def listing_hash(path: Path) -> str:
 
 
 def input_path(value: str) -> Path | None:
-    """The file or folder that a parameter's text names: a path, or a tiny checkpoint; else None."""
+    """The file or folder that a parameter's text names: a path, or a tiny checkpoint; else None.
+
+    A benchmark's folder stands between its name and a category, as in ``fashioniq:photos#dress``.
+    """
+    kind, colon, place = value.partition(":")
+    if colon and kind in BENCHMARKS:
+        value = place.partition("#")[0]
     if not value or "\0" in value or "\n" in value or len(value) > 1000:
         return None
     for path in (paths.root() / Path(value).expanduser(), paths.tiny() / value):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from helpers.data.triplets import TripletSet
+from helpers.data.triplets import Triplet, TripletSet
 from helpers.models.blip2 import Blip2
 from helpers.models.composed import TRAINED
 from helpers.studies.composed import ComposedStudy, Found, hits, run_model
@@ -145,6 +145,18 @@ def run_qformer(
     return found
 
 
+def taught_by(lab: Lab, triplets: Sequence[Triplet]) -> Lab:
+    """The same with other training triplets in the place of those of the same ids.
+
+    For the way back that annotators left out; queries and targets have to be the same.
+    """
+    known = lab.study.train
+    if [one.pair_id for one in triplets] != [one.pair_id for one in known.triplets.triplets]:
+        raise ValueError("taught_by: give the training triplets themselves, in their order")
+    taught = replace(known, triplets=replace(known.triplets, triplets=tuple(triplets)))
+    return replace(lab, study=replace(lab.study, train=taught))
+
+
 def shares_of(text: str, n: int) -> dict[str, int]:
     """Shares of the annotated triplets in percent, and how many that are, at least two.
 
@@ -210,11 +222,13 @@ def signatures(
     hopped : mapping of arm to runs
         The weights of their last seed's best look are looked into.
     texts : mapping of writer to frame
-        Of ``audit_texts``.
+        Of ``audit_texts``; without a known truth nothing is said of hallucination.
     """
     test, rows = lab.study.tests["test"], []
     for writer, audit in texts.items():
-        found = failure_signatures(texts=list(audit["text"]), hallucinated=audit["hallucinated"])
+        found = failure_signatures(
+            texts=list(audit["text"]), hallucinated=audit.get("hallucinated")
+        )
         rows += [(f"texts: {writer}", one) for one in found]
     for name, runs in hopped.items():
         before, after = (

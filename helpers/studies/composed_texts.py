@@ -123,3 +123,34 @@ def texts_for(
         for one, (a, b), text in zip(triplets, pairs, texts, strict=True)
     ]
     return pd.DataFrame(rows, columns=["pair_id", "reference", "target", "text"])
+
+
+def with_way_back(
+    writer: GeneratorRun, source: ComposedSource, triplets: Sequence[Triplet]
+) -> tuple[tuple[Triplet, ...], str]:
+    """The triplets with a reverse text each; the writer gives those that nobody has written.
+
+    FashionIQ and CIRR have texts from reference to target alone. Where the writer has nothing to
+    say, the reverse text is "undo: " with the text itself.
+
+    Returns
+    -------
+    triplets : tuple of Triplet
+        As they are where no reverse text is missing.
+    says : str
+        How many were written, in a sentence; empty: none.
+    """
+    silent = [one for one in triplets if not one.reverse.strip()]
+    if not silent:
+        return tuple(triplets), ""
+    exchanged = [replace(t, reference=t.targets[0], targets=(t.reference,)) for t in silent]
+    texts = texts_for(writer, source, exchanged)["text"]
+    written_back = {
+        one.pair_id: text.strip() or f"undo: {one.caption}"
+        for one, text in zip(silent, texts, strict=True)
+    }
+    full = tuple(replace(t, reverse=written_back.get(t.pair_id, t.reverse)) for t in triplets)
+    return full, (
+        f"{source.name} has no text from target to reference for {len(silent)} of {len(triplets)} "
+        "triplets: the generator wrote them, so the pull below is as good as its texts."
+    )

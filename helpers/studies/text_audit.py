@@ -35,7 +35,7 @@ class Correlation:
 
 def audit_texts(
     table: pd.DataFrame,
-    shown: Mapping[str, Any],
+    shown: Mapping[str, Any] | None,
     *,
     references: Mapping[str, Sequence[str]] | None = None,
     text: str = "text",
@@ -48,6 +48,7 @@ def audit_texts(
         ``pair_id``, ``reference``, ``target`` and a column of texts.
     shown : mapping
         A picture's name to an object with its true ``attributes``, such as ``composed.shown``.
+        None, of photographs: no column after ``meteor``.
     references : mapping, optional
         Human texts by ``pair_id``: then ROUGE-L and METEOR are computed; else they are NaN.
     text : str
@@ -67,14 +68,15 @@ def audit_texts(
     """
     rows = []
     for row in table.to_dict("records"):
-        ends = [shown[row[side]].attributes for side in ("reference", "target")]
-        before, after = ends if text != "reverse" else ends[::-1]
         told = (references or {}).get(row["pair_id"], ())
         overlap = {
             "rouge_l": rouge_l(row[text], told) if told else np.nan,
             "meteor": meteor(row[text], told) if told else np.nan,
         }
-        judged = judge_text(row[text], before, after)
+        judged = {}
+        if shown is not None:
+            ends = [shown[row[side]].attributes for side in ("reference", "target")]
+            judged = judge_text(row[text], *(ends if text != "reverse" else ends[::-1]))
         rows.append({"pair_id": row["pair_id"], "text": row[text], **overlap, **judged})
     return pd.DataFrame(rows, index=table.index)
 
@@ -127,7 +129,7 @@ def audit_summary(audit: pd.DataFrame, *, seed: int = 42) -> pd.DataFrame:
         raise ValueError("there is no text to summarize: were all pairs dropped?")
     rows = []
     for name in (*SHARES, *MEANS):
-        values = audit[name].dropna().to_numpy(dtype=float)
+        values = audit[name].dropna().to_numpy(dtype=float) if name in audit else ()
         if not len(values):
             continue
         if name in SHARES:
