@@ -255,7 +255,7 @@ def test_a_moved_population_is_seen_and_not_taken_for_broken_pictures(pools, lim
 
 
 @pytest.mark.parametrize(
-    ("detectors", "light", "share", "grouped", "cause"),
+    ("detectors", "light", "share", "apart", "cause"),
     [
         (("queries",), 100, 0.1, True, "queries"),
         (("mmd", "queries"), 100, 0.1, True, "a new group"),
@@ -264,12 +264,12 @@ def test_a_moved_population_is_seen_and_not_taken_for_broken_pictures(pools, lim
         (("group",), 20, 0.1, True, "broken pictures"),
     ],
 )
-def test_causes(pools, detectors, light, share, grouped, cause):
+def test_causes(pools, detectors, light, share, apart, cause):
     one = stream(pools, "nothing", seed=0)
     pixels = np.full((9, 2), 100.0)
     pixels[:4] = light
-    assert cause_of(one, detectors, pixels, share=share, grouped=grouped) == cause
-    none = cause_of(one, ("mmd",), pixels[:0], share=0.0, grouped=False)
+    assert cause_of(one, detectors, pixels, share=share, apart=apart) == cause
+    none = cause_of(one, ("mmd",), pixels[:0], share=0.0, apart=False)
     assert none == "the whole population"
 
 

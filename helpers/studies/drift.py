@@ -106,7 +106,8 @@ class Verdict:
     cause : str
         One of ``CAUSES``; empty without an alarm.
     items : (m,) str
-        The conspicuous pictures of the steps looked back on.
+        The conspicuous pictures of the steps looked back on, those that crowd most first; where
+        pictures are broken, the dark and blurred ones.
     sure : float
         How often a stream without change comes as high in the most surprising of them.
     advice : str
@@ -234,14 +235,17 @@ def verdict(watched: Watched, thresholds: Thresholds) -> Verdict:
         np.concatenate([getattr(a, name) for a in arrivals]) for name in ("ids", "rows", "pixels")
     )
     odd = conspicuous(watched.known, rows)
-    grouped = bool(values.group > thresholds.heights["group"] / 2)
-    cause = cause_of(
-        watched.stream, detectors, pixels[odd], share=float(odd.mean()), grouped=grouped
-    )
+    apart = bool(values.far > thresholds.heights["far"] / 2)
+    cause = cause_of(watched.stream, detectors, pixels[odd], share=float(odd.mean()), apart=apart)
     sure = min(thresholds.surprise(name, values[name]) for name in detectors)
     retrain = {"a new group": True, "the whole population": None}.get(cause, False)
-    items = ids[odd] if cause != "queries" else np.array([], str)
-    return Verdict(alarm, detectors, cause, items, sure, ADVICE[cause], retrain)
+    order = np.argsort(-crowding(watched.known, rows), kind="stable")
+    named = ids[order[odd[order]]]
+    if cause == "broken pictures":
+        named = ids[unlike_pixels(watched.stream, pixels)]
+    elif cause == "queries":
+        named = np.array([], str)
+    return Verdict(alarm, detectors, cause, named, sure, ADVICE[cause], retrain)
 
 
 def conspicuous(known: Known, rows: np.ndarray) -> np.ndarray:
@@ -250,19 +254,26 @@ def conspicuous(known: Known, rows: np.ndarray) -> np.ndarray:
     return crowded | (kth_distance(rows, known.rows, k=known.k) > known.outside)
 
 
+def unlike_pixels(one: Stream, pixels: np.ndarray) -> np.ndarray:
+    """Which pictures are darker or blurrier than all but one in a hundred known ones, (m,) bool."""
+    low = np.quantile(one.pixels, CROWDED, axis=0)
+    return (pixels < low).any(axis=1)
+
+
 def cause_of(
     one: Stream,
     detectors: tuple[str, ...],
     pixels: np.ndarray,
     *,
     share: float,
-    grouped: bool,
+    apart: bool,
 ) -> str:
     """Why there was an alarm.
 
-    Queries alone: the queries. Darker or blurrier than all but one in a hundred known pictures, in
-    a third of the conspicuous ones: broken. Else a group if arrivals crowd (the signal has come
-    half way to its own alarm) and are a minority, else the whole population.
+    Queries alone: the queries. A third of the conspicuous pictures dark or blurred: broken. Else a
+    group if arrivals lie far from all that is known (the signal has come half way to its own alarm)
+    and are a minority: what is new lies apart, while a change of all moves each a little. Else the
+    whole population.
 
     Parameters
     ----------
@@ -272,11 +283,10 @@ def cause_of(
         Of the conspicuous pictures.
     share : float
         Of the arrivals that are conspicuous.
-    grouped : bool
+    apart : bool
     """
     if detectors == ("queries",):
         return "queries"
-    low = np.quantile(one.pixels, CROWDED, axis=0)
-    if len(pixels) and (pixels < low).any(axis=1).mean() >= BROKEN:
+    if len(pixels) and unlike_pixels(one, pixels).mean() >= BROKEN:
         return "broken pictures"
-    return "a new group" if grouped and share <= MINORITY else "the whole population"
+    return "a new group" if apart and share <= MINORITY else "the whole population"
