@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers.retrieval.index_files import load_vectors
+from helpers.retrieval.index import load_index
 from helpers.retrieval.space import IndexRefused
 
 
@@ -32,7 +32,7 @@ def refused(folders: Sequence[Path], trials: int) -> tuple[int, int]:
         content = path.read_bytes()
         path.write_bytes(damaged(content, trial, rng))
         try:
-            load_vectors(path.parent)
+            load_index(path.parent)
         except IndexRefused as error:
             count += "is damaged" in str(error) or "is no sidecar" in str(error)
         path.write_bytes(content)

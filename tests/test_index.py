@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.evaluation.embeddings import InvalidEmbeddings
+from helpers.repro import canonical_json, hash_of
 from helpers.retrieval.index import (
     FILE,
     SIDECAR,
@@ -104,7 +105,7 @@ def test_every_damaged_file_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"schema": 2}', '{"schema": 1, "space": {}, "ids": [], "sha256": ""}']
+    "text", ["", "[]", "{}", '{"schema": 2}', '{"schema": 2, "space": {}, "ids": [], "sha256": ""}']
 )
 def test_a_sidecar_of_another_form_is_refused(tmp_path, text):
     folder = save_index(made(), tmp_path / "kept")
@@ -116,7 +117,13 @@ def test_a_sidecar_of_another_form_is_refused(tmp_path, text):
 def test_a_sidecar_that_does_not_fit_is_refused(tmp_path):
     folder = save_index(made(), tmp_path / "kept")
     record = json.loads((folder / SIDECAR).read_text())
-    (folder / SIDECAR).write_text(json.dumps({**record, "ids": record["ids"][:-1]}))
+    fewer = {**record, "ids": record["ids"][:-1]}
+    (folder / SIDECAR).write_text(canonical_json(fewer) + "\n")
+    with pytest.raises(IndexRefused, match="damaged or of an unknown form"):
+        load_index(folder)
+    del fewer["self"]
+    signed = {**fewer, "self": hash_of(fewer, digits=64)}
+    (folder / SIDECAR).write_text(canonical_json(signed) + "\n")
     with pytest.raises(IndexRefused, match="30 rows of 16 dimensions, its sidecar names 29 ids"):
         load_index(folder)
     (folder / SIDECAR).unlink()

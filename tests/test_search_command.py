@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from helpers import course
-from helpers.retrieval.index import FlatIndex, build_index
+from helpers.retrieval.index import build_index
 from helpers.retrieval.retriever import Retriever
 from helpers.retrieval.search_pack import PackError, SearchPack
 from helpers.retrieval.space import Space
@@ -43,7 +43,7 @@ def pack(home):
         stream = io.BytesIO()
         Image.new("RGB", (8, 8), color).save(stream, "PNG")
         zone.write_bytes(f"fine-tuning-zone/images/{key}", stream.getvalue())
-    index: FlatIndex = build_index(np.eye(3), ["a/0.png", "b/0.png", "c/0.png"], space=SPACE)
+    index = build_index(np.eye(3), ["a/0.png", "b/0.png", "c/0.png"], space=SPACE)
     cards = {
         f"{letter}/0.png": {"caption": f"a {word}\x1b[31m", "recipe_id": letter, "split": "test"}
         for letter, word in zip("abc", WORDS, strict=True)

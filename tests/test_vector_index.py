@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from helpers.evaluation.embeddings import InvalidEmbeddings
 from helpers.retrieval import kinds
 from helpers.retrieval import vector_index as module
-from helpers.retrieval.index_files import FILE, ROWS, SIDECAR, load_vectors, save_vectors
+from helpers.retrieval.index import FILE, ROWS, SIDECAR, load_index, save_index
 from helpers.retrieval.kinds import IndexKind, KindRefused
 from helpers.retrieval.space import IndexRefused, Space
 from helpers.retrieval.vector_index import VectorIndex
@@ -148,8 +148,8 @@ def test_a_refused_change_changes_nothing():
 def test_a_saved_index_is_the_same_and_plain_faiss_opens_it(tmp_path, kind):
     index = filled(kind)
     index.remove(["0005"])
-    save_vectors(index, tmp_path / "kept")
-    again = load_vectors(tmp_path / "kept", space=SPACE)
+    save_index(index, tmp_path / "kept")
+    again = load_index(tmp_path / "kept", space=SPACE)
     queries = unit(3, 8)
     assert again.kind == kind
     assert again.nearest(queries, 5).ids.tolist() == index.nearest(queries, 5).ids.tolist()
@@ -157,13 +157,13 @@ def test_a_saved_index_is_the_same_and_plain_faiss_opens_it(tmp_path, kind):
     again.upsert(["0005"], unit(1, 9))
     assert len(again) == 60
     with pytest.raises(IndexRefused, match="fingerprint differ"):
-        load_vectors(tmp_path / "kept", space=Space("small", "other", "fedcba", D))
+        load_index(tmp_path / "kept", space=Space("small", "other", "fedcba", D))
     with pytest.raises(IndexRefused, match="holds no row"):
-        save_vectors(VectorIndex(kind, SPACE), tmp_path / "none")
+        save_index(VectorIndex(kind, SPACE), tmp_path / "none")
 
 
 def test_corrupted_files_are_refused_before_they_are_parsed(tmp_path, monkeypatch):
-    folders = [save_vectors(filled(kind, 40), tmp_path / kind.name) for kind in EXACT]
+    folders = [save_index(filled(kind, 40), tmp_path / kind.name) for kind in EXACT]
 
     def parsed(*_):
         raise AssertionError("FAISS was given a damaged file")
@@ -175,7 +175,7 @@ def test_corrupted_files_are_refused_before_they_are_parsed(tmp_path, monkeypatc
         content = path.read_bytes()
         path.unlink()
         with pytest.raises(IndexRefused, match="is missing"):
-            load_vectors(path.parent)
+            load_index(path.parent)
         path.write_bytes(content)
 
 

@@ -1,98 +1,38 @@
-"""Exact indexes: FAISS files that plain ``faiss.read_index`` opens, with a sidecar that says what
-their rows are.
+"""Indexes of unit rows, and indexes on disk: refused by checksum before a byte is parsed.
 
-Inner product of unit rows is cosine, and a flat index compares with every row: no recall is lost.
-The sidecar names model, adapter, preprocessing and ids, and holds the SHA-256 of the FAISS file,
-which is checked before FAISS sees a byte: FAISS loads many damaged files without a word.
+Inner product of unit rows is cosine. A flat index compares with every row: no recall is lost.
+
+A folder holds ``index.faiss`` (plain ``faiss.read_index`` opens it), for IVF-PQ the exact rows in
+``rows.npy``, which stay on the disk, and ``index.json``, which names kind, space, ids and the
+SHA-256 of the others and has one of its own. It is written last, so that a half-written index is
+none.
 """
 
+import io
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from helpers.repro import sha256_file
-from helpers.retrieval.space import (
-    IndexRefused,
-    Space,
-    checked_bytes,
-    checked_queries,
-    checked_rows,
-    checked_space,
-    space_of,
-)
+from helpers.repro import canonical_json, hash_of, sha256_file
+from helpers.retrieval.kinds import IndexKind
+from helpers.retrieval.space import IndexRefused, Space, checked_bytes, checked_space, space_of
+from helpers.retrieval.vector_index import VectorIndex
 from helpers.store.atomic import write_file_atomically
 
-__all__ = ["FlatIndex", "IndexRefused", "Space", "build_index", "load_index", "save_index",
-           "space_of"]  # fmt: skip
+__all__ = ["IndexRefused", "Space", "build_index", "load_index", "save_index", "space_of"]
 
-FILE, SIDECAR = "index.faiss", "index.json"
-SCHEMA = 1
-
-
-@dataclass(frozen=True, eq=False)
-class FlatIndex:
-    """An exact index in memory.
-
-    Attributes
-    ----------
-    faiss : faiss.IndexFlatIP
-    ids : (n,) str, distinct
-    space : Space
-    """
-
-    faiss: Any
-    ids: np.ndarray
-    space: Space
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def search(
-        self, queries, k: int, *, rows: Iterable[int] | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The k best rows of each query, best first.
-
-        Parameters
-        ----------
-        queries : (q, d) float, unit rows of the index's space
-        k : int
-            At least 1; fewer come back where the index, or ``rows``, has fewer.
-        rows : iterable of int, optional
-            Search among these alone, exactly.
-
-        Returns
-        -------
-        (q, m) float32, (q, m) int64
-            Cosines and rows, m = min(k, what there is). Equal cosines stand in the order of rows.
-
-        Raises
-        ------
-        IndexRefused
-            If k is below 1 or the queries have another dimension.
-        InvalidEmbeddings
-            If a query is not finite or no unit row.
-        """
-        import faiss
-
-        queries = checked_queries(queries, k, self.space)
-        options, n = {}, len(self)
-        if rows is not None:
-            chosen = np.unique(np.fromiter(rows, dtype=np.int64))
-            n = len(chosen)
-            options["params"] = faiss.SearchParameters(sel=faiss.IDSelectorBatch(chosen))
-        if n == 0:
-            empty = np.empty((len(queries), 0))
-            return empty.astype(np.float32), empty.astype(np.int64)
-        scores, found = self.faiss.search(queries, min(k, n), **options)
-        order = np.lexsort((found, -scores), axis=1)
-        return np.take_along_axis(scores, order, 1), np.take_along_axis(found, order, 1)
+FILE, ROWS, SIDECAR = "index.faiss", "rows.npy", "index.json"
+SCHEMA = 2
+FIELDS = {"schema", "kind", "space", "ids", "sha256", "self"}
 
 
-def build_index(embeddings, ids: Sequence[str], *, space: Space) -> FlatIndex:
+def build_index(
+    embeddings, ids: Sequence[str], *, space: Space, kind: IndexKind | None = None
+) -> VectorIndex:
     """An index of unit rows.
 
     Parameters
@@ -101,6 +41,8 @@ def build_index(embeddings, ids: Sequence[str], *, space: Space) -> FlatIndex:
     ids : (n,) str, distinct
     space : Space
         Of the encoder that made them: :func:`space_of`.
+    kind : IndexKind, optional
+        Flat, which is exact, if nothing is said.
 
     Raises
     ------
@@ -115,37 +57,48 @@ def build_index(embeddings, ids: Sequence[str], *, space: Space) -> FlatIndex:
     >>> index.ids[index.search(np.eye(3)[:1], 1)[1][0]].tolist()
     ['a']
     """
+    index = VectorIndex(kind or IndexKind(), space)
+    index.add(ids, embeddings)
+    return index
+
+
+def save_index(index: VectorIndex, folder: Path | str) -> Path:
+    """Write an index of any kind.
+
+    Raises
+    ------
+    IndexRefused
+        If it holds no row.
+    """
     import faiss
 
-    rows, names = checked_rows(embeddings, ids, space)
-    index = faiss.IndexFlatIP(space.dimension)
-    index.add(rows)
-    return FlatIndex(index, np.array(names, dtype=str), space)
-
-
-def save_index(index: FlatIndex, folder: Path | str) -> Path:
-    """Write index and sidecar; the sidecar comes last, so that a half-written index is none."""
-    import faiss
-
+    if len(index) == 0:
+        raise IndexRefused("the index holds no row: add some before you save it")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    sidecar = folder / SIDECAR
-    sidecar.unlink(missing_ok=True)
+    (folder / SIDECAR).unlink(missing_ok=True)
     write_file_atomically(folder / FILE, faiss.serialize_index(index.faiss).tobytes())
+    files = [FILE]
+    (folder / ROWS).unlink(missing_ok=True)
+    if index.kind.approximate:
+        stream = io.BytesIO()
+        np.save(stream, index.rows_of(np.arange(len(index.ids))), allow_pickle=False)
+        write_file_atomically(folder / ROWS, stream.getvalue())
+        files.append(ROWS)
     record = {
         "schema": SCHEMA,
-        "kind": "flat, inner product of unit rows",
+        "kind": asdict(index.kind),
         "space": asdict(index.space),
         "ids": index.ids.tolist(),
-        "sha256": sha256_file(folder / FILE),
+        "sha256": {name: sha256_file(folder / name) for name in files},
     }
-    text = json.dumps(record, ensure_ascii=False, indent=0) + "\n"
-    write_file_atomically(sidecar, text.encode())
+    record["self"] = hash_of(record, digits=64)
+    write_file_atomically(folder / SIDECAR, _text(record))
     return folder
 
 
-def load_index(folder: Path | str, *, space: Space | None = None) -> FlatIndex:
-    """Read an index, its hash first.
+def load_index(folder: Path | str, *, space: Space | None = None) -> VectorIndex:
+    """Read an index, all hashes first.
 
     Parameters
     ----------
@@ -157,33 +110,56 @@ def load_index(folder: Path | str, *, space: Space | None = None) -> FlatIndex:
     ------
     IndexRefused
         If a file is missing, damaged or unknown, or the index is of another space.
+
+    Examples
+    --------
+    >>> index = load_index("reports/tiny/10_serving/index")  # doctest: +SKIP
     """
     import faiss
 
     folder = Path(folder)
     record = _sidecar(folder / SIDECAR)
-    file = folder / FILE
-    content = checked_bytes(file, record["sha256"])
+    content = {n: checked_bytes(folder / n, s) for n, s in record["sha256"].items() if n != ROWS}
     made = checked_space(Space(**record["space"]), space, folder)
-    index = faiss.deserialize_index(np.frombuffer(content, dtype=np.uint8))
-    if (index.ntotal, index.d) != (len(record["ids"]), made.dimension):
+    kind, exact = IndexKind(**record["kind"]), None
+    if kind.approximate:
+        _checked_rows(folder / ROWS, record["sha256"][ROWS])
+        exact = np.load(folder / ROWS, mmap_mode="r", allow_pickle=False)
+    held = faiss.deserialize_index(np.frombuffer(content[FILE], dtype=np.uint8))
+    if (held.ntotal, held.d) != (len(record["ids"]), made.dimension):
         raise IndexRefused(
-            f"{file} has {index.ntotal} rows of {index.d} dimensions, its sidecar names "
+            f"{folder / FILE} has {held.ntotal} rows of {held.d} dimensions, its sidecar names "
             f"{len(record['ids'])} ids of {made.dimension}: build the index again"
         )
-    return FlatIndex(index, np.array(record["ids"], dtype=str), made)
+    return VectorIndex.restored(kind, made, held, record["ids"], exact)
+
+
+def _checked_rows(file: Path, sha256: str) -> None:
+    """Hash a file piece by piece: it may be larger than the memory."""
+    if not file.is_file():
+        raise IndexRefused(f"{file} is missing beside its sidecar: build the index again")
+    if (found := sha256_file(file)) != sha256:
+        raise IndexRefused(
+            f"{file} is damaged: its SHA-256 begins {found[:12]}, the sidecar says {sha256[:12]}; "
+            "build the index again"
+        )
+
+
+def _text(record: dict[str, Any]) -> bytes:
+    return (canonical_json(record) + "\n").encode()
 
 
 def _sidecar(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise IndexRefused(f"{path} is missing: without it nobody knows what the rows are")
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        known = record["schema"] == SCHEMA and set(record["space"]) == set(Space.__annotations__)
-        ids = record["ids"]
-        known = known and isinstance(record["sha256"], str) and all(isinstance(i, str) for i in ids)
-    except (ValueError, KeyError, TypeError) as error:
+        content = path.read_bytes()
+        record = json.loads(content)
+        whole = set(record) == FIELDS and record["schema"] == SCHEMA and content == _text(record)
+        own = record.pop("self", "")
+        whole = whole and own == hash_of(record, digits=64)
+    except (ValueError, AttributeError, TypeError) as error:
         raise IndexRefused(f"{path} is no sidecar of an index ({error}): build it again") from error
-    if not known:
-        raise IndexRefused(f"{path} has a form that is not known here: build the index again")
+    if not whole:
+        raise IndexRefused(f"{path} is damaged or of an unknown form: build the index again")
     return record

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from helpers.retrieval.index import FlatIndex, IndexRefused, space_of
+from helpers.retrieval.space import IndexRefused, space_of
+from helpers.retrieval.vector_index import VectorIndex
 
 if TYPE_CHECKING:
     from helpers.models.encoders import Encoder
-    from helpers.retrieval.vector_index import VectorIndex
 
 Filters = Mapping[str, str | Sequence[str]]
 
@@ -92,7 +92,7 @@ class Retriever:
     Attributes
     ----------
     encoder : Encoder
-    index : FlatIndex or VectorIndex
+    index : VectorIndex
     metadata : mapping
         By id; an id without any has an empty one. Filters look at strings.
 
@@ -107,7 +107,7 @@ class Retriever:
     """
 
     encoder: "Encoder"
-    index: "FlatIndex | VectorIndex"
+    index: VectorIndex
     metadata: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

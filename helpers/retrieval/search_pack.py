@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from helpers.repro import hash_of
-from helpers.retrieval.index import FlatIndex
+from helpers.retrieval.kinds import IndexKind
 from helpers.retrieval.retriever import Retriever
 from helpers.retrieval.space import IndexRefused, Space, checked_rows, space_of
 from helpers.retrieval.text_tower import ABOUT, GRAPH, TOKENIZER, export_text_tower, open_text_tower
+from helpers.retrieval.vector_index import VectorIndex
 from helpers.store.artefacts import Manifest, Writer, code_of, ensure, read_manifest
 from helpers.store.zones import Zone
 
@@ -200,13 +201,13 @@ def _checked_file(zone: Zone, manifest: Manifest, place: str, name: str) -> byte
     return content
 
 
-def _index(content: bytes, ids: list[str], space: Space) -> FlatIndex:
+def _index(content: bytes, ids: list[str], space: Space) -> VectorIndex:
     import faiss
 
     held = faiss.deserialize_index(np.frombuffer(content, dtype=np.uint8))
     if (held.ntotal, held.d) != (len(ids), space.dimension):
         raise IndexRefused(f"{held.ntotal} rows of {held.d} dimensions for {len(ids)} pictures")
-    return FlatIndex(held, np.array(ids, dtype=str), space)
+    return VectorIndex.restored(IndexKind(), space, held, ids, None)
 
 
 def _build(

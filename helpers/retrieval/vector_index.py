@@ -179,10 +179,29 @@ class VectorIndex:
     def search(
         self, queries, k: int, *, rows: Iterable[int] | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The k best slots of each query, best first; see ``FlatIndex.search``.
+        """The k best slots of each query, best first.
 
-        Among given ``rows`` the search is exact, whatever the kind. Where an approximate search
-        finds fewer than there are, that query is answered exactly.
+        Where an approximate search finds fewer than there are, that query is answered exactly.
+
+        Parameters
+        ----------
+        queries : (q, d) float, unit rows of the index's space
+        k : int
+            At least 1; fewer come back where the index, or ``rows``, has fewer.
+        rows : iterable of int, optional
+            Search among these slots alone, exactly, whatever the kind.
+
+        Returns
+        -------
+        (q, m) float32, (q, m) int64
+            Cosines and slots, m = min(k, what there is). Equal cosines stand in the order of slots.
+
+        Raises
+        ------
+        IndexRefused
+            If k is below 1 or the queries have another dimension.
+        InvalidEmbeddings
+            If a query is not finite or no unit row.
         """
         queries = checked_queries(queries, k, self.space)
         living = self._view()[1]

@@ -4,7 +4,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from helpers.retrieval.index_files import save_vectors
+from helpers.retrieval.index import save_index
 from helpers.retrieval.milvus import open_milvus
 from tests.damage_indexes import refused
 from tests.milvus_work import space_of, upserts_while_searching
@@ -17,7 +17,7 @@ def main() -> list[Row]:
     """A row a test: its name, tried, passed, seconds."""
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
-        folders = [save_vectors(filled(kind, 40), Path(name) / kind.name) for kind in EXACT]
+        folders = [save_index(filled(kind, 40), Path(name) / kind.name) for kind in EXACT]
         tried, passed = refused(folders, 2000)
     rows = [("damaged index files are refused", tried, passed, time.perf_counter() - begun)]
     return [*rows, upserts(20_000)]
