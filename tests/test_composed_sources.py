@@ -40,7 +40,7 @@ def test_cars_are_a_test_set_alone():
     assert len(found.sets["test"].gallery) == 9
 
 
-@pytest.mark.parametrize("source", ["kitchen", "world:", "shop:x"])
+@pytest.mark.parametrize("source", ["kitchen", "world:", "shop:x", "fashioniq:#dress"])
 def test_an_unknown_source_is_named(source):
     with pytest.raises(TripletError, match="unknown source of triplets"):
         open_composed(source, counts=COUNTS)
@@ -139,6 +139,12 @@ def test_what_is_not_asked_for_needs_no_truth(clothes):
     drawn = open_composed("world:kitchen", counts=COUNTS)
     name = drawn.unlike(drawn.sets["test"].triplets[0])
     assert name in drawn.truth.shown
+
+
+def test_a_misspelt_category_is_named_with_those_that_are(clothes):
+    wanted = rf"{clothes}#dres: FashionIQ has no 'dres'; end it in #dress or #shirt or #toptee"
+    with pytest.raises(TripletError, match=wanted):
+        open_composed(f"fashioniq:{clothes}#dres", counts=ALL)
 
 
 def test_cirr_has_no_categories(tmp_path):

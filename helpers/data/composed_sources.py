@@ -107,7 +107,7 @@ def open_composed(
     2
     """
     kind, _, place = source.partition(":")
-    if kind not in KINDS or not place:
+    if kind not in KINDS or not place.partition("#")[0]:
         raise TripletError(
             f"unknown source of triplets {source!r}: use world:kitchen, cirr:<folder> or "
             "fashioniq:<folder>#<category>"
@@ -125,6 +125,9 @@ def open_composed(
     folder = Asked(place, max_recipes=0, seed=seed).path
     if kind == "cirr" and category:
         raise TripletError(f"{source}: CIRR has no categories; write cirr:{place}")
+    if kind == "fashioniq" and category not in ("", *CATEGORIES):
+        known = " or ".join(f"#{one}" for one in CATEGORIES)
+        raise TripletError(f"{source}: FashionIQ has no {category!r}; end it in {known}")
     if kind == "fashioniq":
         options = {"category": category or CATEGORIES[0]}
         train, test = (read_fashioniq(folder, split=s, **options) for s in ("train", "val"))
