@@ -72,7 +72,7 @@ def test_a_lost_reference_is_named_first(tmp_path):
 
 
 def test_a_triplet_with_another_target_stays(tmp_path):
-    draw(tmp_path, "abd")
+    draw(tmp_path, ("a", "b", "d"))
     query = Triplet("1", "a", ("b", "c"), "more")
     files = {name: f"{name}.png" for name in "abcd"}
     whole = collect([query], list("abcd"), name="n", split="val", files=files)
