@@ -26,11 +26,11 @@ outside the course; opened by `InstructBlipForConditionalGeneration` like any ch
 |---|---|
 | image encoder | the weights of `tiny-siglip`, in InstructBLIP's own class; its class token is new: the mean patch |
 | language model | {readings} texts, each with the notes of two scenes in words and no picture; {language_steps} steps of {batch_size} |
-| Q-Former, queries, projection | {n_images} drawn pictures, shown two at a time: squared error to the vectors that their notes have in words; {qformer_steps} steps of {batch_size} pairs |
+| Q-Former, queries, projection | {n_images} drawn pictures, shown two at a time: squared error to the vectors that their notes have in words, and {naming} of the cross-entropy of the right phrase; {qformer_steps} steps of {batch_size} pairs |
 | never shown | pictures of sushi, pie, skewers, olives, cheese, turmeric sauce; a change between two pictures |
 | known as words | all values of the world, and the ways to ask for a change |
 | optimizer | AdamW, learning rate {learning_rate}, {warmup} steps of warm-up, cosine |
-| last loss | language model {language_loss:.3f} a token; Q-Former {qformer_loss:.3f} of the notes' variance |
+| last loss | language model {language_loss:.3f} a token, its notes made unsure; Q-Former {qformer_loss:.3f}, both parts together, the error in units of the notes' variance |
 | seed | {seed} |
 | time | {minutes:.1f} minutes of one core of the machine that made it |
 
