@@ -68,7 +68,7 @@ def test_pairs_of_a_batch_do_not_touch_each_other():
     assert torch.allclose(together[1:2], alone, atol=1e-5)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def test_the_loss_is_that_of_the_class_itself():
     """On one image, which the class can do alone: its own forward with labels."""
     generator = small_generator()

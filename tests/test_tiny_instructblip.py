@@ -42,7 +42,7 @@ def test_the_checkpoint_opens_like_any_other_and_is_small():
     assert "torchvision" not in sys.modules
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def test_its_image_encoder_sees_what_tiny_siglip_sees():
     siglip, generator = load_encoder("tiny-siglip", device="cpu"), load_generator(device="cpu")
     world = open_world("kitchen", n_recipes=12)
@@ -57,7 +57,7 @@ def test_its_image_encoder_sees_what_tiny_siglip_sees():
     assert alike.min() > 0.8
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def test_every_mapped_weight_is_in_its_place():
     """Without the class token, which SigLIP lacks, both towers compute the same numbers."""
     siglip, model = small_encoder("siglip").model, small_generator().model
