@@ -99,6 +99,18 @@ def test_too_many_dead_rows_are_cleared_away():
     assert index.nearest(unit(1, 4), 3).ids.tolist() == [["again"]]
 
 
+def test_too_few_rows_to_learn_codes_from_stay_in_the_old_codes():
+    index, rows = filled(IndexKind("ivfpq"), 20), unit(20, 1)
+    index.remove(names(7))
+    assert (index.rebuilt, index.faiss.ntotal, len(index)) == (0, 20, 13)
+    assert index.nearest(rows[7:], 1).ids[:, 0].tolist() == names(13, 7)
+    index.add(names(5), rows[:5])
+    assert (index.rebuilt, index.faiss.ntotal, len(index)) == (0, 25, 18)
+    index.remove(["0000"])
+    assert (index.rebuilt, index.faiss.ntotal, len(index)) == (1, 17, 17)
+    assert index.nearest(rows[7:], 1).ids[:, 0].tolist() == names(13, 7)
+
+
 def test_codes_are_learned_anew_when_the_corpus_has_outgrown_them():
     index = VectorIndex(IndexKind("ivfpq"), SPACE)
     index.add(names(20), unit(20, 1))
@@ -134,6 +146,7 @@ def test_a_refused_change_changes_nothing():
     for change, error, text in (
         (lambda: index.add(["0007"], unit(1, 3)), IndexRefused, "'0007' is in the index: upsert"),
         (lambda: index.add(["a", "a"], unit(2, 3)), IndexRefused, "'a' is there twice"),
+        (lambda: index.add(["a", ""], unit(2, 3)), IndexRefused, "in place 1 is empty"),
         (lambda: index.upsert(["a", "b"], bad), InvalidEmbeddings, "NaN"),
         (lambda: index.upsert(["a"], unit(1, 3, d=8)), IndexRefused, r"shape \(1, 8\)"),
         (lambda: index.remove(["0001", "zz"]), IndexRefused, "'zz' is not in the index of 60"),

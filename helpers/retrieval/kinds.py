@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 NAMES = ("flat", "hnsw", "ivfpq")
+LEAST = 16  # rows that the codes of IVF-PQ are learned from
 
 
 class KindRefused(ValueError):
@@ -112,7 +113,7 @@ def _trained(kind: IndexKind, rows: np.ndarray) -> Any:
     code = kind.code_bytes or max(m for m in range(1, max(2, d // 4 + 1)) if d % m == 0)
     if d % code:
         raise KindRefused(f"code_bytes is {code}: it has to divide the {d} dimensions of a row")
-    if n < 16:
+    if n < LEAST:
         raise KindRefused(f"IVF-PQ learns its codes from the rows: {n} are too few, use flat")
     bits = int(min(8, np.log2(n)))  # a code word cannot be learned from less than a row
     lists = min(kind.lists or max(1, round(4 * n**0.5)), n)

@@ -79,7 +79,7 @@ def checked_rows(embeddings, ids: Sequence[str], space: Space) -> tuple[np.ndarr
     Raises
     ------
     IndexRefused
-        If ids repeat, are no strings, or do not fit the rows.
+        If ids repeat, are empty or no strings, or do not fit the rows.
     InvalidEmbeddings
         If a row is refused.
     """
@@ -87,6 +87,8 @@ def checked_rows(embeddings, ids: Sequence[str], space: Space) -> tuple[np.ndarr
     names = list(ids)
     if strange := [i for i in names if not isinstance(i, str)]:
         raise IndexRefused(f"id {strange[0]!r} is no string: '007' and 7 would be one")
+    if "" in names:
+        raise IndexRefused(f"the id in place {names.index('')} is empty: give every row a name")
     if checked.shape != (len(names), space.dimension):
         raise IndexRefused(
             f"embeddings have shape {checked.shape}; there are {len(names)} ids and "

@@ -2,8 +2,8 @@
 
 All kinds behave alike. A row gets the next slot; a removed one is only marked, since a graph cannot
 lose a node, and searches pass over it. When too many are marked the index is built anew from the
-living; so is one whose codes were learned from a quarter of its rows or fewer. Whatever a kind
-estimates is scored again with the exact rows.
+living, unless they are too few to learn codes from; so is one whose codes were learned from less
+than a quarter of its rows. Whatever a kind estimates is scored again with the exact rows.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from helpers.retrieval.kinds import (
+    LEAST,
     IndexKind,
     index_bytes,
     make_index,
@@ -154,7 +155,10 @@ class VectorIndex:
         self._tidy()
 
     def upsert(self, ids: Sequence[str], rows) -> None:
-        """Rows that are new, or that take the place of those of the same id. Raises as ``add``."""
+        """Rows that are new, or that take the place of those of the same id.
+
+        Raises as ``add``, but for ids that are there.
+        """
         rows, names = checked_rows(rows, ids, self.space)
         for name in names:
             if name in self._slots:
@@ -245,10 +249,11 @@ class VectorIndex:
         """Build anew where too many rows are dead, or codes were learned from too few."""
         self._seen = self._copy = None
         dead = len(self._ids) - len(self)
+        enough = len(self) >= LEAST or not self.kind.approximate
         grown = self.kind.approximate and len(self) > MOST_GROWN * self._trained_on
         if len(self) == 0:
             self.faiss, self._ids, self._exact = None, [], []
-        elif grown or dead > MOST_DEAD * len(self._ids):
+        elif enough and (grown or dead > MOST_DEAD * len(self._ids)):
             names = [name for name in self._ids if name]
             rows = self.rows_of([self._slots[name] for name in names])
             self.faiss, self._ids, self._exact, self._slots = None, [], [], {}
