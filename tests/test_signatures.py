@@ -75,6 +75,16 @@ def test_a_spread_that_was_lost_in_training_is_a_collapse():
     assert found(embeddings=shrunk, embeddings_before=rows)["collapse of embeddings"]
 
 
+@pytest.mark.parametrize(("kept", "collapsed"), [(0.25, True), (0.4, False)])
+def test_the_limit_that_is_named_is_the_one_that_decides(kept, collapsed):
+    """A narrow start: a tenth of it is less than the limit for queries without a start."""
+    rows = HEALTHY["embeddings"]
+    narrow = 0.2 * rows + 1  # about 4 % of the squared length differs
+    (sign,) = failure_signatures(embeddings=kept * (narrow - 1) + 1, embeddings_before=narrow)
+    assert sign.limit < 0.01
+    assert sign.found is (sign.value < sign.limit) is collapsed
+
+
 def test_chance_alone_is_no_finding():
     """6 of 40 is above the limit, and so is much else that 40 texts of a good generator show."""
     assert not found(hallucinated=np.arange(40) < 6)["hallucination"]

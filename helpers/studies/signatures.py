@@ -125,7 +125,7 @@ def collapse_of_embeddings(embeddings, before=None) -> Signature:
     rows = np.asarray(embeddings, dtype=np.float64)
     _enough("embeddings", len(rows))
     now, was = spread_of(rows), None if before is None else spread_of(before)
-    limit = LEAST_SPREAD if was is None else max(LEAST_SPREAD, LEAST_SHARE * was.variance)
+    limit = LEAST_SPREAD if was is None else LEAST_SHARE * was.variance
     says = explain_collapse(now, was)
     return Signature("collapse of embeddings", has_collapsed(now, was), now.variance, limit, says)
 
