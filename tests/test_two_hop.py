@@ -63,7 +63,7 @@ def test_both_models_have_the_same_parameters():
 
 
 @pytest.mark.parametrize(("kind", "pooling"), KINDS)
-def test_training_and_search_score_alike(kind, pooling, states, batch, monkeypatch):
+def test_training_and_search_score_alike(kind, pooling, states, batch):
     """The loss of a batch, from the scores that search gives: one pooling in both."""
     model = composer(kind, pooling)
     rng = np.random.default_rng(0)
