@@ -137,7 +137,9 @@ def test_a_mistake_in_the_loader_is_no_broken_picture(tmp_path):
 
 
 def test_nothing_readable_is_an_error(tmp_path):
-    with pytest.raises(CorpusRefused, match=r"not one of 22 pictures .*'0/0.jpg'.*zero bytes"):
+    with pytest.raises(
+        CorpusRefused, match=r"not one of 22 pictures .*'0/0.jpg'.*zero bytes.*delete"
+    ):
         embed(KEYS, lambda key: b"", tmp_path)
 
 

@@ -2,7 +2,8 @@
 
 Threads decode and resize the next pictures while the model works on a batch; Pillow and torch both
 let go of the interpreter where the work is. A killed run goes on at the first unfinished shard. A
-picture that cannot be read is named with its reason and costs nothing but its row.
+picture that cannot be read is named with its reason and costs nothing but its row; it is not tried
+again as long as the folder is kept.
 """
 
 import time
@@ -254,6 +255,7 @@ def _read(folder: Path, plan: Plan, **more) -> Corpus:
     if not good.any():
         raise CorpusRefused(
             f"not one of {plan.n} pictures could be read; the first, {str(ids[0])!r}: {reasons[0]}"
+            f"; mend that, delete {folder} and embed the corpus again"
         )
     rows = np.concatenate([shard.rows for shard in shards])[good]
     check_embeddings(rows, name=f"corpus {folder}", alike=True)
