@@ -99,8 +99,8 @@ def serving_table(
     -------
     pandas.DataFrame
         A row an encoder: image_ms and text_ms (one at a time, median), images_per_s and texts_per_s
-        (batches, pixels and tokens being ready), size_mb, and for t2i and i2t: hit10, the loss
-        against the first in points of hit@10, its 95 % interval (low, high), and the verdict.
+        (batches, pixels and tokens being ready), size_mb in MiB, and for t2i and i2t: hit@10, how
+        much of it is lost against the first (a fraction), and its 95 % interval (low, high).
     """
     pictures = [load_image(key) for key in data.image_keys]
     captions = list(data.captions)

@@ -95,18 +95,19 @@ def export_onnx(encoder: Encoder, folder: Path | str, *, towers: Sequence[str] =
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RECORD).unlink(missing_ok=True)
-    model = encoder.model.cpu() if encoder.device != "cpu" else encoder.model
-    fingerprint = encoder.fingerprint or weights_fingerprint(model)
-    named = replace(encoder, model=model, fingerprint=fingerprint, device="cpu")
-    encoder.processor.save_pretrained(folder)
-    model.config.save_pretrained(folder)
-    for tower in towers:
-        wrapped, inputs, shapes = _tower(named, tower)
-        content = _graph(wrapped, inputs, shapes, f"the {tower} tower of {encoder.name}")
-        write_file_atomically(folder / file_name(tower, "fp32"), content)
-    write_record(folder, {**_record(named), "towers": list(towers)}, precision="fp32")
-    if encoder.device != "cpu":
-        encoder.model.to(encoder.device)
+    model = encoder.model.cpu()
+    try:
+        fingerprint = encoder.fingerprint or weights_fingerprint(model)
+        named = replace(encoder, model=model, fingerprint=fingerprint, device="cpu")
+        encoder.processor.save_pretrained(folder)
+        model.config.save_pretrained(folder)
+        for tower in towers:
+            wrapped, inputs, shapes = _tower(named, tower)
+            content = _graph(wrapped, inputs, shapes, f"the {tower} tower of {encoder.name}")
+            write_file_atomically(folder / file_name(tower, "fp32"), content)
+        write_record(folder, {**_record(named), "towers": list(towers)}, precision="fp32")
+    finally:
+        model.to(encoder.device)  # also where the exporter has failed
     return folder
 
 

@@ -80,13 +80,14 @@ def quantize_onnx(
     repeats : int
         Timed passes; the fastest counts.
     cuts : sequence of Cut
-        In the order of how much they keep; the last ones are tried only where none before holds.
+        All are tried; the last, which should keep everything, is taken where none holds the floor.
 
     Returns
     -------
     pandas.DataFrame
         tower, kept_fp32, n_int8 (products in whole numbers), min_cosine, latency_ms (one batch),
-        mb, chosen. Where no cut holds the floor, ``everything`` is chosen: the fp32 file again.
+        mb, chosen. ``everything`` is the fp32 file again: it is chosen where it is the fastest that
+        holds the floor, and where none does.
     """
     if not len(pictures) or not len(captions):
         raise ValueError(
