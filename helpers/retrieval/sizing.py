@@ -67,7 +67,7 @@ def sizing_table(
 
     Examples
     --------
-    >>> sizing_table()["flat, GB"].round(1).tolist()
+    >>> sizing_table()["flat, GiB"].round(1).tolist()
     [2.9, 28.6, 286.1]
     """
     if dimension < 2 or not rows or min(rows) < 1:
@@ -76,9 +76,9 @@ def sizing_table(
     for n in rows:
         line = {
             "rows": f"{n:,}",
-            "flat, GB": raw_gb(n, dimension),
-            "HNSW, GB": hnsw_gb(n, dimension),
-            "IVF-PQ, GB": ivfpq_gb(n, dimension),
+            "flat, GiB": raw_gb(n, dimension),
+            "HNSW, GiB": hnsw_gb(n, dimension),
+            "IVF-PQ, GiB": ivfpq_gb(n, dimension),
         }
         for tier in TIERS:
             units = n / 1e6 * dimension / 768 / tier.millions
