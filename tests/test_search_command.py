@@ -134,7 +134,7 @@ def test_a_picture_opens_the_whole_model_once(pack, monkeypatch, capsys, tmp_pat
         loaded.append((model, adapter))
         return Whole()
 
-    fake = SimpleNamespace(load_encoder=load)
+    fake = SimpleNamespace(load_encoder=load, ModelError=LookupError)
     monkeypatch.setitem(sys.modules, "helpers.models.loading", fake)
     searcher = search.Searcher(pack)
     for _ in range(2):
@@ -142,6 +142,13 @@ def test_a_picture_opens_the_whole_model_once(pack, monkeypatch, capsys, tmp_pat
         assert found.hits[0].id == "c/0.png"
         assert ms > 0
     assert loaded == [("stub", "")]
+
+    def gone(model, *, adapter):
+        raise LookupError("its weights are gone")
+
+    fake.load_encoder = gone
+    with pytest.raises(CourseError, match="its weights are gone"):
+        search.Searcher(pack).answer(search.Question(image=str(tmp_path / "q.png")))
 
 
 def test_the_prompt_remembers_k_and_survives_mistakes(opened, capsys):

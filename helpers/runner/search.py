@@ -57,10 +57,14 @@ class Searcher:
     @cached_property
     def whole(self) -> Any:
         """A retriever with both towers; takes seconds, the first time."""
-        from helpers.models.loading import load_encoder
+        from helpers.models.loading import ModelError, load_encoder
+        from helpers.retrieval.space import IndexRefused
 
         print("opening the whole model for a picture ...", file=sys.stderr)
-        return self.pack.with_encoder(load_encoder(self.pack.model, adapter=self.pack.adapter))
+        try:
+            return self.pack.with_encoder(load_encoder(self.pack.model, adapter=self.pack.adapter))
+        except (ModelError, IndexRefused) as error:
+            raise CourseError(str(error)) from error
 
     def answer(self, question: Question) -> tuple[Any, float]:
         """The answer and the milliseconds that it took.
@@ -68,7 +72,7 @@ class Searcher:
         Raises
         ------
         CourseError
-            If nothing is asked, or the picture cannot be read.
+            If nothing is asked, or the picture or the model cannot be opened.
         """
         from helpers.retrieval.retriever import Query, QueryRefused
 
