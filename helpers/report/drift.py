@@ -58,6 +58,8 @@ def drift_lines(watched: Mapping[str, Watched], thresholds: Thresholds) -> Figur
 def delay_plot(runs: pd.DataFrame) -> Figure:
     """The delay of every stream by scenario and detector; streams where nothing was seen apart.
 
+    The medians count these as the latest, while ``drift_table`` has the median of those seen.
+
     Parameters
     ----------
     runs : DataFrame
@@ -90,7 +92,8 @@ def delay_plot(runs: pd.DataFrame) -> Figure:
     axes[0][0].set_yticks([*ticks, never], [*(f"{t:.0f}" for t in ticks), "never"])
     axes[0][0].set_ylabel("delay, steps from the change")
     fig.suptitle(
-        "How late each change was seen; bars are medians over streams", x=0.01, ha="left",
+        "How late each change was seen; bars are medians, \"never\" counted as latest", x=0.01,
+        ha="left",
         fontweight="bold",
     )  # fmt: skip
     return fig

@@ -122,7 +122,7 @@ def index_records(
 
 
 def nearness_plot(near: Mapping[str, np.ndarray], *, heading: str = "How near is near?") -> Figure:
-    """Cosines of queries with their nearest and with a far row, a panel a set of vectors.
+    """Cosines of queries with their nearest rows and with all, a panel a set of vectors.
 
     Parameters
     ----------
@@ -143,9 +143,10 @@ def nearness_plot(near: Mapping[str, np.ndarray], *, heading: str = "How near is
                     color=PALETTE[3 - i], ls=("-", "--", "-.", ":")[i], label=label)  # fmt: skip
         ax.set_title(plain(title), fontsize=10)
         ax.set_xlabel("cosine with the query")
-        ax.set_xlim(min(-0.5, ranked.min() - 0.05), 1)
         ax.set_yticks([])
         ax.grid(axis="y", visible=False)
+    least = min(float(np.min(cosines)) for cosines in near.values())
+    panels[0][0].set_xlim(min(-0.5, least - 0.05), 1)  # of all panels: they share the axis
     panels[0][0].set_ylabel("density")
     panels[0][-1].legend()
     fig.suptitle(plain(heading), x=0.01, ha="left", fontsize=11, fontweight="bold")
