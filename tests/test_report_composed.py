@@ -128,6 +128,18 @@ def test_a_difference_without_its_p_value_is_refused(grid, features):
         composed_records.difference_table([r for r in records if r.unit != "p"])
 
 
+def test_a_table_of_several_metrics_says_which_is_which():
+    alike = ("generator", "captions")
+    records = [
+        *difference(alike[0], f"rouge_l minus {alike[1]}", 0.1, 0.001),
+        *difference(alike[0], f"meteor minus {alike[1]}", -0.1, 0.001),
+    ]
+    table = composed_records.difference_table(records)
+    assert table["metric"].tolist() == ["rouge l", "meteor"]
+    assert table["verdict"].tolist() == ["better", "worse"]
+    assert "metric" not in composed_records.difference_table(records[:2])
+
+
 def test_ways_are_compared_with_one_of_them(features):
     ways = {"a": runs_with(0.9), "b": runs_with(0.4)}
     records = composed_records.way_records(ways, "b", features.groups, data="d, x", **ABOUT)

@@ -68,7 +68,7 @@ CLAIMS: tuple[Reported, ...] = (
         "better", "texts from pairs", "texts from captions",
     ),
     Reported(
-        Claim("ROUGE", "A generator is nearer to people's words than captions' difference.",
+        Claim("ROUGE", "A generator is nearer to people's words than a difference of captions.",
               SOURCE),
         "0.248 against 0.210", "texts: generator", "texts: captions", metric="rouge_l",
     ),

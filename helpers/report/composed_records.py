@@ -168,17 +168,21 @@ def shares_in(records: Sequence[Record]) -> dict[str, float]:
 
 
 def difference_table(records: Sequence[Record]) -> pd.DataFrame:
-    """A row a comparison, of any kinds: difference with its interval, Holm's p over the table."""
+    """A row a comparison, of any kinds: difference with its interval, Holm's p over the table.
+
+    A column ``metric`` tells rows apart where not all are of one metric.
+    """
     tests = {(r.model, r.data, r.metric): r.value for r in records if r.unit == P_UNIT}
     shown = [r for r in records if MINUS in r.metric and r.unit != P_UNIT]
     keys = [(r.model, r.data, f"p of {r.metric}") for r in shown]
     if missing := [key for key in keys if key not in tests]:
         raise ValueError(f"no p-value among the records for {missing[0]}")
     adjusted = holm([tests[key] for key in keys]) if keys else []
-    columns = ["data", "model", "minus", "points", "p (Holm)", "verdict"]
+    columns = ["data", "metric", "model", "minus", "points", "p (Holm)", "verdict"]
     rows = [
         {
             "data": r.data.partition(", ")[2] or r.data,
+            "metric": r.metric.partition(MINUS)[0].replace("_", " "),
             "model": r.model,
             "minus": r.metric.partition(MINUS)[2],
             "points": f"{100 * r.value:+.1f}" + _ends(r),
@@ -187,7 +191,8 @@ def difference_table(records: Sequence[Record]) -> pd.DataFrame:
         }
         for r, p in zip(shown, adjusted, strict=True)
     ]
-    return pd.DataFrame(rows, columns=columns)
+    table = pd.DataFrame(rows, columns=columns)
+    return table if table["metric"].nunique() > 1 else table.drop(columns="metric")
 
 
 def _plain_ends(r: Record) -> str:
