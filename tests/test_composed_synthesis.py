@@ -103,6 +103,8 @@ def test_signatures_are_looked_for_in_texts_queries_and_hits(lab):
     ]  # fmt: skip
     assert table["found"].tolist()[:2] == [True, True]
     assert table["of"].tolist()[2:] == ["two-hop", "TIRG, 100 %"]
+    best = hopped["two-hop"][0].record["best_step"]
+    assert f"kept: step {best} of 5; at the last step: not collapsed" in table["says"][2]
     unknown = synthesis.signatures(lab, {}, {}, {"generator": audit[["text"]]})
     assert unknown["signature"].tolist() == ["collapse of texts"]
 

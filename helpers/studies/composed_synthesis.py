@@ -1,8 +1,8 @@
 """Pretraining on written triplets, for every model alike: amounts, sources of text, two hops.
 
 With and without pretraining a model takes the same number of optimizer steps: what is pretrained
-has fewer left for the annotated triplets. The learning rate and the look that is kept are chosen on
-validation either way.
+has fewer left for the annotated triplets. The look that is kept is chosen on validation either way,
+and so is the learning rate of models on features; a Q-Former takes the one that it is given.
 """
 
 from collections.abc import Mapping, Sequence
@@ -220,7 +220,8 @@ def signatures(
     grid : mapping
         Of :func:`pretraining_grid`.
     hopped : mapping of arm to runs
-        The weights of their last seed's best look are looked into.
+        The weights of their last seed's best look are looked into: what was kept. A collapse that
+        validation refused is no signature of them; ``says`` tells of the last look too.
     texts : mapping of writer to frame
         Of ``audit_texts``; without a known truth nothing is said of hallucination.
     """
@@ -236,7 +237,7 @@ def signatures(
             for model in (build_composer(lab.blip2, runs[-1].arm), runs[-1].composer(lab.blip2))
         )
         found = failure_signatures(embeddings=after, embeddings_before=before)
-        rows += [(name, one) for one in found]
+        rows += [(name, replace(one, says=f"{one.says}; {_kept(runs[-1])}")) for one in found]
     for (model, share), ways in grid.items():
         found = failure_signatures(
             pretrained=hits(ways["pretrained"]), scratch=hits(ways["none"]), groups=test.groups
@@ -248,3 +249,11 @@ def signatures(
             for what, one in rows
         ]
     )
+
+
+def _kept(run: QformerRun) -> str:
+    """Which weights were kept, and what had become of the queries at the last look."""
+    record = run.record
+    end = "collapsed" if record["collapse"]["collapsed"] else "not collapsed"
+    last = record["looks"][-1]["step"]
+    return f"kept: step {record['best_step']} of {last}; at the last step: {end}"
