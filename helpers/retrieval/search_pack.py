@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 FOLDER = "fine-tuning-zone/search"
 INDEX, ITEMS = "index.faiss", "items.json"
-CODE = tuple(f"helpers.retrieval.{name}" for name in ("search_pack", "text_tower"))
+CODE = tuple(f"helpers.retrieval.{name}" for name in ("search_pack", "text_tower", "onnx_export"))
 PAIRS = "pairs"  # the artefact that names the pictures
 PICTURES = "fine-tuning-zone/images"
 
