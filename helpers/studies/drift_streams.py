@@ -15,7 +15,6 @@ from helpers.models.encoders import Encoder
 from helpers.studies.pixels import pixel_statistics
 
 SCENARIOS = ("unseen dish", "change of style", "broken camera", "nothing")
-GUISES = ("known", "unseen", "style", "broken")
 UNSEEN = "sushi"  # the base model has never seen one
 STYLE_GAP = 1.0
 PIXELS = ("brightness", "laplacian_variance")

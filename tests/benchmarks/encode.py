@@ -17,6 +17,7 @@ large one among them. "plain" is the encoder as it is loaded, "lean" the copy th
 """
 
 import argparse
+import io
 import json
 import tempfile
 import time
@@ -147,7 +148,7 @@ def end_to_end(encoder: Encoder, files: list[bytes], bench: Bench) -> Callable[[
 def served_by_onnx(plain: Encoder, folder: Path, bench: Bench) -> tuple[dict[str, Encoder], float]:
     """The vision tower in fp32 and int8, and the lowest cosine on pictures not chosen on."""
     export_onnx(plain, folder, towers=("vision",))
-    pictures = [Image.open(as_file(f)).convert("RGB") for f in drawn(16, px=256)]
+    pictures = [Image.open(io.BytesIO(f)).convert("RGB") for f in drawn(16, px=256)]
     options = {"repeats": bench.turns, "cuts": (CUTS[0], CUTS[3], CUTS[-1]), "clock": bench.clock}
     table = quantize_onnx(folder, pictures[:8], ["unused"], **options)
     print(table.round(5).to_string(index=False), flush=True)
@@ -155,13 +156,6 @@ def served_by_onnx(plain: Encoder, folder: Path, bench: Bench) -> tuple[dict[str
     served = {p: load_onnx(folder, precision=p, threads=threads) for p in ("fp32", "int8")}
     rows = plain.images(pictures[8:]), served["int8"].images(pictures[8:])
     return served, float((rows[0] * rows[1]).sum(axis=1).min())
-
-
-def as_file(data: bytes):
-    """Bytes as an open file."""
-    import io
-
-    return io.BytesIO(data)
 
 
 def sentence_transformers(plain: Encoder, folder: Path, files: list[bytes], bench: Bench):
@@ -177,7 +171,7 @@ def sentence_transformers(plain: Encoder, folder: Path, files: list[bytes], benc
     other = SentenceTransformer(modules=[Wrapped(str(folder))], device="cpu")
 
     def run() -> None:
-        pictures = [Image.open(as_file(f)).convert("RGB") for f in files[: bench.n]]
+        pictures = [Image.open(io.BytesIO(f)).convert("RGB") for f in files[: bench.n]]
         other.encode(pictures, batch_size=bench.batch, show_progress_bar=False)
 
     return run
@@ -199,7 +193,7 @@ def measured(bench: Bench) -> dict[str, float]:
     """All ratios."""
     plain = random_clip()
     files, small = drawn(bench.n, px=512), drawn(bench.n, px=224)
-    pictures = [Image.open(as_file(f)).convert("RGB") for f in files]
+    pictures = [Image.open(io.BytesIO(f)).convert("RGB") for f in files]
     lean = {name: in_precision(plain, name) for name in DTYPES}
     rounded = CLIPModel(plain.model.config).eval().requires_grad_(False)
     rounded.load_state_dict(plain.model.state_dict())
