@@ -5,7 +5,7 @@ import pytest
 
 from helpers.data.world import open_world
 from helpers.data.world.changes import composed_world
-from helpers.studies.signatures import failure_signatures
+from helpers.studies.signatures import failure_signatures, harmful_pretraining
 
 RNG = np.random.default_rng(0)
 HEALTHY = {
@@ -92,6 +92,23 @@ def test_chance_alone_is_no_finding():
     worse = better.copy()
     worse[:3] = 0
     assert not found(pretrained=worse, scratch=better)["harmful pretraining"]
+
+
+def test_who_looks_often_needs_stronger_evidence():
+    """A look that is worse alone is chance among twenty; a clear harm stays one."""
+    better = np.tile([1.0, 0.0], 30)
+    groups = [str(i) for i in range(60)]
+    worse = better.copy()
+    worse[:12:2] = 0  # six of six that differ: p about 0.03
+    alone = harmful_pretraining({"one": (worse, better)}, groups)["one"]
+    assert alone.found
+    many = {f"look {i}": (better, better) for i in range(19)}
+    found = harmful_pretraining({"one": (worse, better), **many}, groups)
+    assert not any(sign.found for sign in found.values())
+    assert "after Holm over 20" in found["one"].says
+    clear = np.zeros(60)
+    found = harmful_pretraining({"one": (clear, better), **many}, groups)
+    assert [name for name, sign in found.items() if sign.found] == ["one"]
 
 
 def test_too_little_is_refused():

@@ -107,6 +107,7 @@ def number_records(
     data: str,
     metric: str,
     unit: str,
+    split: str = "train",
     **about: str | int,
 ) -> list[Record]:
     """Numbers by name that are no hits: counts and shares as they are, correlations with ends.
@@ -123,7 +124,7 @@ def number_records(
             continue
         records.append(
             Record(
-                model=name, data=data, split="train", direction="", metric=metric,
+                model=name, data=data, split=split, direction="", metric=metric,
                 value=float(value), unit=unit, **ends, **about,
             )
         )  # fmt: skip

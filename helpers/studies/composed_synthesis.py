@@ -12,11 +12,12 @@ from typing import Any
 import pandas as pd
 
 from helpers.data.triplets import Triplet, TripletSet
+from helpers.evaluation.collapse import LEAST_SHARE
 from helpers.models.blip2 import Blip2
 from helpers.models.composed import TRAINED
 from helpers.studies.composed import ComposedStudy, Found, hits, run_model
 from helpers.studies.composed_texts import Written
-from helpers.studies.signatures import failure_signatures
+from helpers.studies.signatures import failure_signatures, harmful_pretraining
 from helpers.training.composed_qformer import (
     QformerArm,
     QformerTraining,
@@ -207,6 +208,12 @@ def look_lines(runs: Mapping[str, Sequence[QformerRun]]) -> dict[str, list[tuple
     }
 
 
+def collapse_limit(runs: Mapping[str, Sequence[QformerRun]]) -> float:
+    """The share below which the queries of any of the arms have collapsed; all begin alike."""
+    starts = [done[0].spread("first").variance for done in runs.values()]
+    return LEAST_SHARE * min(starts)
+
+
 def signatures(
     lab: Lab,
     grid: Mapping[tuple[str, str], Mapping[str, Sequence[Found]]],
@@ -238,11 +245,11 @@ def signatures(
         )
         found = failure_signatures(embeddings=after, embeddings_before=before)
         rows += [(name, replace(one, says=f"{one.says}; {_kept(runs[-1])}")) for one in found]
-    for (model, share), ways in grid.items():
-        found = failure_signatures(
-            pretrained=hits(ways["pretrained"]), scratch=hits(ways["none"]), groups=test.groups
-        )
-        rows += [(f"{model}, {share}", one) for one in found]
+    looks = {
+        f"{model}, {share}": (hits(ways["pretrained"]), hits(ways["none"]))
+        for (model, share), ways in grid.items()
+    }
+    rows += harmful_pretraining(looks, test.groups).items()
     return pd.DataFrame(
         [
             {"of": what, "signature": one.name, "found": one.found, "says": one.says}

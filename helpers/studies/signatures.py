@@ -6,7 +6,7 @@ run does not reach, with an interval wherever it rests on a sample.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,11 +18,12 @@ from helpers.evaluation.collapse import (
     has_collapsed,
     spread_of,
 )
-from helpers.evaluation.comparison import paired_comparison
+from helpers.evaluation.comparison import holm, paired_comparison
 from helpers.evaluation.intervals import wilson_interval
 
 SAME_TEXT = 0.3  # share of the most frequent text
 FEW_TEXTS = 0.05  # distinct texts a text
+ALPHA = 0.05  # of all looks at harm together
 HALLUCINATED = 0.1  # share of texts; 0.04 is what was reported for a good generator
 
 
@@ -100,7 +101,7 @@ def failure_signatures(
         found.append(hallucination(hallucinated))
     if pretrained is not None:
         names = [str(i) for i in range(len(pretrained))] if groups is None else groups
-        found.append(harmful_pretraining(pretrained, scratch, names, seed=seed))
+        found += harmful_pretraining({"": (pretrained, scratch)}, names, seed=seed).values()
     if not found:
         raise ValueError("nothing to look at: give texts, embeddings, hallucinated, or two runs")
     return found
@@ -142,18 +143,36 @@ def hallucination(hallucinated: Sequence[bool]) -> Signature:
 
 
 def harmful_pretraining(
-    pretrained: Sequence[float], scratch: Sequence[float], groups: Sequence[str], *, seed: int = 42
-) -> Signature:
-    """Pretraining that lowers the hits of the same queries, beyond chance."""
-    _enough("queries", len(pretrained))
-    compared = paired_comparison(pretrained, scratch, groups, seed=seed)
-    says = (
-        f"with pretraining {compared.difference:+.3f}, interval {compared.low:+.3f} to "
-        f"{compared.high:+.3f}, p = {compared.p_value:.3f} on {len(pretrained)} queries: "
-        f"{compared.verdict}"
-    )
-    found = compared.verdict == "worse"
-    return Signature("harmful pretraining", found, compared.difference, 0.0, says)
+    looks: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    groups: Sequence[str],
+    *,
+    seed: int = 42,
+) -> dict[str, Signature]:
+    """Pretraining that lowers the hits of the same queries, beyond chance, in any of some looks.
+
+    Parameters
+    ----------
+    looks : mapping of str to two (q,) float
+        A name to the hits with and without pretraining. Holm's correction covers them all: who
+        looks often finds harm by chance.
+    groups : (q,) str
+    seed : int
+    """
+    compared = {}
+    for name, (pretrained, scratch) in looks.items():
+        _enough("queries", len(pretrained))
+        compared[name] = paired_comparison(pretrained, scratch, groups, seed=seed)
+    adjusted = holm([one.p_value for one in compared.values()])
+    found = {}
+    for (name, one), p in zip(compared.items(), adjusted, strict=True):
+        many = f" after Holm over {len(compared)}" if len(compared) > 1 else ""
+        says = (
+            f"with pretraining {one.difference:+.3f}, interval {one.low:+.3f} to {one.high:+.3f}, "
+            f"p = {p:.3f}{many} on {one.n} queries"
+        )
+        harmful = bool(one.difference < 0 and p <= ALPHA)
+        found[name] = Signature("harmful pretraining", harmful, one.difference, 0.0, says)
+    return found
 
 
 def _enough(what: str, n: int) -> None:
