@@ -44,6 +44,18 @@ def test_it_answers_as_faiss_flat_does_through_every_change(store):
     assert store.nearest(queries[:2], 500).ids.shape == (2, 111)
 
 
+def test_one_picture_several_times_may_come_later_and_not_first(store):
+    same = np.repeat(unit(1, 7, D), 3, axis=0)
+    for change in (store.add, store.upsert):
+        with pytest.raises(InvalidEmbeddings, match="are identical"):
+            change(["a", "b", "c"], same)
+    assert len(store) == 0
+    store.add(["other"], unit(1, 1, D))
+    store.add(["a", "b", "c"], same)
+    store.upsert(["c", "d"], same[:2])
+    assert sorted(store.nearest(same[:1], 4).ids[0].tolist()) == ["a", "b", "c", "d"]
+
+
 def test_what_cannot_be_is_refused_and_nothing_is_written(store):
     store.add(["a", "b"], unit(2, 1, D))
     bad = unit(2, 3, D)

@@ -35,6 +35,20 @@ def names(n, start=0):
     return [f"{i:04d}" for i in range(start, start + n)]
 
 
+def test_one_picture_several_times_may_come_later_and_not_first():
+    index, same = VectorIndex(IndexKind("flat"), SPACE), np.repeat(unit(1, 7), 3, axis=0)
+    for change in (index.add, index.upsert):
+        with pytest.raises(InvalidEmbeddings, match="are identical"):
+            change(["a", "b", "c"], same)
+    index.add(["other"], unit(1, 1))
+    index.add(["a", "b", "c"], same)
+    index.upsert(["c", "d"], same[:2])
+    assert sorted(index.nearest(same[:1], 4).ids[0].tolist()) == ["a", "b", "c", "d"]
+    index.remove(["other", "a", "b", "c", "d"])
+    with pytest.raises(InvalidEmbeddings, match="are identical"):
+        index.add(["a", "b", "c"], same)
+
+
 def filled(kind, n=60, seed=1):
     index = VectorIndex(kind, SPACE)
     index.add(names(n), unit(n, seed))

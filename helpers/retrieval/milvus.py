@@ -145,7 +145,8 @@ class MilvusIndex:
             server_manager_instance.release_server(self.uri)
 
     def _checked(self, ids: Sequence[str], rows) -> tuple[np.ndarray, list[str]]:
-        rows, names = checked_rows(rows, ids, self.space)
+        alike = len(ids) > 1 and len(self) > 0  # a single row needs no count
+        rows, names = checked_rows(rows, ids, self.space, alike=alike)
         if long := [name for name in names if len(name.encode()) > MOST]:
             raise IndexRefused(f"id {long[0][:40]!r}... has more than {MOST} bytes")
         return rows, names

@@ -73,8 +73,13 @@ def checked_queries(queries, k: int, space: Space) -> np.ndarray:
     return np.ascontiguousarray(checked, dtype=np.float32)
 
 
-def checked_rows(embeddings, ids: Sequence[str], space: Space) -> tuple[np.ndarray, list[str]]:
+def checked_rows(
+    embeddings, ids: Sequence[str], space: Space, *, alike: bool = False
+) -> tuple[np.ndarray, list[str]]:
     """Rows as (n, d) float32 and their ids, after a check that they fit a space and each other.
+
+    Rows may all be ``alike`` where others are there already: one picture can come several times.
+    A first batch of one and the same row is taken for the work of a broken encoder.
 
     Raises
     ------
@@ -83,7 +88,7 @@ def checked_rows(embeddings, ids: Sequence[str], space: Space) -> tuple[np.ndarr
     InvalidEmbeddings
         If a row is refused.
     """
-    checked = check_embeddings(embeddings, name="embeddings")
+    checked = check_embeddings(embeddings, name="embeddings", alike=alike)
     names = list(ids)
     if strange := [i for i in names if not isinstance(i, str)]:
         raise IndexRefused(f"id {strange[0]!r} is no string: '007' and 7 would be one")

@@ -139,7 +139,7 @@ class VectorIndex:
         InvalidEmbeddings
             If a row is refused. Nothing has changed then.
         """
-        rows, names = checked_rows(rows, ids, self.space)
+        rows, names = checked_rows(rows, ids, self.space, alike=len(self) > 0)
         if known := [name for name in names if name in self._slots]:
             raise IndexRefused(f"id {known[0]!r} is in the index: upsert replaces its row")
         self._append(names, rows)
@@ -159,7 +159,7 @@ class VectorIndex:
 
         Raises as ``add``, but for ids that are there.
         """
-        rows, names = checked_rows(rows, ids, self.space)
+        rows, names = checked_rows(rows, ids, self.space, alike=len(self) > 0)
         for name in names:
             if name in self._slots:
                 self._ids[self._slots.pop(name)] = ""
