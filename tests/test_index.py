@@ -105,7 +105,7 @@ def test_every_damaged_file_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"schema": 2}', '{"schema": 2, "space": {}, "ids": [], "sha256": ""}']
+    "text", ["", "[]", "{}", '{"schema": 3}', '{"schema": 3, "space": {}, "ids": [], "sha256": ""}']
 )
 def test_a_sidecar_of_another_form_is_refused(tmp_path, text):
     folder = save_index(made(), tmp_path / "kept")

@@ -135,6 +135,16 @@ def test_codes_are_learned_anew_when_the_corpus_has_outgrown_them():
     assert index.nearest(unit(60, 2)[3:4], 1).ids.tolist() == [["0023"]]
 
 
+def test_an_index_that_was_kept_remembers_on_how_many_rows_its_codes_were_learned(tmp_path):
+    index = VectorIndex(IndexKind("ivfpq"), SPACE)
+    index.add(names(20), unit(20, 1))
+    index.add(names(60, 20), unit(60, 2))  # four times as many: not yet outgrown
+    again = load_index(save_index(index, tmp_path / "kept"))
+    assert (again.trained_on, again.rebuilt) == (20, 0)
+    again.add(["one more"], unit(1, 3))
+    assert (again.trained_on, again.rebuilt, len(again)) == (81, 1, 81)
+
+
 def test_what_few_probes_miss_is_found_exactly():
     index = filled(IndexKind("ivfpq", lists=30, probes=1, rescored=2))
     found = index.nearest(unit(4, 5), 25)

@@ -3,9 +3,9 @@
 Inner product of unit rows is cosine. A flat index compares with every row: no recall is lost.
 
 A folder holds ``index.faiss`` (plain ``faiss.read_index`` opens it), for IVF-PQ the exact rows in
-``rows.npy``, which stay on the disk, and ``index.json``, which names kind, space, ids and the
-SHA-256 of the others and has one of its own. It is written last, so that a half-written index is
-none.
+``rows.npy``, which stay on the disk, and ``index.json``, which names kind, space, ids, on
+how many rows codes were learned and the SHA-256 of the others, and has one of its own. It is
+written last, so that a half-written index is none.
 """
 
 import io
@@ -26,8 +26,8 @@ from helpers.store.atomic import write_file_atomically
 __all__ = ["IndexRefused", "Space", "build_index", "load_index", "save_index", "space_of"]
 
 FILE, ROWS, SIDECAR = "index.faiss", "rows.npy", "index.json"
-SCHEMA = 2
-FIELDS = {"schema", "kind", "space", "ids", "sha256", "self"}
+SCHEMA = 3
+FIELDS = {"schema", "kind", "space", "ids", "trained_on", "sha256", "self"}
 
 
 def build_index(
@@ -90,6 +90,7 @@ def save_index(index: VectorIndex, folder: Path | str) -> Path:
         "kind": asdict(index.kind),
         "space": asdict(index.space),
         "ids": index.ids.tolist(),
+        "trained_on": index.trained_on,
         "sha256": {name: sha256_file(folder / name) for name in files},
     }
     record["self"] = hash_of(record, digits=64)
@@ -131,7 +132,9 @@ def load_index(folder: Path | str, *, space: Space | None = None) -> VectorIndex
             f"{folder / FILE} has {held.ntotal} rows of {held.d} dimensions, its sidecar names "
             f"{len(record['ids'])} ids of {made.dimension}: build the index again"
         )
-    return VectorIndex.restored(kind, made, held, record["ids"], exact)
+    return VectorIndex.restored(
+        kind, made, held, record["ids"], exact, trained_on=record["trained_on"]
+    )
 
 
 def _checked_rows(file: Path, sha256: str) -> None:

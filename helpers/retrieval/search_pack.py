@@ -207,7 +207,7 @@ def _index(content: bytes, ids: list[str], space: Space) -> VectorIndex:
     held = faiss.deserialize_index(np.frombuffer(content, dtype=np.uint8))
     if (held.ntotal, held.d) != (len(ids), space.dimension):
         raise IndexRefused(f"{held.ntotal} rows of {held.d} dimensions for {len(ids)} pictures")
-    return VectorIndex.restored(IndexKind(), space, held, ids, None)
+    return VectorIndex.restored(IndexKind(), space, held, ids, None, trained_on=len(ids))
 
 
 def _build(

@@ -75,6 +75,8 @@ class VectorIndex:
         The id in each slot, empty where a row was removed.
     rebuilt : int
         How often the index was built anew.
+    trained_on : int
+        Rows that codes were learned from.
 
     Examples
     --------
@@ -93,16 +95,17 @@ class VectorIndex:
         self._ids: list[str] = []
         self._slots: dict[str, int] = {}
         self._exact: list[np.ndarray] = []  # blocks of rows, where FAISS has only codes
-        self._trained_on = 0
+        self.trained_on = 0
         self._seen: tuple[np.ndarray, np.ndarray] | None = None  # ids, living slots: made on demand
 
     @classmethod
     def restored(
-        cls, kind: IndexKind, space: Space, held: Any, ids: Sequence[str], exact: np.ndarray | None
-    ) -> "VectorIndex":
+        cls, kind: IndexKind, space: Space, held: Any, ids: Sequence[str],
+        exact: np.ndarray | None, *, trained_on: int,
+    ) -> "VectorIndex":  # fmt: skip
         """An index from its parts: a FAISS index, the id of each slot, and rows beside codes."""
         index = cls(kind, space)
-        index.faiss, index._ids, index._trained_on = held, list(ids), len(ids)
+        index.faiss, index._ids, index.trained_on = held, list(ids), trained_on
         index._slots = {name: slot for slot, name in enumerate(ids) if name}
         index._exact = [] if exact is None else [exact]
         return index
@@ -236,7 +239,7 @@ class VectorIndex:
     def _append(self, names: list[str], rows: np.ndarray) -> None:
         self._seen = None
         if self.faiss is None:
-            self.faiss, self._trained_on = make_index(self.kind, rows), len(rows)
+            self.faiss, self.trained_on = make_index(self.kind, rows), len(rows)
         else:
             self.faiss.add(rows)
         if self.kind.approximate:
@@ -250,7 +253,7 @@ class VectorIndex:
         self._seen = self._copy = None
         dead = len(self._ids) - len(self)
         enough = len(self) >= LEAST or not self.kind.approximate
-        grown = self.kind.approximate and len(self) > MOST_GROWN * self._trained_on
+        grown = self.kind.approximate and len(self) > MOST_GROWN * self.trained_on
         if len(self) == 0:
             self.faiss, self._ids, self._exact = None, [], []
         elif enough and (grown or dead > MOST_DEAD * len(self._ids)):
