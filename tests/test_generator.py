@@ -16,7 +16,7 @@ from helpers.models.generator import (
     parts_of,
     soft_tokens,
 )
-from helpers.models.generator_loading import load_trained
+from helpers.models.generator_loading import load_generator, load_trained
 from helpers.training.generator import (
     GeneratorTraining,
     Written,
@@ -196,3 +196,20 @@ def test_bad_inputs_are_refused(data):
     spoiled = Written(np.full_like(data.seen, np.nan), data.pairs, data.texts)
     with pytest.raises(GeneratorError, match="loss of step 0 is nan"):
         train_generator(copy_of(small_generator()), spoiled, FAST, progress=False)
+
+
+def test_in_bf16_what_is_trained_stays_in_fp32_and_small_steps_count(tmp_path):
+    """At a rate of 1e-5, weights in bf16 hardly move: a step is below their last digit."""
+    generator = load_generator("tiny-instructblip", device="cpu", precision="bf16")
+    kinds = {name.startswith(TRAINED): p.dtype for name, p in generator.model.named_parameters()}
+    assert kinds == {True: torch.float32, False: torch.bfloat16}
+    before = weights(generator)
+    seen = generator.see(pictures(4))
+    data = Written(seen, np.array([[0, 1], [2, 3]]), ("on a red plate", "with tofu"))
+    steps = GeneratorTraining(steps=4, batch_size=2, learning_rate=1e-5, warmup=1)
+    train_generator(generator, data, steps, progress=False)
+    now = weights(generator)
+    trained = [name for name in now if name.startswith(TRAINED) and now[name].ndim > 1]
+    moved = sum(int((now[n] != before[n]).sum()) for n in trained)
+    assert moved > 0.5 * sum(now[n].numel() for n in trained)
+    assert len(generator.write(seen[:1], seen[1:2])) == 1

@@ -92,8 +92,9 @@ class Generator:
         ):  # fmt: skip
             batch = pictures[start : start + batch_size]
             opened = [p if isinstance(p, Image.Image) else p() for p in batch]
-            pixels = self.pixels(opened).to(self.device, self.model.dtype)
-            tokens = self.model.vision_model(pixel_values=pixels).last_hidden_state
+            eyes = self.model.vision_model
+            pixels = self.pixels(opened).to(self.device, eyes.post_layernorm.weight.dtype)
+            tokens = eyes(pixel_values=pixels).last_hidden_state
             found.append(tokens.float().cpu().numpy())
         if not found:
             raise GeneratorError(f"no picture was given to {self.name}")
@@ -129,7 +130,8 @@ class Generator:
         ):  # fmt: skip
             rows = slice(start, start + batch_size)
             pair = [torch.from_numpy(np.ascontiguousarray(x[rows])) for x in (reference, target)]
-            prefix = self.prefix(*(x.to(self.device, self.model.dtype) for x in pair))
+            kind = self.model.query_tokens.dtype
+            prefix = self.prefix(*(x.to(self.device, kind) for x in pair))
             written = self.model.language_model.generate(
                 inputs_embeds=prefix,
                 attention_mask=torch.ones(prefix.shape[:2], dtype=torch.long, device=self.device),

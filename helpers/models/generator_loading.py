@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from transformers import AutoTokenizer, InstructBlipForConditionalGeneration
 
-from helpers.models.generator import Generator, GeneratorError, only_trained
+from helpers.models.generator import TRAINED, Generator, GeneratorError, only_trained
 from helpers.models.loading import DTYPES, opened, weights_fingerprint
 from helpers.models.opening import check_filled, place_of
 from helpers.models.tiny_instructblip import NAME, QFORMER
@@ -31,7 +31,8 @@ def load_generator(
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     precision : str
-        ``fp32`` or ``bf16``, of weights and activations.
+        ``fp32`` or ``bf16``, of the image encoder and the language model. What is trained stays in
+        fp32: most steps of a small rate are lost in the eight digits of bf16.
 
     Raises
     ------
@@ -65,6 +66,9 @@ def load_generator(
     mean, std = _statistics(where)
     target = pick_device(device)
     network = network.eval().requires_grad_(False).to(target)
+    for part, parameter in network.named_parameters():
+        if part.startswith(TRAINED):
+            parameter.data = parameter.data.float()
     name = Path(where).name if Path(where).is_dir() else model
     return Generator(name, network, tokenizer, reader, mean, std, target, fingerprint)
 

@@ -85,7 +85,7 @@ class Written:
 
     def tokens(self, rows: np.ndarray, generator: Generator) -> list[torch.Tensor]:
         """The tokens of references and of targets of some pairs, (b, tokens, width) each."""
-        kind = {"device": generator.device, "dtype": generator.model.dtype}
+        kind = {"device": generator.device, "dtype": generator.model.query_tokens.dtype}
         return [
             torch.from_numpy(np.ascontiguousarray(self.seen[self.pairs[rows, side]])).to(**kind)
             for side in (0, 1)
