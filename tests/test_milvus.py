@@ -1,11 +1,15 @@
 """Milvus Lite against FAISS flat: the same answers, nothing lost, another model refused."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from milvus_lite.server_manager import server_manager_instance
+from pymilvus import MilvusClient
 
 from helpers.evaluation.embeddings import InvalidEmbeddings
 from helpers.retrieval.index import build_index
-from helpers.retrieval.milvus import MilvusError, open_milvus
+from helpers.retrieval.milvus import MilvusError, MilvusIndex, open_milvus
 from helpers.retrieval.space import IndexRefused, Space
 from tests.milvus_work import space_of, unit, upserts_while_searching
 
@@ -88,6 +92,59 @@ def test_rows_outlive_the_process_and_another_model_is_refused(tmp_path):
         open_milvus(uri, space=Space("other", "x", "y", D))
     with pytest.raises(IndexRefused, match=r"'foreign' .* was not made here"):
         open_milvus(uri, space=SPACE, collection="foreign")
+
+
+def served(uri):
+    return str(Path(uri).absolute()) in server_manager_instance._servers
+
+
+def test_a_refusal_leaves_no_server_behind_and_ends_nobody_elses(tmp_path, monkeypatch):
+    uri, other = str(tmp_path / "m.db"), Space("other", "x", "y", D)
+    closed, close = [], MilvusClient.close
+    monkeypatch.setattr(MilvusClient, "close", lambda self: (closed.append(1), close(self)))
+    store = open_milvus(uri, space=SPACE)
+    store.add(["a"], unit(1, 1, D))
+    with pytest.raises(IndexRefused, match="not by other"):
+        open_milvus(uri, space=other)
+    assert (closed, served(uri), len(store)) == ([1], True, 1)
+    store.close()
+    assert not served(uri)
+    with pytest.raises(IndexRefused, match="not by other"):
+        open_milvus(uri, space=other)
+    assert (closed, served(uri)) == ([1, 1, 1], False)
+
+
+class Lossy:
+    """A client of five rows, whose narrow search of the second query loses all but ``narrow``."""
+
+    def __init__(self, kind, narrow, wide):
+        self.kind, self.lengths, self.asked = kind, {False: narrow, True: wide}, []
+
+    def search(self, collection, *, data, limit, output_fields, search_params):
+        self.asked.append((len(data), search_params["params"]))
+        wide = bool(search_params["params"])
+        hits = [{"id": f"{i}", "distance": 0.9 - i / 10} for i in range(5)][:limit]
+        return [hits[: self.lengths[wide]] if query[0] < 0.5 else hits for query in data]
+
+    def query(self, collection, *, filter, output_fields):
+        return [{"count(*)": 5}]
+
+    def describe_index(self, collection, *, index_name):
+        return {"index_type": self.kind}
+
+
+@pytest.mark.parametrize(("kind", "wide"), [("IVF_PQ", {"nprobe": 1024}), ("HNSW", {"ef": 32768})])
+def test_a_query_with_fewer_answers_is_asked_again_and_cuts_no_other(kind, wide):
+    client = Lossy(kind, narrow=1, wide=9)
+    found = MilvusIndex(client, "u", "c", SPACE).nearest(np.eye(D)[:2], 4)
+    assert found.ids.tolist() == [["0", "1", "2", "3"]] * 2
+    assert np.allclose(found.scores, [[0.9, 0.8, 0.7, 0.6]] * 2)
+    assert client.asked == [(2, {}), (1, wide)]
+    client.asked.clear()
+    assert MilvusIndex(client, "u", "c", SPACE).nearest(np.eye(D)[:2], 50).ids.shape == (2, 5)
+    lossy = MilvusIndex(Lossy(kind, narrow=1, wide=3), "u", "c", SPACE)
+    with pytest.raises(MilvusError, match="one query has 3 rows, another 4 of k = 4"):
+        lossy.nearest(np.eye(D)[:2], 4)
 
 
 def test_an_address_without_a_server_is_named():

@@ -8,6 +8,7 @@ Lite faster by far.
 
 import json
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import wraps
@@ -28,6 +29,8 @@ INDEXES = {
     "IVF_PQ": {"nlist": 1024, "m": 16, "nbits": 8},
 }
 KINDS = Literal["FLAT", "HNSW", "IVF_PQ"]
+EVERYTHING = {"HNSW": {"ef": 2**15}, "IVF_PQ": {"nprobe": 1024}}  # the widest search of a kind
+_USERS: defaultdict[Path, set[int]] = defaultdict(set)  # clients of each embedded server
 
 
 class MilvusError(RuntimeError):
@@ -111,21 +114,32 @@ class MilvusIndex:
     def nearest(self, queries, k: int) -> Nearest:
         """The k best rows of each query, by id; fewer where there are fewer.
 
+        A query for which an approximate index finds fewer is asked again as widely as can be.
+
         Raises
         ------
         IndexRefused
             If k is below 1 or the queries are of another dimension.
         MilvusError
-            If the database fails.
+            If the database fails, or gives one query fewer rows than another all the same.
         """
         queries = checked_queries(queries, k, self.space)
-        found = self.client.search(
-            self.collection, data=list(queries), limit=k, output_fields=["id"]
-        )
-        shortest = min(len(hits) for hits in found)
-        ids = [[hit["id"] for hit in hits[:shortest]] for hits in found]
-        scores = [[hit["distance"] for hit in hits[:shortest]] for hits in found]
-        shape = (len(queries), shortest)
+        found = self._hits(queries, k, {})
+        wanted = k if all(len(hits) == k for hits in found) else min(k, len(self))
+        if short := [i for i, hits in enumerate(found) if len(hits) < wanted]:
+            said = self.client.describe_index(self.collection, index_name="vector")
+            wide = EVERYTHING.get(said["index_type"], {})
+            for i, hits in zip(short, self._hits(queries[short], k, wide), strict=True):
+                found[i] = hits
+        least, most = (f(map(len, found)) for f in (min, max))
+        if least < most:
+            raise MilvusError(
+                f"nearest in collection {self.collection!r} of {self.uri}: one query has {least} "
+                f"rows, another {most} of k = {k}; ask for fewer, or use a FLAT collection"
+            )
+        ids = [[hit["id"] for hit in hits] for hits in found]
+        scores = [[hit["distance"] for hit in hits] for hits in found]
+        shape = (len(queries), least)
         return Nearest(
             np.array(ids, dtype=str).reshape(shape),
             np.array(scores, dtype=np.float32).reshape(shape),
@@ -137,12 +151,12 @@ class MilvusIndex:
         self.client.flush(self.collection)
 
     def close(self) -> None:
-        """Let go of the database; the embedded server ends, so that nothing pings it."""
-        self.client.close()
-        if "://" not in self.uri:
-            from milvus_lite.server_manager import server_manager_instance
+        """Let go of the database; the embedded server ends with the last that uses it."""
+        _let_go(self.client, self.uri)
 
-            server_manager_instance.release_server(self.uri)
+    def _hits(self, queries: np.ndarray, k: int, wide: dict[str, int]) -> list[list[dict]]:
+        options = {"limit": k, "output_fields": ["id"], "search_params": {"params": wide}}
+        return list(self.client.search(self.collection, data=list(queries), **options))
 
     def _checked(self, ids: Sequence[str], rows) -> tuple[np.ndarray, list[str]]:
         alike = len(ids) > 1 and len(self) > 0  # a single row needs no count
@@ -221,25 +235,39 @@ def open_milvus(
         Path(uri).parent.mkdir(parents=True, exist_ok=True)
         # The embedded server has no clock service; the client asks for one, and does without.
         logging.getLogger("grpc._server").setLevel(logging.CRITICAL)
+    client = None
     try:
         client = MilvusClient(uri, token=token, timeout=timeout)
+        _USERS[Path(uri).resolve()].add(id(client))
         if not client.has_collection(collection):
             _make(client, collection, space, kind)
         said = client.describe_collection(collection)
+        if (made := _space_in(said, uri, collection)) != space:
+            raise IndexRefused(
+                f"collection {collection!r} of {uri} was made by {made.model} "
+                f"({made.fingerprint[:12]}), not by {space.model} ({space.fingerprint[:12]}): "
+                "use another collection for another model"
+            )
         client.load_collection(collection)
-    except MilvusException as error:
+    except BaseException as error:
+        _let_go(client, uri)
+        if not isinstance(error, MilvusException):
+            raise
         raise MilvusError(
             f"no Milvus at {uri} ({error.message}): start it, or give a file ending in .db"
         ) from error
-    made = _space_in(said, uri, collection)
-    if made != space:
-        client.close()
-        raise IndexRefused(
-            f"collection {collection!r} of {uri} was made by {made.model} "
-            f"({made.fingerprint[:12]}), not by {space.model} ({space.fingerprint[:12]}): "
-            "use another collection for another model"
-        )
     return MilvusIndex(client, uri, collection, space)
+
+
+def _let_go(client: Any, uri: str) -> None:
+    if client is not None:
+        client.close()
+    users = _USERS[Path(uri).resolve()]
+    users.discard(id(client))
+    if "://" not in uri and not users:
+        from milvus_lite.server_manager import server_manager_instance
+
+        server_manager_instance.release_server(uri)
 
 
 def _make(client: Any, collection: str, space: Space, kind: str) -> None:
