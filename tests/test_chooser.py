@@ -119,3 +119,4 @@ def test_figures_show_every_index_and_the_choice():
     records = indexes.index_records(own, queries=7, **about)
     assert len({(r.model, r.metric) for r in records}) == len(records) == 9
     assert records[0].n == 7
+    assert [r.unit for r in records[:3]] == ["fraction", "ms", "MiB"]

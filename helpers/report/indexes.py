@@ -113,7 +113,7 @@ def index_records(
                   "data": data, "split": split, "direction": "", "seed": seed}  # fmt: skip
         values = (("recall@10 of the nearest", one.recall, one.low, one.high, queries, "fraction"),
                   ("latency", one.latency_ms, None, None, queries, "ms"),
-                  ("size", one.size_mb, None, None, one.n, "MB"))  # fmt: skip
+                  ("size", one.size_mb, None, None, one.n, "MiB"))  # fmt: skip
         for metric, value, low, high, n, unit in values:
             records.append(
                 Record(metric=metric, value=value, low=low, high=high, n=n, unit=unit, **common)

@@ -26,7 +26,7 @@ class Record:
 
     ``direction`` is ``text_to_image``, ``image_to_text`` or empty; ``low`` and ``high`` are the
     ends of its 95 % interval or both None; ``n`` is the number of queries (or repeats) behind it;
-    ``unit`` is such as ``fraction``, ``rank``, ``images/s`` or ``MB``.
+    ``unit`` is such as ``fraction``, ``rank``, ``images/s`` or ``MiB``.
     """
 
     lesson: str

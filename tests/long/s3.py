@@ -59,7 +59,7 @@ FAULTS = (
     answer(507, "QuotaExceeded"),
 )  # fmt: skip
 # Times and memory differ between any two runs.
-TIMED_UNITS = ("s", "ms", "mb", "MB", "seconds")
+TIMED_UNITS = ("s", "ms", "mb", "MB", "MiB", "seconds")
 MEASURED = ("seconds", "memory", "_ms", "per_s", "elapsed")
 
 
