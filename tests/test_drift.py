@@ -332,6 +332,32 @@ def test_the_table_by_hand():
     assert table.false_alarms["nothing"] == 1
 
 
+def test_verdicts_are_counted_over_the_alarms_that_were_judged():
+    judged = [(True, 0.5, 1.0), (True, 0.5, np.nan), (False, 0.0, 0.0), (True, 1.0, 0.5),
+              (np.nan, np.nan, np.nan)]  # fmt: skip
+    runs = pd.DataFrame(
+        [("unseen dish", seed, ANY, False, 4.0, 2.0, 9.0, *one) for seed, one in enumerate(judged)]
+        + [("nothing", 0, ANY, False, *[np.nan] * 6)],
+        columns=["scenario", "seed", "detector", "false_alarm", "alarm", "delay_steps",
+                 "delay_items", "right", "found_share", "precision"],
+    )  # fmt: skip
+    table = drift_table(runs).set_index("scenario")
+    seen = table.loc["unseen dish"]
+    assert (seen.n, seen.right_cause_n, seen.found_share_n, seen.precision_n) == (5, 4, 4, 3)
+    assert (seen.right_cause, seen.found_share, seen.precision) == (0.75, 0.5, 0.5)
+    # Wilson, 3 of 4: z = 1.96, (p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n)
+    assert seen.right_cause_low == pytest.approx(0.3006, abs=1e-4)
+    assert seen.right_cause_high == pytest.approx(0.9544, abs=1e-4)
+    for name in ("found_share", "precision"):
+        assert 0 <= seen[f"{name}_low"] < 0.5 < seen[f"{name}_high"] <= 1
+    pd.testing.assert_frame_equal(drift_table(runs), drift_table(runs))
+    level = drift_table(runs.assign(found_share=runs.found_share * 0 + 0.5)).iloc[0]
+    share = 0.025**0.25  # four streams that agree: Clopper and Pearson's bound for 0 of 4
+    assert level.found_share_low == pytest.approx(0.5 * share)
+    assert level.found_share_high == pytest.approx(1 - 0.5 * share)
+    assert table.loc["nothing"].filter(regex="right|found|precision").isna().all()
+
+
 def test_pools_of_the_drawn_kitchen():
     shape = Shape(reference=40, n_steps=3, starts=1, per_step=8, queries=4)
     pools = drift_pools(small_encoder("clip"), n_recipes=90, shape=shape, progress=False)

@@ -1,6 +1,7 @@
 """Exact indexes: equal to a plain product, opened by plain FAISS, refused when damaged."""
 
 import json
+from types import SimpleNamespace
 
 import faiss
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers import paths
 from helpers.evaluation.embeddings import InvalidEmbeddings
 from helpers.repro import canonical_json, hash_of
+from helpers.retrieval import index as index_module
 from helpers.retrieval.index import (
     FILE,
     SIDECAR,
@@ -20,6 +23,9 @@ from helpers.retrieval.index import (
     save_index,
     space_of,
 )
+from helpers.retrieval.kinds import IndexKind
+from helpers.retrieval.vector_index import VectorIndex
+from helpers.runner.lessons import read_notebook, source_of
 from tests.small_training import small_encoder
 
 SPACE = Space("small", "0123456789abcdef", "fedcba", 16)
@@ -160,3 +166,16 @@ def test_the_space_of_an_encoder_changes_with_its_weights():
     assert space_of(one) == space_of(small_encoder("siglip"))
     assert space_of(one).fingerprint != space_of(other).fingerprint
     assert space_of(one).dimension == 24
+
+
+def test_the_lesson_mends_the_index_that_it_damages(tmp_path, capsys):
+    cells = read_notebook(paths.notebooks() / "10_serving.ipynb")["cells"]
+    (source,) = [s for s in map(source_of, cells) if "# one bit" in s]
+    kept = SimpleNamespace(ids=np.array([f"{i:03d}" for i in range(60)]), space=SPACE)
+    known = {
+        "kept": kept, "rows": unit(60, 1), "questions": unit(4, 2), "report_folder": tmp_path,
+        "index": index_module, "VectorIndex": VectorIndex, "IndexKind": IndexKind,
+    }  # fmt: skip
+    exec(source, known)
+    assert "is damaged" in capsys.readouterr().out
+    assert len(load_index(tmp_path / "index", space=SPACE)) == len(known["living"]) == 59

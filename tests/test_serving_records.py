@@ -1,5 +1,7 @@
 """Records of serving from the tables that they are read from."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
@@ -25,7 +27,8 @@ DELAYS = pd.DataFrame(
         {"scenario": "broken camera", "detector": "mmd", "n": 20, "false_alarms": 0.05,
          "false_alarms_low": 0.01, "false_alarms_high": 0.24, "detected": 0.9,
          "detected_low": 0.7, "detected_high": 0.97, "delay_steps": 2.0, "delay_low": 1.0,
-         "delay_high": 3.0, "right_cause": 0.75},
+         "delay_high": 3.0, "right_cause": 0.75, "right_cause_low": 0.30, "right_cause_high": 0.95,
+         "right_cause_n": 4},
         {"scenario": "nothing", "detector": "mmd", "n": 20, "false_alarms": 0.0,
          "false_alarms_low": 0.0, "false_alarms_high": 0.16},
     ]
@@ -45,7 +48,9 @@ def test_all_records_fit_one_file(tmp_path):
     lost = found["m, torch", "hit@10 lost", "text_to_image"]
     assert (lost.value, lost.low, lost.high, lost.n) == (0.01, -0.01, 0.03, 100)
     assert found["m", "broken camera, mmd: delay", ""].unit == "steps"
-    assert found["m", "broken camera, mmd: right_cause", ""].value == 0.75
+    right = found["m", "broken camera, mmd: right_cause", ""]
+    assert (right.value, right.low, right.high, right.n) == (0.75, 0.30, 0.95, 4)
+    assert found["m", "broken camera, mmd: detected", ""].n == 20
     assert ("m", "nothing, mmd: detected", "") not in found
     assert ("m", "broken camera, mmd: precision", "") not in found
 
@@ -56,7 +61,23 @@ def test_the_overview_has_a_row_for_each_scenario_and_detector():
     assert table["scenario, detector"].tolist() == ["broken camera, mmd", "nothing, mmd"]
     assert table["detected"].tolist() == ["0.90 [0.70, 0.97]", ""]
     assert table["delay"].tolist() == ["2.00 [1.00, 3.00]", ""]
-    assert table["right_cause"].tolist() == ["0.75", ""]
+    assert table["right_cause"].tolist() == ["0.75 [0.30, 0.95]", ""]
+    assert table["streams"].tolist() == [20, 20]
+    assert table["alarms judged"].tolist() == ["4", ""]
+    former = [replace(r, low=None, high=None, n=20) for r in records if "right_cause" in r.metric]
+    assert "alarms judged" not in drift_overview(former)
+
+
+def test_a_speed_rests_on_its_repeats_and_a_size_on_none():
+    timed = export_records(TABLE, model="m", n=100, repeats=7, **ABOUT)
+    found = {r.metric: (r.n, r.unit) for r in timed}
+    assert found == {
+        "image_ms": (7, "ms"), "text_ms": (7, "ms"), "images_per_s": (7, "images/s"),
+        "texts_per_s": (7, "texts/s"), "size_mb": (0, "MiB"),
+        "hit@10": (100, "fraction"), "hit@10 lost": (100, "fraction"),
+    }  # fmt: skip
+    unknown = export_records(TABLE, model="m", n=100, **ABOUT)
+    assert {r.n for r in unknown if r.metric == "image_ms"} == {0}
 
 
 def test_a_table_without_its_columns_is_an_error():

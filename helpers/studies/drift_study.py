@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from helpers.evaluation.intervals import wilson_interval
+from helpers.evaluation.intervals import bootstrap_interval, wilson_interval
 from helpers.studies.drift import Monitor, Thresholds, Watched, recent_steps, verdict, watch
 from helpers.studies.drift_signals import SIGNALS
 from helpers.studies.drift_streams import SCENARIOS, Pools, stream
@@ -110,7 +110,9 @@ def drift_table(runs: pd.DataFrame, *, n_resamples: int = 2000, seed: int = 42) 
     DataFrame
         scenario, detector, n; detected and false_alarms, each with Wilson's 95 % interval (_low,
         _high); delay_steps and delay_items, medians over the streams where the change was seen, the
-        former with a percentile bootstrap interval; right_cause, found_share, precision (means).
+        former with a percentile bootstrap interval; of ``any`` also right_cause, found_share and
+        precision, means over the alarms that could be judged, each with their number (_n) and an
+        interval: Wilson's for right_cause, a bootstrap over streams for the others.
     """
     lines = []
     for (scenario, detector), group in runs.groupby(["scenario", "detector"], sort=False):
@@ -135,9 +137,28 @@ def drift_table(runs: pd.DataFrame, *, n_resamples: int = 2000, seed: int = 42) 
                 "delay_items": group.delay_items.median(),
             }  # fmt: skip
         if detector == ANY and group.get("right") is not None:
-            line |= {
-                "right_cause": group.right.dropna().astype(float).mean(),
-                "found_share": group.found_share.mean(), "precision": group.precision.mean(),
-            }  # fmt: skip
+            line |= _judgments(group, n_resamples, seed)
         lines.append(line)
     return pd.DataFrame(lines)
+
+
+def _judgments(group: pd.DataFrame, n_resamples: int, seed: int) -> dict[str, float]:
+    """What was made of the alarms of one scenario, with intervals; nothing where none was judged.
+
+    An alarm that names no picture has no precision, so that the numbers of alarms may differ.
+    """
+    line: dict[str, float] = {}
+    for name, column in (("right_cause", "right"), ("found_share",) * 2, ("precision",) * 2):
+        values = group[column].dropna().astype(float)
+        if values.empty:
+            continue
+        if name == "right_cause":
+            interval = wilson_interval(int(values.sum()), len(values))
+        else:
+            options = {"bounds": (0.0, 1.0), "n_resamples": n_resamples, "seed": seed}
+            interval = bootstrap_interval(values, group.seed[values.index], **options)
+        line |= {
+            name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high,
+            f"{name}_n": interval.n,
+        }  # fmt: skip
+    return line
