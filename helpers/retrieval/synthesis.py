@@ -35,6 +35,7 @@ from helpers.retrieval.text_filter import (
     with_round_trip,
 )
 from helpers.store.artefacts import Manifest, Writer, code_of, ensure
+from helpers.store.code import Modules
 from helpers.store.zones import Zone
 from helpers.training.generator_runs import GeneratorRun
 
@@ -43,11 +44,9 @@ COLUMNS = (
     "pair_id", "reference", "target", "category", "similarity", "text", "reverse", "kept", "reason",
     "rank_forward", "rank_reverse",
 )  # fmt: skip
-CODE = (
-    "helpers.data.world.mentions", "helpers.models.composed", "helpers.models.generator",
-    "helpers.retrieval.caption_texts", "helpers.retrieval.pair_mining",
-    "helpers.retrieval.synthesis", "helpers.retrieval.text_filter",
-)  # fmt: skip
+CODE = Modules().named(
+    "helpers.retrieval.synthesis", packages=("data", "evaluation", "models", "retrieval")
+)
 
 
 @dataclass(frozen=True)

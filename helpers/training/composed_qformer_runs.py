@@ -21,6 +21,7 @@ from helpers.models.experiments import EXPERIMENTS
 from helpers.models.sprc import Sprc
 from helpers.repro import hash_of
 from helpers.store.artefacts import Writer, code_of, ensure
+from helpers.store.code import Modules
 from helpers.store.zones import Zone
 from helpers.training.composed_features import rank_composed
 from helpers.training.composed_qformer import (
@@ -33,16 +34,9 @@ from helpers.training.composed_qformer import (
 from helpers.training.image_states import ImageStates
 
 # A change in any of them makes runs stale: they decide weights or ranks.
-CODE = (
-    "helpers.evaluation.blocks", "helpers.evaluation.collapse", "helpers.evaluation.metrics",
-    "helpers.evaluation.positives", "helpers.evaluation.ranks", "helpers.models.blip2",
-    "helpers.models.composed", "helpers.models.qformer", "helpers.models.sprc",
-    "helpers.models.two_hop", "helpers.training.composed_features",
-    "helpers.training.composed_qformer", "helpers.training.composed_qformer_runs",
-    "helpers.training.image_states", "helpers.training.losses",
-    "helpers.training.qformer_batches", "helpers.training.qformer_queries",
-    "helpers.training.qformer_settings", "helpers.training.settings",
-)  # fmt: skip
+CODE = Modules().named(
+    "helpers.training.composed_qformer_runs", packages=("evaluation", "models", "training")
+)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from helpers.models.composed import BASELINES, build_composed
 from helpers.models.experiments import EXPERIMENTS
 from helpers.repro import hash_of
 from helpers.store.artefacts import Writer, code_of, ensure
+from helpers.store.code import Modules
 from helpers.store.zones import Zone
 from helpers.training.composed import ComposedTraining, train_composed
 from helpers.training.composed_features import (
@@ -31,11 +32,9 @@ from helpers.training.composed_features import (
 FOLDER = f"{EXPERIMENTS}/composed"
 SHOWN = 5
 # A change in any of them makes runs stale: they decide weights or ranks.
-CODE = (
-    "helpers.evaluation.blocks", "helpers.evaluation.positives", "helpers.evaluation.ranks",
-    "helpers.models.composed", "helpers.training.composed", "helpers.training.composed_features",
-    "helpers.training.composed_runs", "helpers.training.losses", "helpers.training.settings",
-)  # fmt: skip
+CODE = Modules().named(
+    "helpers.training.composed_runs", packages=("evaluation", "models", "training")
+)
 
 
 @dataclass(frozen=True)

@@ -23,13 +23,11 @@ from helpers.models.generator import TRAINED, Generator
 from helpers.models.generator_loading import load_trained
 from helpers.repro import hash_of
 from helpers.store.artefacts import Manifest, Writer, code_of, ensure
+from helpers.store.code import Modules
 from helpers.store.zones import Zone
 from helpers.training.generator import GeneratorTraining, Written, text_loss, train_generator
 
-CODE = (
-    "helpers.models.generator", "helpers.models.generator_loading", "helpers.training.checkpoint",
-    "helpers.training.generator", "helpers.training.generator_runs",
-)  # fmt: skip
+CODE = Modules().named("helpers.training.generator_runs", packages=("models", "training"))
 
 
 @dataclass(frozen=True)
