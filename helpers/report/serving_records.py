@@ -109,8 +109,7 @@ def drift_records(delays: pd.DataFrame, *, model: str, **about: Any) -> list[Rec
 def drift_overview(records: Sequence[Record]) -> pd.DataFrame:
     """A row for each scenario and detector: what was seen, false alarms, delay, with intervals.
 
-    ``alarms judged`` is the n of ``right_cause``; empty where a record has no interval, since its
-    n is then that of the streams.
+    ``alarms judged`` is the n of ``right_cause``.
     """
     rows: dict[str, dict[str, Any]] = {}
     for one in records:
@@ -118,7 +117,7 @@ def drift_overview(records: Sequence[Record]) -> pd.DataFrame:
         if name not in ("detected", "false_alarms", "delay", *JUDGED) or not what:
             continue
         row = rows.setdefault(what, {"scenario, detector": what, "streams": one.n})
-        if name == "right_cause" and one.low is not None:
+        if name == "right_cause":
             row["alarms judged"] = str(one.n)
         text = f"{one.value:.2f}"
         row[name] = text if one.low is None else f"{text} [{one.low:.2f}, {one.high:.2f}]"

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from helpers.repro import hash_of
+from helpers.retrieval.index import build_index
 from helpers.retrieval.kinds import IndexKind
 from helpers.retrieval.retriever import Retriever
-from helpers.retrieval.space import IndexRefused, Space, checked_rows, space_of
+from helpers.retrieval.space import IndexRefused, Space, space_of
 from helpers.retrieval.text_tower import ABOUT, GRAPH, TOKENIZER, export_text_tower, open_text_tower
 from helpers.retrieval.vector_index import VectorIndex
 from helpers.store.artefacts import Manifest, Writer, code_of, ensure, read_manifest
@@ -231,9 +232,7 @@ def _build(
     new = encoder.images(loaders, progress=progress) if missing else []
     rows_of = {**known, **dict(zip(missing, new, strict=True))}
     found = np.stack([rows_of[key] for key in keys])
-    vectors, _ = checked_rows(found, keys, space)
-    index = faiss.IndexFlatIP(space.dimension)
-    index.add(vectors)
+    index = build_index(found, keys, space=space)
     captions = [row.caption for row in rows]
     items = {
         "source": rows[0].source,
@@ -241,7 +240,7 @@ def _build(
         "rows": [[row.caption, row.recipe_id, row.split] for row in rows],
     }
     place = _place(*about)
-    writer.write_bytes(f"{place}/{INDEX}", faiss.serialize_index(index).tobytes())
+    writer.write_bytes(f"{place}/{INDEX}", faiss.serialize_index(index.faiss).tobytes())
     writer.write_text(f"{place}/{ITEMS}", json.dumps(items, ensure_ascii=False))
     for name, content in export_text_tower(encoder, captions[:256]).items():
         writer.write_bytes(f"{place}/{name}", content)

@@ -90,12 +90,11 @@ class VectorIndex:
     def __init__(self, kind: IndexKind, space: Space) -> None:
         self.kind, self.space = kind, space
         self.faiss: Any = None
-        self.rebuilt = 0
+        self.rebuilt = self.trained_on = 0
         self._copy: Any = None  # of the FAISS index, on a GPU
         self._ids: list[str] = []
         self._slots: dict[str, int] = {}
         self._exact: list[np.ndarray] = []  # blocks of rows, where FAISS has only codes
-        self.trained_on = 0
         self._seen: tuple[np.ndarray, np.ndarray] | None = None  # ids, living slots: made on demand
 
     @classmethod
@@ -203,12 +202,7 @@ class VectorIndex:
         (q, m) float32, (q, m) int64
             Cosines and slots, m = min(k, what there is). Equal cosines stand in the order of slots.
 
-        Raises
-        ------
-        IndexRefused
-            If k is below 1 or the queries have another dimension.
-        InvalidEmbeddings
-            If a query is not finite or no unit row.
+        Raises as :func:`helpers.retrieval.space.checked_queries`.
         """
         queries = checked_queries(queries, k, self.space)
         living = self._view()[1]
@@ -269,9 +263,9 @@ class VectorIndex:
         """What the kind itself finds among the living, (q, k) scores and slots, -1 for none."""
         import faiss
 
-        selector = None
         if self._copy is not None and len(living) == len(self._ids):
             return self._copy.search(queries, k)
+        selector = None
         if len(living) < len(self._ids):
             alive = np.zeros(len(self._ids), dtype=bool)
             alive[living] = True
