@@ -1,6 +1,5 @@
 """Records of serving from the tables that they are read from."""
 
-
 import pandas as pd
 import pytest
 
