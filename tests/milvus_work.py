@@ -38,7 +38,7 @@ def upserts_while_searching(store: Store, n: int, *, d: int, batch: int, writers
     store.upsert(settled, anchors)
     names = [f"{i:06d}" for i in range(n)]
     last = unit(n, 3, d)
-    seen, done = Seen(), threading.Event()
+    seen, begun, done = Seen(), threading.Event(), threading.Event()
 
     def guarded(work) -> None:
         try:
@@ -60,13 +60,16 @@ def upserts_while_searching(store: Store, n: int, *, d: int, batch: int, writers
             wanted = [settled[i] for i in which]
             seen.lost += [w for w, f in zip(wanted, found, strict=True) if w != f]
             seen.searches += 1
+            begun.set()
             turn += 1
 
     step = -(-n // writers)
     parts = [slice(s, min(s + step, n)) for s in range(0, n, step)]
     threads = [threading.Thread(target=guarded, args=(lambda p=p: write(p),)) for p in parts]
     searcher = threading.Thread(target=guarded, args=(search,))
-    for thread in (searcher, *threads):
+    searcher.start()
+    begun.wait(60)
+    for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()

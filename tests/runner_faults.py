@@ -85,7 +85,7 @@ def complaint(what: str, seen: object) -> bool:
 
 # A fault: what the lesson's cell does, the options, the limit, and what has to be said.
 DIED = ("in cell 3", "the kernel died", "the memory ran out")
-LATE = ("in cell 3", "took longer than 2 s", "--timeout")
+LATE = ("in cell 3", "took longer than 5 s", "--timeout")
 FULL = ("Errno 27", "No room to write: free some space")
 Fault = tuple[str, tuple[str, ...], int, tuple[str, ...]]
 FAULTS: dict[str, Fault] = {
@@ -93,11 +93,11 @@ FAULTS: dict[str, Fault] = {
     "cell ends the kernel": ("import os; os._exit(0)", (), 0, DIED),
     "kernel killed": ("import os; os.kill(os.getpid(), 9)", (), 0, DIED),
     "sys.exit": ("raise SystemExit(0)", (), 0, ("in cell 3 (", "SystemExit: 0. A lesson runs to")),
-    "endless cell": ("while True: pass", ("--timeout", "2"), 0, LATE),
+    "endless cell": ("while True: pass", ("--timeout", "5"), 0, LATE),
     "cell that ignores the interrupt": (
         "import time\nwhile True:\n    try:\n        time.sleep(9)\n"
         "    except KeyboardInterrupt:\n        pass",
-        ("--timeout", "2"), 0, LATE,
+        ("--timeout", "5"), 0, LATE,
     ),
     "disk full in a cell": (
         "open('big', 'wb').write(bytes(2_000_000))", (), LIMIT, ("in cell 3 (\"open(", *FULL),

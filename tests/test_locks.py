@@ -1,6 +1,6 @@
+import io
 import multiprocessing
 import os
-import threading
 
 import pytest
 
@@ -10,7 +10,7 @@ from helpers.store.locks import Busy, held, holder
 def _hold(path, pipe):
     with held(path, what="the child's work"):
         pipe.send("held")
-        pipe.poll(30)  # until a word comes, or the other end is closed
+        pipe.poll(120)  # until a word comes, or the other end is closed
 
 
 @pytest.fixture
@@ -20,10 +20,10 @@ def child(tmp_path):
     here, there = context.Pipe()
     process = context.Process(target=_hold, args=(tmp_path / "a.lock", there))
     process.start()
-    assert here.poll(30)
+    assert here.poll(120)
     yield process, here
     process.kill()
-    process.join(30)
+    process.join(120)
 
 
 def test_a_held_lock_says_who_holds_it(tmp_path, child):
@@ -36,17 +36,29 @@ def test_a_held_lock_says_who_holds_it(tmp_path, child):
 def test_a_killed_holder_frees_the_lock(tmp_path, child):
     process, _ = child
     process.kill()
-    process.join(30)
+    process.join(120)
     with held(tmp_path / "a.lock", what="mine", wait=False):
         assert f"process {os.getpid()}" in holder(tmp_path / "a.lock")
 
 
-def test_waiting_is_announced_and_ends_with_the_holder(tmp_path, child, capsys):
-    _, pipe = child
-    threading.Timer(0.2, pipe.send, ["go on"]).start()
-    with held(tmp_path / "a.lock", what="mine"):
-        pass
-    assert "waiting. mine: the lock" in capsys.readouterr().err
+class Heard(io.StringIO):
+    """A place to print to that tells the holder to go on as soon as something is said."""
+
+    def __init__(self, pipe):
+        super().__init__()
+        self.pipe = pipe
+
+    def flush(self):
+        self.pipe.send("go on")
+
+
+def test_waiting_is_announced_and_ends_with_the_holder(tmp_path, child, monkeypatch):
+    heard = Heard(child[1])
+    with monkeypatch.context() as patched:
+        patched.setattr("sys.stderr", heard)
+        with held(tmp_path / "a.lock", what="mine"):
+            pass
+    assert heard.getvalue().startswith("waiting. mine: the lock")
 
 
 def test_the_lock_is_free_after_an_error_and_the_note_is_gone(tmp_path):

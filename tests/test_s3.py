@@ -27,6 +27,7 @@ from tests.s3_server import (
     PASS,
     PASSWORD,
     QUICK,
+    SHORT,
     USER,
     access_to,
     answer,
@@ -59,10 +60,15 @@ def direct(store, request):
     return zone_at(store, f"tests/{abs(hash(request.node.nodeid))}")
 
 
+def behind(proxy, direct, fault=PASS):
+    """The same zone behind the proxy; its clock is short only where the fault is a hang."""
+    return zone_at(proxy.endpoint, direct.prefix, limits=SHORT if fault == HANG else QUICK)
+
+
 @pytest.fixture
 def zone(proxy, direct):
-    """The same zone behind the proxy, with short limits."""
-    return zone_at(proxy.endpoint, direct.prefix, limits=QUICK)
+    """The same zone behind the proxy."""
+    return behind(proxy, direct)
 
 
 @pytest.fixture(autouse=True)
@@ -186,7 +192,8 @@ def test_what_the_lessons_build_is_the_same_in_a_folder_and_in_a_store(direct, l
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", [BUSY_ANSWER, answer(500, "InternalError"), HANG, CUT, LOSE])
-def test_what_passes_is_tried_again(zone, proxy, direct, fault):
+def test_what_passes_is_tried_again(proxy, direct, fault):
+    zone = behind(proxy, direct, fault)
     direct.write_bytes("k", b"value")
     proxy.plan(fault, fault if fault is BUSY_ANSWER else PASS, PASS)
     assert zone.read_bytes("k") == b"value"
@@ -201,7 +208,8 @@ def test_what_passes_is_tried_again(zone, proxy, direct, fault):
     [(BUSY_ANSWER, "SlowDown"), (HANG, "ReadTimeout|no end after"), (LOSE, "Endpoint|Connection")],
     ids=["503", "hang", "drop"],
 )  # fmt: skip
-def test_what_does_not_pass_ends_with_a_clear_error(zone, proxy, fault, reason):
+def test_what_does_not_pass_ends_with_a_clear_error(proxy, direct, fault, reason):
+    zone = behind(proxy, direct, fault)
     proxy.plan(fault)
     for operation, request, arguments in (
         ("read_bytes", "get_object", ("a/k",)), ("write_bytes", "put_object", ("a/k", b"x")),
@@ -226,7 +234,8 @@ def test_a_connection_dropped_in_mid_upload_leaves_the_old_object(zone, proxy, d
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", [DROP, HANG, BUSY_ANSWER], ids=["drop", "hang", "503"])
-def test_a_failed_part_gives_the_upload_up(zone, proxy, direct, fault):
+def test_a_failed_part_gives_the_upload_up(proxy, direct, fault):
+    zone = behind(proxy, direct, fault)
     proxy.plan(fault, where="partNumber=2")
     assert "upload_part of 'big'" in failing(zone, "write_bytes", "big", BIG)
     assert direct.sizes("big") == {}

@@ -184,7 +184,7 @@ def test_an_address_that_fails_is_an_error(served):
     with pytest.raises(TranslationError, match="500"):
         served.translate(["a"], "de")
     with pytest.raises(TranslationError, match="check address"):
-        EndpointTranslator(Endpoint("http://127.0.0.1:9/v1", "small", timeout_s=5)).translate(
+        EndpointTranslator(Endpoint("http://127.0.0.1:9/v1", "small", timeout_s=60)).translate(
             ["a"], "de"
         )
 

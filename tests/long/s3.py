@@ -36,7 +36,7 @@ from tests.s3_server import (
     PASS,
     PASSWORD,
     PATIENT,
-    QUICK,
+    SHORT,
     USER,
     Proxy,
     answer,
@@ -169,7 +169,7 @@ def builds_survive(endpoint: str, times: int = 60) -> tuple[int, int]:
         for number in range(times):
             prefix = f"long/builds/{number}"
             direct = zone_at(endpoint, prefix)
-            zone = zone_at(proxy.endpoint, prefix, limits=QUICK)
+            zone = zone_at(proxy.endpoint, prefix, limits=SHORT)
             fault, at, lasts = draw.choice(FAULTS), draw.randrange(16), draw.random() < 0.5
             problem = _build_under(proxy, zone, direct, fault, at, lasts)
             passed += not problem or complaint(f"build {number}", (fault, at, lasts, problem))
@@ -189,7 +189,7 @@ def _build_under(
         text = str(error)
         if not text.startswith(f"store {zone} at {proxy.endpoint}: ") or " of '" not in text:
             return f"no clear error: {text}"
-    if time.perf_counter() - begun > 3 * QUICK.bound_s(len(BIG)) + 20:
+    if time.perf_counter() - begun > 3 * SHORT.bound_s(len(BIG)) + 20:
         return "took longer than its bound"
     if USER in ended or PASSWORD in ended:
         return "a key is shown"
