@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from helpers.models.generator import (
+    TEXT_TOKENS,
     TRAINED,
+    UNFINISHED,
     GeneratorError,
     language_loss,
     only_trained,
@@ -94,6 +96,27 @@ def test_the_loss_is_that_of_the_class_itself():
     )
     assert (ids[mask == 0] == tokenizer.pad_token_id).all()
     assert (ids[:, -1] == tokenizer.eos_token_id).any()
+
+
+def test_texts_beyond_the_limit_are_counted_and_what_is_cut_in_writing_is_marked():
+    generator = small_generator()
+    word = TEXTS[0].split()[-1]
+    per = len(generator.text_ids([" ".join([word] * 3)])[0][0]) - len(
+        generator.text_ids([" ".join([word] * 2)])[0][0]
+    )
+    assert per == 1
+    fits, over = (" ".join([word] * n) for n in (TEXT_TOKENS - 1, TEXT_TOKENS))
+    assert generator.too_long([fits, over, word]) == 1
+    ids, mask = generator.text_ids([fits, over])
+    assert ids.shape == (2, TEXT_TOKENS)
+    assert mask.all()
+    assert (ids[:, -1] == generator.tokenizer.eos_token_id).all()
+    seen = generator.see(pictures(2))
+    whole = generator.write(seen[:1], seen[1:])[0]
+    for n in (1, 3):
+        cut = generator.write(seen[:1], seen[1:], max_tokens=n)[0]
+        assert cut.endswith(UNFINISHED)
+        assert whole.startswith(cut.removesuffix(UNFINISHED))
 
 
 def test_exactly_the_three_parts_ask_for_gradients():

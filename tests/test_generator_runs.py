@@ -59,6 +59,8 @@ def test_a_run_is_trained_once_and_read_ever_after(zone):
     assert again.id == first.id
     assert again.log == first.log
     assert first.n_pairs == 6
+    assert first.says.startswith("6 pairs, ")
+    assert "tokens" not in first.says
     assert set(first.validation) == {"before", "after"}
     assert first.generator.fingerprint == again.generator.fingerprint
     now = weights(again.generator)
@@ -66,6 +68,13 @@ def test_a_run_is_trained_once_and_read_ever_after(zone):
     assert changed
     assert all(name.startswith(TRAINED) for name in changed)
     assert all(torch.equal(p, before[name]) for name, p in weights(small_generator()).items())
+
+
+def test_texts_whose_ends_are_not_learned_are_told(zone):
+    long = replace(TRIPLETS[0], caption=" ".join([TRIPLETS[0].caption] * 20))
+    run = ensure(zone, annotated=(long, *TRIPLETS[1:]))
+    assert run.too_long == 1
+    assert "1 of their texts have more than 40 tokens" in run.says
 
 
 def test_other_settings_data_or_annotations_are_other_runs(zone):

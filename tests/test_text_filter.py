@@ -22,6 +22,7 @@ GOOD = ("with lemon instead of basil", "with basil instead of lemon")
     ("texts", "reason"),
     [
         (GOOD, KEPT),
+        (("with lemon instead of…", "with basil"), "unfinished"),
         (("", "with basil"), "too short"),
         (("with lemon", "basil"), "too short"),
         ((" ".join(["lemon"] * 21), "with basil"), "too long"),

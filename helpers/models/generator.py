@@ -26,6 +26,8 @@ PARTS = {
     "projection": "language_projection.", "language model": "language_model.",
 }  # fmt: skip
 MARKER_SEED = 20
+TEXT_TOKENS = 40  # of a text at most, its end among them, in training and in writing
+UNFINISHED = "…"  # what stands behind a text that had not ended by then
 
 
 class GeneratorError(ValueError):
@@ -107,7 +109,7 @@ class Generator:
         target: np.ndarray,
         *,
         batch_size: int = 64,
-        max_tokens: int = 28,
+        max_tokens: int = TEXT_TOKENS,
         progress: bool = False,
     ) -> list[str]:
         """What leads from each reference to its target, in words; greedy, so always the same.
@@ -116,6 +118,8 @@ class Generator:
         ----------
         reference, target : (q, tokens, width) float
             From :meth:`see`. Swapped, they give the reverse text.
+        max_tokens : int
+            A text that has not ended by then gets ``UNFINISHED`` behind it.
 
         Examples
         --------
@@ -140,7 +144,9 @@ class Generator:
                 pad_token_id=self.tokenizer.pad_token_id,
                 eos_token_id=self.tokenizer.eos_token_id,
             )
-            texts += self.tokenizer.batch_decode(written, skip_special_tokens=True)
+            ended = (written == self.tokenizer.eos_token_id).any(dim=1).tolist()
+            words = self.tokenizer.batch_decode(written, skip_special_tokens=True)
+            texts += [w if end else w + UNFINISHED for w, end in zip(words, ended, strict=True)]
         return [" ".join(text.split()) for text in texts]
 
     def prefix(self, reference: Tensor, target: Tensor) -> Tensor:
@@ -159,18 +165,25 @@ class Generator:
         ids = self.tokenizer(self.instruction, add_special_tokens=False)["input_ids"]
         return torch.tensor([[self.tokenizer.bos_token_id, *ids]], device=self.device)
 
-    def text_ids(self, texts: Sequence[str], *, max_tokens: int = 40) -> tuple[Tensor, Tensor]:
-        """Texts that end with the end token, padded on the right: ids and mask, (b, length)."""
+    def text_ids(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Texts that end with the end token, padded on the right: ids and mask, (b, length).
+
+        No longer than ``TEXT_TOKENS``; :meth:`too_long` counts the texts whose ends are lost.
+        """
         end = self.tokenizer.eos_token_id
-        rows = [
-            [*self.tokenizer(text, add_special_tokens=False)["input_ids"][: max_tokens - 1], end]
-            for text in texts
-        ]
+        rows = [[*ids[: TEXT_TOKENS - 1], end] for ids in self._word_ids(texts)]
         ids = torch.full((len(rows), max(map(len, rows))), int(self.tokenizer.pad_token_id or 0))
         mask = torch.zeros_like(ids)
         for i, row in enumerate(rows):
             ids[i, : len(row)], mask[i, : len(row)] = torch.tensor(row), 1
         return ids.to(self.device), mask.to(self.device)
+
+    def too_long(self, texts: Sequence[str]) -> int:
+        """How many texts have more than ``TEXT_TOKENS`` tokens with their end."""
+        return sum(len(ids) >= TEXT_TOKENS for ids in self._word_ids(texts))
+
+    def _word_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        return self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
 
     def loss(self, reference: Tensor, target: Tensor, texts: Sequence[str]) -> Tensor:
         """Cross-entropy of the texts' tokens after the prefix, a mean over tokens."""

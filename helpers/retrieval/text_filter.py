@@ -14,10 +14,11 @@ import torch
 from helpers.data.world.mentions import attributes_told, claims
 from helpers.evaluation.positives import positives_from_lists
 from helpers.evaluation.ranks import rank_positives_from_scores
+from helpers.models.generator import UNFINISHED
 
 KEPT = "kept"
 REASONS = (
-    "too short", "too long", "same both ways", "repeated", "unsupported attribute",
+    "unfinished", "too short", "too long", "same both ways", "repeated", "unsupported attribute",
     "round trip forward", "round trip reverse",
 )  # fmt: skip
 
@@ -77,7 +78,9 @@ def reasons_by_text(
     for (forward, reverse), pair in zip(texts, captions, strict=True):
         lengths = [len(text.split()) for text in (forward, reverse)]
         reason = KEPT
-        if min(lengths) < settings.min_words:
+        if any(text.endswith(UNFINISHED) for text in (forward, reverse)):
+            reason = "unfinished"
+        elif min(lengths) < settings.min_words:
             reason = "too short"
         elif max(lengths) > settings.max_words:
             reason = "too long"

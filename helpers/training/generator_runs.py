@@ -19,7 +19,7 @@ from safetensors.torch import load, save
 from helpers import paths
 from helpers.data.triplets import Triplet
 from helpers.models.experiments import EXPERIMENTS
-from helpers.models.generator import TRAINED, Generator
+from helpers.models.generator import TEXT_TOKENS, TRAINED, Generator
 from helpers.models.generator_loading import load_trained
 from helpers.repro import hash_of
 from helpers.store.artefacts import Manifest, Writer, code_of, ensure
@@ -46,6 +46,8 @@ class GeneratorRun:
     n_pairs : int
         Pairs that were trained on: a triplet gives one forward and, where its reverse text is
         known, one back.
+    too_long : int
+        Texts among them whose ends are beyond ``TEXT_TOKENS`` and were not learned.
     seconds : float
         Of training.
     manifest : Manifest
@@ -57,8 +59,18 @@ class GeneratorRun:
     log: list[dict[str, float]]
     validation: dict[str, float]
     n_pairs: int
+    too_long: int
     seconds: float
     manifest: Manifest
+
+    @property
+    def says(self) -> str:
+        """What was trained on and how long, in a sentence."""
+        lost = (
+            f"; {self.too_long} of their texts have more than {TEXT_TOKENS} tokens, and what comes "
+            "after those was not learned"
+        )
+        return f"{self.n_pairs} pairs, {self.seconds:.0f} s{lost if self.too_long else ''}"
 
 
 def see_triplets(
@@ -152,6 +164,7 @@ def ensure_generator(
         losses |= {"after": text_loss(own, held)} if held else {}
         record = {
             "id": run_id, **parameters, "inputs": inputs, "n_pairs": len(train.texts),
+            "too_long": own.too_long(train.texts),
             "seconds": seconds, "validation_loss": losses, "log": log,
         }  # fmt: skip
         writer.write_bytes(f"{folder}/trained.safetensors", save(weights))
@@ -166,7 +179,7 @@ def ensure_generator(
     trained = load_trained(base, load(zone.read_bytes(f"{folder}/trained.safetensors")))
     return GeneratorRun(
         run_id, trained, settings, record["log"], record["validation_loss"], record["n_pairs"],
-        record["seconds"], manifest,
+        record["too_long"], record["seconds"], manifest,
     )  # fmt: skip
 
 
