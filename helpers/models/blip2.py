@@ -99,6 +99,11 @@ class Blip2:
         )  # fmt: skip
         return {name: read[name].to(self.device) for name in ("input_ids", "attention_mask")}
 
+    def count_cut(self, texts: Sequence[str]) -> int:
+        """How many texts are longer than the Q-Former reads."""
+        read = self.processor.tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]
+        return sum(len(ids) > self.text_length for ids in read)
+
     def images(
         self, pictures: Iterable[Picture], *, batch_size: int = 64, progress: bool = False
     ) -> np.ndarray:
