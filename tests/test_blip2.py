@@ -83,7 +83,7 @@ def test_padding_changes_nothing_and_long_texts_are_cut():
     assert small.tokens(["mug " * 50])["input_ids"].shape == (1, 12)
     few = max(n for n in range(1, 12) if small.tokens(["mug " * n])["input_ids"].shape[1] < 12)
     fits = "mug " * (few + 1)  # with the tokens at both ends as long as is read
-    assert small.count_cut([fits, fits + "mug", "mug " * 50]) == 2
+    assert small.count_cut([fits, fits + "mug ", "mug " * 50]) == 2
     np.testing.assert_allclose(*small.texts(["mug " * 50, "mug " * 60, "soup"])[:2], atol=1e-6)
 
 
