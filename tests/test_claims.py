@@ -51,6 +51,16 @@ def test_claims_that_are_judged_together_share_the_level():
     assert judge_claims([]) == []
 
 
+def test_claims_of_no_difference_take_no_part_in_the_correction():
+    """Their verdict rests on interval and margin, so a test of theirs must not cost the others."""
+    directed = (HEADS, seen(0.001, 0.03, 0.06, 0.02))
+    no_difference = (SAME, seen(-0.01, 0.0, 0.01, 0.04))
+    judged = judge_claims([no_difference, directed, no_difference, directed])
+    assert [one.p_value for one in judged] == [None, 0.04, None, 0.04]
+    assert [one.verdict for one in judged] == ["supported"] * 4
+    assert judge_claims([no_difference])[0].p_value is None
+
+
 @given(st.lists(st.sampled_from([-1.0, 0.0, 1.0]), min_size=8, max_size=40))
 def test_swapping_the_sides_swaps_the_verdict(differences):
     a, b = np.array(differences), np.zeros(len(differences))
@@ -77,7 +87,10 @@ def test_the_table_shows_points_and_what_was_reported():
     assert table["measured"].tolist() == ["+3.0 [+1.0, +5.0]", "+0.0 [-1.0, +1.0]"]
     assert table["reported"].tolist() == ["+0.9", "–"]
     assert table["verdict"].tolist() == ["supported", "supported"]
-    assert table["p"].tolist() == ["0.002", "1.000"]
+    assert table["p"].tolist() == ["0.001", "–"]
+    assert table["claim"].tolist() == [
+        "Tuned heads help.", "The watermark hardly matters. (within ±2.0)"
+    ]  # fmt: skip
     assert table["could have shown"].tolist() == ["4.0", "4.0"]
     assert "reported" not in claims_table(judged)
     assert claims_table(judged, unit="value", digits=2)["measured"][0] == "+0.03 [+0.01, +0.05]"

@@ -1,8 +1,8 @@
 """Claims of the literature against what was measured: supported, contradicted, or neither.
 
 A claim says beforehand which way a difference goes, or that there is none worth having. The verdict
-then follows from a paired comparison, with Holm's correction over all claims that are judged
-together.
+then follows from a paired comparison: for a directed claim from the test, with Holm's correction
+over all directed claims that are judged together; for one of no difference from the interval.
 """
 
 from collections.abc import Sequence
@@ -62,12 +62,13 @@ class Claim:
 class Judged:
     """A claim, the comparison that it was held against, and the verdict.
 
-    ``p_value`` is Holm's, over the claims that were judged together.
+    ``p_value`` is Holm's, over the directed claims that were judged together. It is None for a
+    claim of no difference: the test asks whether there is one, not how large it may be.
     """
 
     claim: Claim
     comparison: Comparison
-    p_value: float
+    p_value: float | None
     verdict: Verdict
 
 
@@ -77,7 +78,9 @@ def judge_claims(pairs: Sequence[tuple[Claim, Comparison]], *, alpha: float = 0.
     A directed claim is supported where the difference has its sign and the corrected p-value is at
     most ``alpha``, contradicted where it has the other sign. A claim of no difference is supported
     where the whole interval lies within its margin, contradicted where the whole interval lies
-    beyond it on one side; a difference that is real and small contradicts nothing.
+    beyond it on one side; a difference that is real and small contradicts nothing. With intervals
+    of 95 % these are two one-sided tests at 2.5 %, for each claim by itself (Schuirmann, "A
+    comparison of the two one-sided tests procedure and the power approach", 1987).
 
     Parameters
     ----------
@@ -97,15 +100,17 @@ def judge_claims(pairs: Sequence[tuple[Claim, Comparison]], *, alpha: float = 0.
     >>> judge_claims([(Claim("heads", "Heads help.", "a table"), seen)])[0].verdict
     'supported'
     """
-    corrected = holm([comparison.p_value for _, comparison in pairs]) if pairs else ()
+    raw = [seen.p_value for claim, seen in pairs if claim.expects != "same"]
+    corrected = iter(holm(raw) if raw else ())
+    values = [None if claim.expects == "same" else float(next(corrected)) for claim, _ in pairs]
     return [
-        Judged(claim, comparison, float(p), _verdict(claim, comparison, float(p), alpha))
-        for (claim, comparison), p in zip(pairs, corrected, strict=True)
+        Judged(claim, comparison, p, _verdict(claim, comparison, p, alpha))
+        for (claim, comparison), p in zip(pairs, values, strict=True)
     ]
 
 
-def _verdict(claim: Claim, seen: Comparison, p_value: float, alpha: float) -> Verdict:
-    if claim.expects == "same":
+def _verdict(claim: Claim, seen: Comparison, p_value: float | None, alpha: float) -> Verdict:
+    if p_value is None:
         if -claim.margin <= seen.low and seen.high <= claim.margin:
             return "supported"
         if seen.low > claim.margin or seen.high < -claim.margin:

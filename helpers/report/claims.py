@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from helpers.evaluation.claims import Judged
+from helpers.evaluation.claims import Claim, Judged
 from helpers.report.results import Record
 from helpers.report.studies import comparison_records
 
@@ -32,8 +32,9 @@ def claims_table(
     Returns
     -------
     DataFrame
-        ``claim``, ``source``, ``reported`` (where given), ``measured`` with its interval, ``p``
-        (Holm), ``could have shown`` (the smallest difference found with power 0.8), ``verdict``.
+        ``claim``, with its margin where it says that there is no difference; ``source``;
+        ``reported`` (where given); ``measured`` with its interval; ``p`` (Holm); ``could have
+        shown`` (the smallest difference found with power 0.8); ``verdict``.
 
     Raises
     ------
@@ -54,17 +55,28 @@ def claims_table(
         low, high = scale * seen.low, scale * seen.high
         rows.append(
             {
-                "claim": one.claim.statement,
+                "claim": _statement(one.claim, scale, digits),
                 "source": one.claim.source,
                 **({"reported": reported.get(one.claim.name, "–")} if reported else {}),
                 "measured": f"{scale * seen.difference:+.{digits}f} "
                 f"[{low:+.{digits}f}, {high:+.{digits}f}]",
-                "p": f"{one.p_value:.3f}" if one.p_value >= 0.001 else "< 0.001",
+                "p": _p_text(one.p_value),
                 "could have shown": f"{scale * seen.smallest_detectable:.{digits}f}",
                 "verdict": one.verdict,
             }
         )
     return pd.DataFrame(rows)
+
+
+def _statement(claim: Claim, scale: float, digits: int) -> str:
+    limit = f" (within ±{scale * claim.margin:.{digits}f})" if claim.expects == "same" else ""
+    return claim.statement + limit
+
+
+def _p_text(p_value: float | None) -> str:
+    if p_value is None:
+        return "–"
+    return f"{p_value:.3f}" if p_value >= 0.001 else "< 0.001"
 
 
 def claim_records(
