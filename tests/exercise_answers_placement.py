@@ -88,6 +88,14 @@ def size_right(n, shown, wanted):
     return math.ceil(round(n * (shown / wanted) ** 2, 6))
 
 
+def size_by_the_book(n, shown, wanted):
+    return math.ceil(n * (shown / wanted) ** 2)
+
+
+def size_of_squares(n, shown, wanted):
+    return math.ceil(n * shown**2 / wanted**2)
+
+
 def size_by_errors(n, shown, wanted):
     needed = 1
     while shown * math.sqrt(n / needed) > wanted + 1e-12:
@@ -103,13 +111,14 @@ SIZE_MISTAKES = [
     (lambda n, s, w: int(n * (s / w) ** 2 + 1e-6), "round down"),
     (lambda n, s, w: n * (s / w) ** 2, "parts of recipes"),
     (lambda n, s, w: size_right(n, s, w) - n, "additional"),
+    (lambda n, s, w: int(n * (s / w) ** 2) + 1, "192 is due and you gave 193"),
     (lambda n, s, w: 5, "is due and you gave 5"),
 ]
 
 RIGHT = {
     "05.matched_rank": [rank_right, rank_by_trial],
     "05.holm": [holm_right, holm_with(falling), lambda p: tuple(holm_right(p))],
-    "05.recipes_needed": [size_right, size_by_errors],
+    "05.recipes_needed": [size_right, size_by_the_book, size_of_squares, size_by_errors],
 }
 WRONG = {
     "05.matched_rank": RANK_MISTAKES,
