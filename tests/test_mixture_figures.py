@@ -27,11 +27,18 @@ def labels(ax) -> list[str]:
 def test_the_shares_are_drawn_by_direction_with_the_untrained_model():
     table = made({Mix(): 0.6, Mix(0.5, 0.5): 0.55, Mix(0, 1): 0.5}, noise=0.3)
     frame = scores.score_frame(table, n_resamples=50)
-    ax = figures.share_plot(frame, untrained={"text_to_image": 0.4}).axes[0]
-    assert labels(ax) == ["mean of both", "text to image", "image to text"]
+    ax = figures.share_plot(frame, untrained={"": 0.35, "text_to_image": 0.4}).axes[0]
+    both = "mean of both, before training"
+    alone = "text to image, before training"
+    assert {"mean of both", "text to image", "image to text", both, alone} == set(labels(ax))
+    before = {line.get_label(): line for line in ax.lines if "before" in line.get_label()}
+    assert np.allclose(before[both].get_ydata(), 0.35)
+    assert np.allclose(before[alone].get_ydata(), 0.4)
+    series = [c.lines[0] for c in ax.containers]
+    styles = {str(line._dash_pattern) for line in (*before.values(), *series)}
+    assert len(styles) == 5  # told apart in print too
     drawn = ax.containers[0].lines[0].get_ydata()
     assert drawn == pytest.approx([0.5, 0.55, 0.6], abs=0.05)
-    assert any(np.allclose(line.get_ydata(), 0.4) for line in ax.lines)
 
 
 def test_an_arrow_leads_from_each_mixture_to_what_it_is_worth():
@@ -63,6 +70,17 @@ def test_the_band_is_where_help_ends():
     assert ax.collections
     plain = figures.gap_curve_plot(curve, base=0.25).axes[0]
     assert not [text for text in plain.texts if "band" in text.get_text()]
+
+
+@pytest.mark.parametrize(
+    ("gain", "said"),
+    [(0.025, "+2.5"), (0.075, "+7.5"), (-0.05, "-5"), (0.1, "+10"), (0.0, "0"), (1e-18, "0")],
+)
+def test_ticks_of_gains_are_exact(gain, said):
+    table = swept({0: 0.1, 0.5: 0.05, 1: -0.05})
+    curve = style_gap.gap_curve(table, 0.25, (0.5, 1), n_resamples=20)
+    ax = figures.gap_curve_plot(curve, base=0.25).axes[0]
+    assert ax.yaxis.get_major_formatter()(gain, 0) == said
 
 
 def test_paths_show_every_arm_in_one_projection():

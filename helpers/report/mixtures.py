@@ -21,6 +21,9 @@ LOOKS = {
     "image_to_text": (DIRECTION_NAMES["image_to_text"], PALETTE[1], "s", (0, (1, 1.2))),
 }
 
+# Before training: the mean of both, and one direction; neither like a line of LOOKS.
+UNTRAINED = ({"lw": 1.6, "ls": (0, (7, 2, 1, 2))}, {"lw": 0.9, "ls": (0, (1, 4))})
+
 
 def share_plot(
     frame: pd.DataFrame,
@@ -37,15 +40,14 @@ def share_plot(
         ``real, direction, value, low, high``: of :func:`helpers.studies.scores.score_frame`, the
         arms of equal count alone.
     untrained : mapping of direction to score, optional
-        Of the model before training: horizontal lines.
+        Of the model before training: horizontal lines; the direction ``""`` is the mean of both.
     """
     fig, ax = plt.subplots(figsize=(6.6, 3.9), layout="constrained")
     _lines(ax, frame, "real", offset=0.006)
     for direction, value in (untrained or {}).items():
-        ax.axhline(value, color=LOOKS[direction][1], lw=1, ls=(0, (2, 3)), zorder=1)
-    if untrained:
-        ax.annotate("dotted: before training", (0.99, 0.02), xycoords="axes fraction", ha="right",
-                    fontsize=8.5, color=MUTED)  # fmt: skip
+        name, color = LOOKS[direction][:2]
+        ax.axhline(value, color=color, zorder=1, label=f"{name}, before training",
+                   **UNTRAINED[bool(direction)])  # fmt: skip
     ax.set_xlabel("share of real pictures, %; the others are synthetic")
     ax.set_ylabel(f"{plain(metric)} on real test pictures, %")
     ax.set_xticks(sorted(frame["real"].unique()))
@@ -86,7 +88,7 @@ def gap_curve_plot(
         ax.set_xlim(right=right)
     ax.set_xlabel("style gap of what is added (0: real pictures)")
     ax.set_ylabel(f"gain in {plain(metric)}, points")
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:+.0f}" if v else "0"))
+    ax.yaxis.set_major_formatter(FuncFormatter(_points))
     note = f"{100 * base:g} % of the real pictures, and the others added; whiskers: 95 %"
     band = "\ngray: where the mean of both stops helping, 95 %" if banded else ""
     _finish(ax, heading, note + band)
@@ -153,6 +155,12 @@ def exchange_plot(
     note = f"one synthetic picture counts as {exchange.worth:.2f} real ones [{low:.2f}, {high:.2f}]"
     _finish(ax, heading, note)
     return fig
+
+
+def _points(value: float, _: int | None = None) -> str:
+    """A gain in points as a tick says it, with its sign and no digit lost: 0.025 is ``+2.5``."""
+    points = round(100 * value, 6)
+    return f"{points:+g}" if points else "0"
 
 
 def _lines(ax: Axes, frame: pd.DataFrame, x: str, *, offset: float) -> None:
