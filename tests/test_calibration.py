@@ -1,5 +1,6 @@
 """Calibration by hand and against a naive oracle; what the bias carries of the prior."""
 
+import itertools
 import math
 
 import numpy as np
@@ -25,15 +26,15 @@ def matrix(seed, q=20, g=30, share=0.2, shift=0.0):
 
 
 def naive_error(logits, matches, n_bins):
-    edges = sorted(set(np.quantile(logits[matches], np.linspace(0, 1, n_bins)[:-1])))
+    own = sorted(logits[matches])
+    n_bins = max(1, min(n_bins, len(own) // 10))
+    places = [math.ceil(b * (len(own) - 1) / n_bins) for b in range(1, n_bins)]
+    edges = [-math.inf, *sorted({own[place] for place in places if own[place] > own[0]}), math.inf]
     gaps, total = 0.0, logits.size
-    for b in range(len(edges) + 1):
-        low = -math.inf if b == 0 else edges[b - 1]
-        high = math.inf if b == len(edges) else edges[b]
+    for low, high in itertools.pairwise(edges):
         inside = (logits >= low) & (logits < high)
-        if inside.any():
-            gap = abs(expit(logits[inside]).mean() - matches[inside].mean())
-            gaps += gap * inside.sum() / total
+        gap = abs(expit(logits[inside]).mean() - matches[inside].mean())
+        gaps += gap * inside.sum() / total
     return gaps
 
 
@@ -50,13 +51,36 @@ def test_the_error_is_that_of_plain_loops(seed):
 
 
 def test_by_hand():
-    """One bin below the matches' logits, one from there on."""
-    found = calibration([[-2.0, 2.0], [-2.0, 2.0]], [[False, True], [False, False]], ["a", "b"])
-    low, high = expit(-2.0), expit(2.0)
-    assert found.bins["predicted"].tolist() == pytest.approx([low, high])
-    assert found.bins["observed"].tolist() == [0.0, 0.5]
-    assert found.error.value == pytest.approx((low + high - 0.5) / 2)
-    assert (found.predicted, found.observed) == (pytest.approx(0.5), 0.25)
+    """Twenty matches are two bins: ten of them and what lies below, and the ten higher ones."""
+    logits = np.array([[-9.0] * 10 + [-2.0] * 10 + [2.0] * 10] * 2)
+    matches = np.array([[False] * 10 + [True] * 5 + [False] * 5 + [True] * 5 + [False] * 5] * 2)
+    found = calibration(logits, matches, ["a", "b"])
+    lowest, low, high = expit([-9.0, -2.0, 2.0])
+    assert found.bins["predicted"].tolist() == pytest.approx([(lowest + low) / 2, high])
+    assert found.bins["observed"].tolist() == [0.25, 0.5]
+    assert found.bins["n"].tolist() == [40, 20]
+    gaps = 2 * abs((lowest + low) / 2 - 0.25) + high - 0.5
+    assert found.error.value == pytest.approx(gaps / 3)
+    assert (found.predicted, found.observed) == (pytest.approx((lowest + low + high) / 3), 1 / 3)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("share", [0.2, 0.01])
+def test_a_calibrated_model_lies_on_the_diagonal_in_every_bin(seed, share):
+    found = calibration(*matrix(seed, q=200, g=100, share=share), n_resamples=100)
+    n_matches = found.bins["observed"] * found.bins["n"]
+    off = (found.bins["observed"] / found.bins["predicted"] - 1).abs()
+    assert len(found.bins) == 10
+    assert (n_matches > 9.5).all()  # also in the lowest: none stands at 0
+    assert (off < 4 / np.sqrt(n_matches)).all()
+
+
+def test_few_or_equal_matches_make_fewer_bins():
+    logits, matches, groups = matrix(0, q=4, g=30)
+    assert 10 <= matches.sum() < 40
+    assert len(calibration(logits, matches, groups).bins) == matches.sum() // 10
+    tied = np.where(matches, 1.0, logits)
+    assert len(calibration(tied, matches, groups).bins) == 1
 
 
 def test_a_shifted_model_is_worse_and_the_fit_brings_it_back():

@@ -7,13 +7,17 @@ from PIL import Image
 
 from helpers.data.pairs import RetrievalSet
 from helpers.evaluation.calibration import calibration
+from helpers.evaluation.claims import judge_claims
+from helpers.evaluation.comparison import holm, paired_comparison
 from helpers.evaluation.instances import instance_values
 from helpers.evaluation.intervals import Interval
 from helpers.evaluation.metrics import both_directions
 from helpers.prepare.queries import CarFacts
+from helpers.report import claims
 from helpers.report import instance_records as records
 from helpers.report import instances as figures
 from helpers.report.results import write_results
+from helpers.studies import instances as study
 from helpers.training.instance_runs import Bench, Measured
 
 ABOUT = {"lesson": "09", "run": "r", "data": "d", "seed": 42}
@@ -80,14 +84,16 @@ def test_curves_are_drawn_over_batch_sizes():
     ax = drawn.axes[0]
     assert [text.get_text() for text in ax.get_xticklabels()] == ["8", "32"]
     assert ax.get_xlabel() == "batch, pairs"
+    said = drawn.legends[0].get_title().get_text()
+    assert said == "text to image; bar: 95 % interval over classes"
     with pytest.raises(ValueError, match="no curve"):
         figures.batch_curves({"s": {}}, heading="x", metric="hit@5")
 
 
 def small_calibration():
     rng = np.random.default_rng(0)
-    logits = rng.normal(-2, 2, (10, 12))
-    return calibration(logits, rng.random((10, 12)) < 0.2, np.arange(10), n_resamples=100)
+    logits = rng.normal(-2, 2, (10, 24))
+    return calibration(logits, rng.random((10, 24)) < 0.2, np.arange(10), n_resamples=100)
 
 
 def test_reliability_has_a_line_a_model_and_the_diagonal():
@@ -95,7 +101,11 @@ def test_reliability_has_a_line_a_model_and_the_diagonal():
     drawn = figures.reliability_plot(found, heading="x")
     ax = drawn.axes[0]
     assert ax.get_xscale() == ax.get_yscale() == "log"
-    assert len([line for line in ax.lines if len(line.get_xdata()) > 2]) == 2
+    curves = [line for line in ax.lines if len(line.get_xdata()) > 2]
+    assert len(curves) == 2
+    assert ax.get_xlim() == ax.get_ylim() == (0.01, 1)
+    for line in curves:
+        assert min(line.get_ydata()) > 0.01  # no bin stands at the bottom
     with pytest.raises(ValueError, match="no calibration"):
         figures.reliability_plot({}, heading="x")
 
@@ -108,6 +118,12 @@ def test_tables_and_records_say_the_same(tmp_path):
     assert row["zero-shot, %"].startswith("50.0")
     assert row["trained, %"].startswith("100.0")
     assert row["difference, points"].startswith("+50.0")
+    alone = [
+        paired_comparison(after.values[way][m], before.values[way][m], before.groups(way)).p_value
+        for way in after.values for m in after.values[way]
+    ]  # fmt: skip
+    assert table["p (Holm)"].tolist() == pytest.approx(holm(alone), abs=1e-4)
+    assert [v == "not distinguishable" for v in table["verdict"]] == [p > 0.05 for p in holm(alone)]
     made = records.measured_records(before, after.values, model="dual LoRA", **ABOUT)
     made += records.calibration_records({"dual LoRA": small_calibration()}, **ABOUT)
     value = {(r.model, r.metric, r.direction): r.value for r in made}
@@ -133,3 +149,30 @@ def test_curves_come_back_from_records():
     assert {k: v[8].value for k, v in again.items()} == {"sigmoid": 0.75, "InfoNCE": 0.75}
     assert again["sigmoid"][8].low == direct["sigmoid"][8].low
     assert records.curves_from(made, "hit@5", prefix="equal samples: ") == {}
+
+
+def test_committed_claims_are_judged_as_they_were(tmp_path):
+    rng = np.random.default_rng(0)
+    groups = np.arange(200)
+    values = [(rng.random(200) < share).astype(float) for share in (0.9, 0.5, 0.5)]
+    compared = [
+        paired_comparison(values[0], values[1], groups),
+        paired_comparison(values[1], values[2], groups),
+        paired_comparison(values[2], values[2], groups),
+    ]
+    judged = judge_claims(list(zip(study.size_claims(8, 64), compared, strict=True)))
+    about = ABOUT | {"data": "world:garage, equal steps"}
+    made = claims.claim_records(judged, metric="hit@5", direction="text_to_image", **about)
+    again = records.judged_from(made, "equal steps", [64, 8, 16])
+    assert [one.claim for one in again] == [one.claim for one in judged]
+    assert [one.verdict for one in again] == [one.verdict for one in judged]
+    assert [one.p_value for one in again] == [one.p_value for one in judged]
+    assert records.judged_from(made, "equal samples", [8, 64]) == []
+
+
+def test_a_constant_answer_costs_what_the_share_of_matches_says():
+    for strangers in (1.0, 15.0, 14.1):
+        share = 1 / (1 + strangers)
+        paid = -np.log(share) - strangers * np.log(1 - share)
+        assert study.constant_loss(strangers) == pytest.approx(paid)
+    assert study.constant_loss(0) == 0

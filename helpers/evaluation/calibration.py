@@ -18,6 +18,8 @@ from scipy.special import expit, logit
 from helpers.evaluation.intervals import Interval
 from helpers.evaluation.resampling import expanded_tail, percentile_limits
 
+LEAST_MATCHES = 10  # of a bin: with fewer its share of matches says little
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -55,9 +57,10 @@ def calibration(
 ) -> Calibration:
     """Reliability of the probabilities ``expit(logits)``.
 
-    Bins hold equal parts of the *matches*' and of the other pairs' range: their edges are the
-    quantiles of the logits of matches, below which all else falls into the first. Bins of equal
-    size would put nearly every match into the last one where matches are rare.
+    Bins hold equal parts of the *matches*: their edges are quantiles of the matches' logits, and
+    the first bin also holds all that lies below every match. Bins of equal size would put nearly
+    every match into the last one where matches are rare; a bin that starts at a match and ends
+    before another shows a little too many, by about one in as many as it holds.
 
     Parameters
     ----------
@@ -67,6 +70,7 @@ def calibration(
     groups : (q,) labels
         What is resampled for the interval, such as the class of each query.
     n_bins : int
+        At most: a bin holds ``LEAST_MATCHES`` or more, as far as logits differ.
 
     Raises
     ------
@@ -81,7 +85,7 @@ def calibration(
     """
     logits, matches, groups = _checked(logits, matches, groups)
     probabilities = expit(logits)
-    edges = np.unique(np.quantile(logits[matches], np.linspace(0, 1, n_bins)[:-1]))
+    edges = _edges(logits[matches], n_bins)
     place = np.searchsorted(edges, logits, side="right")  # (q, g)
     cells = len(edges) + 1
     codes, names = pd.factorize(groups)
@@ -101,14 +105,7 @@ def calibration(
     else:
         low, high = 0.0, 1.0
     n, predicted, observed = (part.sum(axis=0) for part in parts)
-    held = n > 0
-    bins = pd.DataFrame(
-        {
-            "predicted": predicted[held] / n[held],
-            "observed": observed[held] / n[held],
-            "n": n[held].astype(int),
-        }
-    )
+    bins = pd.DataFrame({"predicted": predicted / n, "observed": observed / n, "n": n.astype(int)})
     loss = np.logaddexp(0, np.where(matches, -logits, logits)).mean()
     error = Interval(value, min(low, value), max(high, value), logits.size, len(names), level)
     return Calibration(bins, error, float(probabilities.mean()), float(matches.mean()), float(loss))
@@ -170,6 +167,13 @@ def share_of_matches(batch: int, *, accumulated: int = 1) -> float:
     if batch < 1 or accumulated < 1 or batch % accumulated:
         raise ValueError(f"a batch of {batch} cannot be cut into {accumulated} equal micro-batches")
     return accumulated / batch
+
+
+def _edges(of_matches: np.ndarray, n_bins: int) -> np.ndarray:
+    """Lower edges of all bins but the first; each is a match's logit, so that no bin has none."""
+    n = max(1, min(n_bins, len(of_matches) // LEAST_MATCHES))
+    edges = np.quantile(of_matches, np.linspace(0, 1, n + 1)[1:-1], method="higher")
+    return np.unique(edges[edges > of_matches.min()])
 
 
 def _error(n: np.ndarray, predicted: np.ndarray, observed: np.ndarray) -> np.ndarray:

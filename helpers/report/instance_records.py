@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 
 from helpers.evaluation.calibration import Calibration
-from helpers.evaluation.comparison import paired_comparison
+from helpers.evaluation.claims import Judged, judge_claims
+from helpers.evaluation.comparison import Comparison, holm, paired_comparison
 from helpers.evaluation.instances import METRICS
 from helpers.evaluation.intervals import Interval, bootstrap_interval
 from helpers.report.results import DIRECTION_NAMES, Record
-from helpers.report.studies import comparison_records
-from helpers.studies.instances import LOSSES, NAMES, Results, arm_name, means
+from helpers.report.studies import MINUS, P_UNIT, comparison_records
+from helpers.studies.instances import LOSSES, NAMES, Results, arm_name, means, size_claims
 from helpers.training.instance_results import REPORTED
 from helpers.training.instance_runs import Measured
 
@@ -34,17 +35,20 @@ def curves_of(
     }
 
 
-def metric_table(before: Measured, after: Mapping[str, Values]) -> pd.DataFrame:
+def metric_table(
+    before: Measured, after: Mapping[str, Values], *, alpha: float = 0.05
+) -> pd.DataFrame:
     """Zero-shot and trained, each metric of each direction with its interval and the difference.
 
-    ``after`` maps a direction to metric to the values of the same queries, a mean over seeds.
+    Verdicts follow from the p-values after Holm's correction over all rows. ``after`` maps a direction to metric to the values of the same queries, a mean over seeds.
     """
-    rows = []
+    rows, found = [], []
     for way, by_metric in after.items():
         groups = before.groups(way)
         for metric, values in by_metric.items():
             was, now = (interval_of(v, groups) for v in (before.values[way][metric], values))
             c = paired_comparison(values, before.values[way][metric], groups)
+            found.append(c)
             rows.append(
                 {
                     "direction": DIRECTION_NAMES[way],
@@ -53,9 +57,12 @@ def metric_table(before: Measured, after: Mapping[str, Values]) -> pd.DataFrame:
                     "trained, %": _percent(now),
                     "difference, points": f"{100 * c.difference:+.1f} "
                     f"[{100 * c.low:+.1f}, {100 * c.high:+.1f}]",
-                    "verdict": c.verdict,
                 }
             )
+    for row, c, p in zip(rows, found, holm([c.p_value for c in found]), strict=True):
+        row["p (Holm)"] = round(float(p), 4)
+        row["verdict"] = "not distinguishable" if p > alpha else (
+            "better" if c.difference > 0 else "worse")  # fmt: skip
     return pd.DataFrame(rows)
 
 
@@ -132,6 +139,24 @@ def curves_from(
         if size.isdigit():
             found.setdefault(loss, {})[int(size)] = Interval(r.value, r.low, r.high, r.n, 0, 0.95)
     return found
+
+
+def judged_from(records: Sequence[Record], budget: str, sizes: Sequence[int]) -> list[Judged]:
+    """The claims on batch sizes judged again from committed records; empty where there are none.
+
+    ``budget`` is what their data's name ends in, ``equal steps`` say. What the records do not hold
+    (``smallest_detectable``) is NaN.
+    """
+    mine = [r for r in records if r.model.startswith("claim: ") and r.data.endswith(f", {budget}")]
+    tests = {(r.model, r.metric): r.value for r in mine if r.unit == P_UNIT}
+    seen = {r.model: r for r in mine if r.unit != P_UNIT and MINUS in r.metric}
+    pairs = []
+    for claim in size_claims(min(sizes), max(sizes)):
+        if r := seen.get(f"claim: {claim.name}"):
+            low, high = (np.nan if end is None else end for end in (r.low, r.high))
+            p = tests[r.model, f"p of {r.metric}"]
+            pairs.append((claim, Comparison(r.value, low, high, p, r.n, 0, np.nan, "")))
+    return judge_claims(pairs) if pairs else []
 
 
 def calibration_records(found: Mapping[str, Calibration], **about) -> list[Record]:

@@ -129,12 +129,20 @@ def _picture(
 Curves = Mapping[str, Mapping[int, Interval]]
 
 
-def batch_curves(panels: Mapping[str, Curves], *, heading: str, metric: str) -> Figure:
+def batch_curves(
+    panels: Mapping[str, Curves],
+    *,
+    heading: str,
+    metric: str,
+    note: str = "text to image; bar: 95 % interval over classes",
+) -> Figure:
     """A metric over batch sizes: a panel a budget, a line a loss, bars for 95 % intervals.
 
     Parameters
     ----------
     panels : mapping of panel title to (loss to (batch size to Interval))
+    note : str
+        The direction and what a bar is, as the legend's title.
 
     Raises
     ------
@@ -167,7 +175,8 @@ def batch_curves(panels: Mapping[str, Curves], *, heading: str, metric: str) -> 
     axes[0][0].set_ylim(bottom=0)
     axes[0][0].set_ylabel(f"{metric}, %")
     handles, labels = axes[0][0].get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside lower left", ncols=len(labels), handlelength=3)
+    fig.legend(handles, labels, loc="outside lower left", ncols=len(labels), handlelength=3,
+               title=note, title_fontsize=8.5, alignment="left")  # fmt: skip
     fig.suptitle(plain(heading), x=0.01, ha="left", fontsize=11, fontweight="bold")
     return fig
 
@@ -176,7 +185,8 @@ def reliability_plot(found: Mapping[str, Calibration], *, heading: str) -> Figur
     """Predicted probability against the share of matches, both on logarithmic axes.
 
     On the diagonal a probability is what it says; below it the model promises too much. The small
-    triangle on each line's axis is the mean of all pairs. Bins without a match stand at the bottom.
+    triangles at the bottom are the means of all pairs. Both axes start at the power of ten below
+    all that is drawn.
 
     Raises
     ------
@@ -186,20 +196,24 @@ def reliability_plot(found: Mapping[str, Calibration], *, heading: str) -> Figur
     if not found:
         raise ValueError("reliability_plot: no calibration to draw")
     fig, ax = plt.subplots(figsize=(5.8, 4.6), layout="constrained")
-    ax.plot([_LEAST, 1], [_LEAST, 1], color=INK, lw=1, ls=(0, (4, 3)), zorder=1)
+    drawn = [
+        x for c in found.values() for x in (*c.bins[["predicted", "observed"]].min(), c.predicted)
+    ]
+    least = max(_LEAST, 10 ** np.floor(np.log10(max(min(drawn), _LEAST))))
+    ax.plot([least, 1], [least, 1], color=INK, lw=1, ls=(0, (4, 3)), zorder=1)
     for i, (name, one) in enumerate(found.items()):
-        bins = one.bins.clip(lower=_LEAST)
+        bins = one.bins.clip(lower=least)
         error = f"error {one.error.value:.4f} [{one.error.low:.4f}, {one.error.high:.4f}]"
         ax.plot(
             bins["predicted"], bins["observed"], color=PALETTE[i], marker=MARKERS[i],
             ls=_LINES[i % 3], lw=1.5, ms=5, label=f"{plain(name)}: {error}",
         )  # fmt: skip
-        ax.plot(max(one.predicted, _LEAST), _LEAST, "^", color=PALETTE[i], ms=8, clip_on=False)
+        ax.plot(max(one.predicted, least), least, "^", color=PALETTE[i], ms=8, clip_on=False)
     share = next(iter(found.values())).observed
     ax.axhline(share, color=MUTED, lw=0.8, ls=(0, (1, 2)))
-    ax.annotate("share of matches", (_LEAST, share), (2, 3), textcoords="offset points",
+    ax.annotate("share of matches", (least, share), (2, 3), textcoords="offset points",
                 fontsize=8, color=MUTED)  # fmt: skip
-    ax.set(xscale="log", yscale="log", xlim=(_LEAST, 1), ylim=(_LEAST, 1))
+    ax.set(xscale="log", yscale="log", xlim=(least, 1), ylim=(least, 1))
     ax.set(xlabel="mean probability of the bin", ylabel="share of matches in the bin")
     title(ax, plain(heading), note="dashed: a probability is what it says; triangles: the mean")
     fig.legend(loc="outside lower left", fontsize=8.5)

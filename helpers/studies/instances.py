@@ -232,6 +232,28 @@ def means(results: Results, direction: str, metric: str) -> dict[str, np.ndarray
     return {name: seed_mean(done, direction, metric) for name, done in results.items()}
 
 
+def constant_loss(strangers: float) -> float:
+    """What a step pays for one answer to all pairs, the share of matches: nats a match.
+
+    A model that knows nothing cannot pay less, with so many strangers a match.
+
+    >>> round(constant_loss(1), 3)
+    1.386
+    """
+    return float(np.log1p(strangers) + strangers * np.log1p(1 / strangers)) if strangers else 0.0
+
+
+def size_claims(small: int, large: int) -> list[Claim]:
+    """ "No large batch needed", as three claims that a paired comparison can decide."""
+    return [
+        Claim("sigmoid small", f"Sigmoid: {small} pairs are as good as {large}.", PAPER, "same",
+              SAME),
+        Claim("small batches", f"At {small} pairs sigmoid beats InfoNCE.", PAPER, "higher"),
+        Claim("need", f"{small} pairs instead of {large} cost InfoNCE more than sigmoid.", PAPER,
+              "higher"),
+    ]  # fmt: skip
+
+
 def batch_claims(
     results: Results,
     groups: Sequence[str],
@@ -240,7 +262,7 @@ def batch_claims(
     direction: str = "text_to_image",
     metric: str = "hit@5",
 ) -> list[Judged]:
-    """ "No large batch needed", as three claims that a paired comparison can decide.
+    """:func:`size_claims` judged by the runs.
 
     The smallest against the largest batch under the sigmoid loss (no difference that matters); the
     sigmoid loss against InfoNCE at the smallest batch (better); and what the small batch costs
@@ -252,24 +274,9 @@ def batch_claims(
         raise ValueError(f"one batch size ({small}) says nothing on large batches: give two")
     values = means(results, direction, metric)
     s, i = ({n: values[arm_name(loss, n)] for n in (small, large)} for loss in LOSSES)
-    pairs = [
-        (
-            Claim(
-                "sigmoid small", f"Sigmoid: {small} pairs are as good as {large}.", PAPER, "same",
-                SAME,
-            ),
-            paired_comparison(s[small], s[large], groups),
-        ),
-        (
-            Claim("small batches", f"At {small} pairs sigmoid beats InfoNCE.", PAPER, "higher"),
-            paired_comparison(s[small], i[small], groups),
-        ),
-        (
-            Claim(
-                "need", f"{small} pairs instead of {large} cost InfoNCE more than sigmoid.", PAPER,
-                "higher",
-            ),
-            paired_comparison(s[small] - s[large], i[small] - i[large], groups),
-        ),
-    ]  # fmt: skip
-    return judge_claims(pairs)
+    compared = (
+        paired_comparison(s[small], s[large], groups),
+        paired_comparison(s[small], i[small], groups),
+        paired_comparison(s[small] - s[large], i[small] - i[large], groups),
+    )
+    return judge_claims(list(zip(size_claims(small, large), compared, strict=True)))
