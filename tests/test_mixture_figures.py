@@ -99,6 +99,8 @@ def test_the_gap_has_a_panel_a_measure_and_a_line_an_arm():
     assert [ax.get_title() for ax in fig.axes] == ["Linear probe", "Kernel"]
     means = frame[frame.arm == "real"].groupby("epoch")["mmd"].mean()
     assert any(np.allclose(line.get_ydata(), means) for line in fig.axes[1].lines)
+    [legend] = fig.legends
+    assert "which two samples' centroids never do" in legend.get_title().get_text()
     with pytest.raises(ValueError, match="no measure 'fid'"):
         paths.gap_plot(frame, measures=("fid",))
     with pytest.raises(ValueError, match="no row"):

@@ -15,7 +15,9 @@ from helpers.studies.trajectories import Trajectory
 
 LINES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
 SIDES = {"real": (PALETTE[0], "o"), "synthetic": ("#a1782a", "s")}  # as in report.gap
-# Column of a gap: its panel's title, what the axis is called, and where nothing is to be seen.
+# Column of a gap: its panel's title, what the axis is called, and the value without any gap. A
+# probe at chance and a kernel at 0 are what samples of one look come to on average; the centroids
+# of two samples never meet, and twins at 0 are the very same embedding.
 MEASURES = {
     "auc": ("Linear probe", "AUC on unseen recipes", 0.5),
     "centroid_ratio": ("Centroids", "distance over spread", 0.0),
@@ -152,7 +154,10 @@ def gap_plot(
                label=plain(arm))
         for i, arm in enumerate(arms)
     ]  # fmt: skip
-    note = "dashed: where the two looks could not be told apart"
+    note = (
+        "dashed: a probe at chance; a kernel's mean without a gap; centroids and twins that "
+        "coincide,\nwhich two samples' centroids never do, not even of one look"
+    )
     fig.legend(handles=handles, loc="outside lower left", ncols=min(3, len(arms)), title=note,
                title_fontsize=8.5, alignment="left", handlelength=3)  # fmt: skip
     return fig
