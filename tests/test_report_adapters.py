@@ -90,13 +90,30 @@ def test_other_arms_and_plain_values_are_passed_over():
     assert len(adapter_claims.judge_sizes(with_others)) == 4
 
 
-def test_crossings_name_where_or_say_that_there_is_none():
-    table = adapter_records.crossings_table(records()).set_index("arm")["crosses zero"]
-    assert table["residual, InfoNCE"] == "always above"
-    values = {r.model: r.value for r in records() if r.metric == "hit@10 minus M0"}
-    low, high = (values[f"tower, margin, {n} recipes"] for n in (50, 1000))
-    assert low < 0
-    assert table["tower, margin"].startswith("about" if high >= 0 else "never above")
+def difference(arm, n, value, p) -> list[Record]:
+    about = {**ABOUT, "split": "test", "direction": "text_to_image", "n": 9}
+    of = {"model": f"{arm}, {n} recipes", **about}
+    metric = "hit@10 minus M0"
+    return [
+        Record(metric=metric, value=value, low=value - 0.1, high=value + 0.1, **of),
+        Record(metric=f"p of {metric}", value=p, unit="p", **of),
+    ]
+
+
+def test_crossings_say_what_points_show_and_what_the_test_tells():
+    made = [
+        *difference("tower", 100, -0.1, 0.001), *difference("tower", 1000, 0.1, 0.9),
+        *difference("residual", 100, 0.01, 0.9), *difference("residual", 1000, 0.1, 0.001),
+        *difference("flat", 100, -0.1, 0.9), *difference("falls", 100, 0.1, 0.9),
+        *difference("falls", 1000, -0.1, 0.04),
+    ]  # fmt: skip
+    table = adapter_records.crossings_table(made).set_index("arm")
+    assert table.loc["tower"].tolist() == ["text to image", "rises at about 316", "–", "100"]
+    # A point above 0 that the test cannot tell from 0 is not "better".
+    assert table.loc["residual"].tolist() == ["text to image", "no point below 0", "1000", "–"]
+    assert table.loc["flat"].tolist()[1:] == ["no point above 0", "–", "–"]
+    # Holm over the table: .04 alone would have been told apart.
+    assert table.loc["falls"].tolist()[1:] == ["does not rise", "–", "–"]
 
 
 def test_effects_and_settings_and_space_become_records_and_tables(tmp_path):
@@ -158,6 +175,9 @@ def test_setting_curves_draw_means_and_single_seeds():
         panels, heading="x", reference=("zero-shot", 0.3), logarithmic=["width"]
     )
     left, right = fig.axes
+    named = [text.get_text() for text in fig.legends[0].get_texts()]
+    assert named == ["few", "zero-shot"]  # in the legend, where no line crosses it
+    assert not left.texts
     assert right.get_xscale() == "log"
     assert left.get_xscale() == "linear"
     means = [line.get_ydata() for line in left.lines if line.get_marker() == "o"]
@@ -166,6 +186,14 @@ def test_setting_curves_draw_means_and_single_seeds():
     assert np.allclose(dots, [[0.2, 0.4]])
     with pytest.raises(ValueError, match="nothing to draw"):
         show.setting_curves({}, heading="x")
+
+
+def test_no_two_of_eight_series_look_alike():
+    panels = {"alpha": {f"series {i}": {0.1: [0.1 * i]} for i in range(8)}}
+    handles = show.setting_curves(panels, heading="x").legends[0].legend_handles
+    assert len({(h.get_color(), h.get_marker()) for h in handles}) == 8
+    assert len({h.get_marker() for h in handles}) == 8  # in greyscale, too
+    assert len({h.get_color() for h in handles[:6]}) == 6
 
 
 def test_kinds_are_drawn_with_their_numbers_of_queries():

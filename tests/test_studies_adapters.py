@@ -53,9 +53,16 @@ def test_the_rate_of_each_seed_is_the_one_that_validates_best(local_zone, kept):
 
 
 def test_sizes_that_the_data_cannot_give_are_named():
-    assert study.fitting_sizes("200,50,50", 100) == ([50], [200])
-    for wrong in ("", "1"):
-        with pytest.raises(ValueError, match="at least 2"):
+    assert study.fitting_sizes("200, 50,50", 100) == (
+        [50], "sizes: 50 of 100 recipes; left out, because there are fewer: 200"
+    )  # fmt: skip
+    assert study.fitting_sizes("50", 100) == ([50], "sizes: 50 of 100 recipes")
+    assert study.fitting_sizes("200", 100, name="stage_b_sizes") == (
+        [100],
+        "stage_b_sizes: none fits, all of 100 recipes; left out, because there are fewer: 200",
+    )
+    for wrong in ("", "1", "50;200", "0.5"):
+        with pytest.raises(ValueError, match=r"parameter sizes is .*at least 2"):
             study.fitting_sizes(wrong, 100)
 
 
@@ -79,10 +86,31 @@ def test_the_square_is_taken_apart_query_by_query():
     found = study.factorial(values, groups)
     tm, ti, rm, ri = (v.mean() for v in values.values())
     assert found["architecture"].difference == pytest.approx((rm - tm + ri - ti) / 2)
-    assert found["loss"].difference == pytest.approx((ti - tm + ri - rm) / 2)
+    assert list(found) == ["architecture", "loss and negatives", "interaction"]
+    assert found["loss and negatives"].difference == pytest.approx((ti - tm + ri - rm) / 2)
     assert found["interaction"].difference == pytest.approx(((ti - tm) - (ri - rm)) / 2)
     a, b = (values[study.KEPT] + values[study.KEPT_NCE]) / 2, (noise + noise + 0.1) / 2
     assert found["architecture"] == paired_comparison(a, b, groups)
+
+
+def test_negatives_and_loss_add_up_to_what_both_did():
+    rng = np.random.default_rng(1)
+    names = (*study.SQUARE, study.NAIVE_BATCH, study.KEPT_BATCH)
+    values = {name: rng.random(40) + i / 10 for i, name in enumerate(names)}
+    found = study.factorial(values, [f"r{i // 2}" for i in range(40)])
+    means = {name: v.mean() for name, v in values.items()}
+    batch = (means[study.NAIVE_BATCH] + means[study.KEPT_BATCH]) / 2
+    random = (means[study.NAIVE] + means[study.KEPT]) / 2
+    negatives, loss = (found[f"of it, the {what}"].difference for what in ("negatives", "loss"))
+    assert negatives == pytest.approx(batch - random)
+    assert negatives + loss == pytest.approx(found["loss and negatives"].difference)
+
+
+def test_the_two_margins_differ_in_negatives_alone():
+    for random, batch in ((study.NAIVE, study.NAIVE_BATCH), (study.KEPT, study.KEPT_BATCH)):
+        one, other = study.ARMS[random], study.ARMS[batch]
+        assert other.training == replace(one.training, negatives="batch")
+        assert other.shape == one.shape
 
 
 @pytest.mark.parametrize(
@@ -121,7 +149,10 @@ def test_settings_are_tried_on_validation_and_the_best_is_taken(local_zone):
     assert found[picked] == [max(score for (score,) in found.values())]
     assert table["alpha"].tolist() == [0.2, 0.5, 1.0]
     widths = head_settings.width_arms("2,6", 8)
-    assert [arm.shape.width for arm in widths.values()] == [2, 6]
+    assert [arm.shape.width for arm in widths.values()] == list(widths) == [2, 6]
+    for wrong in ("0.5", "8.7"):  # another width would be trained than is drawn
+        with pytest.raises(ValueError, match=r"parameter widths is .*whole numbers"):
+            head_settings.width_arms(wrong, 8)
 
 
 def test_the_turned_dial_passes_through_the_frozen_and_the_trained_model(local_zone):
@@ -134,12 +165,6 @@ def test_the_turned_dial_passes_through_the_frozen_and_the_trained_model(local_z
     learned = head_settings.learned_alpha(shared, arm)
     assert set(learned) == {"image", "text"}
     assert learned["image"] != 0.2
-
-
-@pytest.mark.parametrize(("text", "said"), [("", "is empty"), ("0.1, many", "could not convert")])
-def test_lists_of_settings_are_numbers(text, said):
-    with pytest.raises(ValueError, match=f"alphas.*{said}"):
-        head_settings.numbers(text, "alphas")
 
 
 def test_untouched_heads_move_nothing_and_towers_move_neighbors():

@@ -9,6 +9,7 @@ from helpers.evaluation.comparison import Comparison
 from helpers.evaluation.costs import cost_of
 from helpers.report.adapters import arm_and_size, labeled
 from helpers.report.results import DIRECTION_NAMES, Record
+from helpers.report.studies import comparisons_of
 from helpers.studies.adapters import crossing
 
 UNITS = {"gap": "cosine", "alignment": "squared distance", "uniformity, pictures": "log",
@@ -18,7 +19,7 @@ UNITS = {"gap": "cosine", "alignment": "squared distance", "uniformity, pictures
 def effect_records(
     effects: Mapping[str, Comparison], n: int, *, direction: str, **about: str | int
 ) -> list[Record]:
-    """The 2 x 2 at a size as records: ``architecture``, ``loss``, ``interaction`` on hit@10."""
+    """The 2 x 2 at a size as records, on hit@10; see ``studies.adapters.factorial``."""
     return [
         Record(
             **about, model=labeled(effect, n), split="test", direction=direction,
@@ -134,19 +135,40 @@ def cost_table(
 
 
 def crossings_table(records: Iterable[Record]) -> pd.DataFrame:
-    """Where the difference of an arm to zero-shot rises through 0, in recipes; empty: nowhere."""
-    lines: dict[tuple[str, str], dict[int, float]] = {}
-    for r in records:
-        if r.metric == "hit@10 minus M0":
-            arm, n = arm_and_size(r.model)
-            lines.setdefault((arm, r.direction), {})[n] = r.value
+    """Where the difference of an arm to zero-shot rises through 0, and where it was told from 0.
+
+    Returns
+    -------
+    DataFrame
+        ``arm``, ``direction``; ``points alone``: where the line through the differences crosses 0,
+        without a test; ``better at`` and ``worse at``: the numbers of recipes where the paired test
+        tells the arm from zero-shot, after Holm's correction over the table.
+    """
+    metric = "hit@10 minus M0"
+    found = comparisons_of(r for r in records if r.metric in (metric, f"p of {metric}"))
+    lines: dict[tuple[str, str], dict[int, Comparison]] = {}
+    for way, by_model in found.items():
+        for model, compared in by_model.items():
+            arm, n = arm_and_size(model)
+            lines.setdefault((arm, way), {})[n] = compared
     rows = []
-    for (arm, way), found in lines.items():
-        at = crossing(sorted(found), [found[n] for n in sorted(found)])
-        if at is not None:
-            text = f"about {at:.0f} recipes"
-        else:
-            text = "always above" if min(found.values()) >= 0 else (
-                "never above" if max(found.values()) < 0 else "not rising")  # fmt: skip
-        rows.append({"arm": arm, "direction": DIRECTION_NAMES[way], "crosses zero": text})
+    for (arm, way), line in lines.items():
+        told = {
+            verdict: ", ".join(str(n) for n in sorted(line) if line[n].verdict == verdict) or "–"
+            for verdict in ("better", "worse")
+        }
+        rows.append({
+            "arm": arm, "direction": DIRECTION_NAMES[way],
+            "points alone": _crossing_text({n: c.difference for n, c in line.items()}),
+            **{f"{verdict} at": sizes for verdict, sizes in told.items()},
+        })  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def _crossing_text(line: Mapping[int, float]) -> str:
+    at = crossing(sorted(line), [line[n] for n in sorted(line)])
+    if at is not None:
+        return f"rises at about {at:.0f}"
+    if min(line.values()) >= 0:
+        return "no point below 0"
+    return "no point above 0" if max(line.values()) < 0 else "does not rise"

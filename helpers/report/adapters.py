@@ -13,6 +13,10 @@ from helpers.report.results import DIRECTION_NAMES, Record
 from helpers.report.style import INK, MARKERS, MUTED, PALETTE, percent_axis, plain, wrapped
 
 LINES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
+# The palette's last color is too light for lines.
+COLORS = (*PALETTE[:4], MUTED, "#7d4f9e")
+SIGNS = (*MARKERS, "P", "X", "*")
+REFERENCE = {"color": INK, "lw": 1.1, "ls": (0, (4, 3))}
 
 
 def labeled(arm: str, n_recipes: int) -> str:
@@ -104,7 +108,7 @@ def setting_curves(
     panels : mapping of x label to (mapping of series to (mapping of x to scores))
         Scores are fractions.
     reference : (name, score), optional
-        Drawn as a horizontal line in every panel.
+        Drawn as a horizontal line in every panel, and named in the legend.
     logarithmic : sequence of x labels
         The panels whose axis is logarithmic.
 
@@ -122,9 +126,7 @@ def setting_curves(
     names = list(dict.fromkeys(name for series in panels.values() for name in series))
     for ax, (xlabel, series) in zip(axes[0], panels.items(), strict=True):
         if reference is not None:
-            ax.axhline(reference[1], color=INK, lw=1.1, ls=(0, (4, 3)))
-            ax.annotate(plain(reference[0]), (1, reference[1]), (-3, 3), ha="right", fontsize=8.5,
-                        xycoords=ax.get_yaxis_transform(), textcoords="offset points")  # fmt: skip
+            ax.axhline(reference[1], **REFERENCE)
         for name, found in series.items():
             look, at = _look(names.index(name)), sorted(found)
             ax.plot(at, [np.mean(found[x]) for x in at], ms=6, mec="white", mew=0.7, **look)
@@ -135,7 +137,7 @@ def setting_curves(
         ax.set_xlabel(plain(xlabel))
     axes[0][0].set_ylabel(ylabel)
     percent_axis(axes[0][0].yaxis)
-    _finish(fig, names, heading, note)
+    _finish(fig, names, heading, note, reference=reference[0] if reference else "")
     return fig
 
 
@@ -169,10 +171,10 @@ def kind_plot(
     for row in frame.itertuples():
         i = models.index(row.model)
         y = kinds.index(row.kind) + (i - (len(models) - 1) / 2) * step
-        color = _look(i)["color"]
+        color, marker = (_look(i)[what] for what in ("color", "marker"))
         if np.isfinite([row.low, row.high]).all():
             ax.plot([row.low, row.high], [y, y], color=color, lw=1.8, solid_capstyle="butt")
-        ax.plot(row.value, y, MARKERS[i % 5], color=color, ms=6, mec="white", mew=0.7)
+        ax.plot(row.value, y, marker, color=color, ms=6, mec="white", mew=0.7)
     if chance is not None:
         ax.axvline(chance, color=MUTED, ls=(0, (4, 3)), lw=1)
     counts = frame.drop_duplicates("kind").set_index("kind")["n"]
@@ -186,9 +188,9 @@ def kind_plot(
 
 
 def _look(i: int) -> dict:
-    """Color, marker and line of a series: the palette's last color is too light for lines."""
-    colors = (*PALETTE[:4], MUTED)
-    return {"color": colors[i % 5], "marker": MARKERS[i % 5], "ls": LINES[i % 4], "lw": 1.7}
+    """Color, marker and line of a series; two dozen series have different ones."""
+    return {"color": COLORS[i % len(COLORS)], "marker": SIGNS[i % len(SIGNS)],
+            "ls": LINES[i % len(LINES)], "lw": 1.7}  # fmt: skip
 
 
 def _size_axis(ax: Axes, sizes: Sequence[float]) -> None:
@@ -204,7 +206,13 @@ def _size_axis(ax: Axes, sizes: Sequence[float]) -> None:
 
 
 def _finish(
-    fig: Figure, names: Sequence[str], heading: str, note: str, *, lines: bool = True
+    fig: Figure,
+    names: Sequence[str],
+    heading: str,
+    note: str,
+    *,
+    lines: bool = True,
+    reference: str = "",
 ) -> None:
     """The heading, and one legend under the panels."""
     fig.suptitle(plain(heading), x=0.01, ha="left", fontsize=11, fontweight="bold")
@@ -213,5 +221,7 @@ def _finish(
         look = _look(i) | ({} if lines else {"ls": "-"})
         label = wrapped(name, width=34, lines=2)
         handles.append(plt.Line2D([], [], ms=6, label=label, **look))
-    fig.legend(handles=handles, loc="outside lower left", ncols=min(3, len(names)), title=note,
+    if reference:
+        handles.append(plt.Line2D([], [], label=plain(reference), **REFERENCE))
+    fig.legend(handles=handles, loc="outside lower left", ncols=min(3, len(handles)), title=note,
                title_fontsize=8.5, alignment="left", handlelength=3)  # fmt: skip

@@ -40,7 +40,8 @@ def metric_table(
 ) -> pd.DataFrame:
     """Zero-shot and trained, each metric of each direction with its interval and the difference.
 
-    Verdicts follow from the p-values after Holm's correction over all rows. ``after`` maps a direction to metric to the values of the same queries, a mean over seeds.
+    Verdicts follow from the p-values after Holm's correction over all rows. ``after`` maps a
+    direction to metric to the values of the same queries, a mean over seeds.
     """
     rows, found = [], []
     for way, by_metric in after.items():

@@ -18,6 +18,7 @@ from helpers.repro import hash_of
 from helpers.retrieval.mining import Mined, mine_captions
 from helpers.store.zones import Zone
 from helpers.studies.arms import query_values
+from helpers.studies.lists import whole_numbers
 from helpers.training.features import Features
 from helpers.training.head_runs import HeadArm, HeadRun, Parts, ensure_head_run
 from helpers.training.heads import HeadTraining
@@ -25,12 +26,17 @@ from helpers.training.heads import HeadTraining
 # C2: a margin loss with random negatives. C3: alpha 0.2, InfoNCE over the batch.
 NAIVE, NAIVE_NCE = "tower, margin", "tower, InfoNCE"
 KEPT, KEPT_NCE = "residual, margin", "residual, InfoNCE"
+# The same margin loss over InfoNCE's negatives: what of the square is the loss, what its negatives.
+NAIVE_BATCH, KEPT_BATCH = "tower, margin over the batch", "residual, margin over the batch"
 MARGIN = HeadTraining(loss="margin", negatives="random")
+MARGIN_BATCH = HeadTraining(loss="margin")
 ARMS: dict[str, HeadArm] = {
     NAIVE: HeadArm(HeadShape("tower", layers=2), MARGIN),
     NAIVE_NCE: HeadArm(HeadShape("tower", layers=2)),
     KEPT: HeadArm(HeadShape(), MARGIN),
     KEPT_NCE: HeadArm(HeadShape()),
+    NAIVE_BATCH: HeadArm(HeadShape("tower", layers=2), MARGIN_BATCH),
+    KEPT_BATCH: HeadArm(HeadShape(), MARGIN_BATCH),
     "one-layer tower, margin": HeadArm(HeadShape("tower", layers=1), MARGIN),
     "one-layer tower, InfoNCE": HeadArm(HeadShape("tower", layers=1)),
     "residual, triplet": HeadArm(HeadShape(), HeadTraining(loss="triplet")),
@@ -40,7 +46,7 @@ ARMS: dict[str, HeadArm] = {
 NEGATIVE_ARMS: dict[str, HeadArm] = {
     "InfoNCE, batch": ARMS[KEPT_NCE],
     "margin, random": ARMS[KEPT],
-    "margin, batch": HeadArm(HeadShape(), HeadTraining(loss="margin")),
+    "margin, batch": ARMS[KEPT_BATCH],
     "triplet, random": HeadArm(HeadShape(), HeadTraining(loss="triplet", negatives="random")),
     "triplet, batch": ARMS["residual, triplet"],
     "triplet, mined": HeadArm(HeadShape(), HeadTraining(loss="triplet", negatives="mined")),
@@ -188,16 +194,29 @@ def seeded(study: Study, arm: HeadArm) -> list[HeadArm]:
     return [run.arm for run in run_arm(study, arm)]
 
 
-def fitting_sizes(names: str, available: int) -> tuple[list[int], list[int]]:
-    """The sizes of a comma-separated list that the data can give, and those that they cannot.
+def fitting_sizes(text: str, available: int, *, name: str = "sizes") -> tuple[list[int], str]:
+    """The sizes of a comma-separated parameter that the data can give, and what to say of it.
+
+    Where none fits, all recipes are the one size.
+
+    Raises
+    ------
+    ValueError
+        If there is no size, or one is no whole number of at least 2.
 
     >>> fitting_sizes("50, 200, 1000", 300)
-    ([50, 200], [1000])
+    ([50, 200], 'sizes: 50, 200 of 300 recipes; left out, because there are fewer: 1000')
     """
-    sizes = sorted({int(part) for part in names.split(",") if part.strip()})
-    if not sizes or sizes[0] < 2:
-        raise ValueError(f"sizes {names!r}: give numbers of recipes of at least 2, with commas")
-    return [n for n in sizes if n <= available], [n for n in sizes if n > available]
+    sizes = whole_numbers(text, name, least=2)
+    fit = [n for n in sizes if n <= available]
+    said = f"{name}: {_joined(fit) or 'none fits, all'} of {available} recipes"
+    if large := [n for n in sizes if n > available]:
+        said += f"; left out, because there are fewer: {_joined(large)}"
+    return fit or [available], said
+
+
+def _joined(sizes: Sequence[int]) -> str:
+    return ", ".join(str(n) for n in sizes)
 
 
 def mean_values(
@@ -219,16 +238,22 @@ def factorial(values: Mapping[str, np.ndarray], groups: Sequence[str]) -> dict[s
     Returns
     -------
     dict
-        ``architecture``: residual minus tower, over both losses; ``loss``: InfoNCE minus margin,
-        over both architectures; ``interaction``: how much more the loss matters for a tower, half
-        the difference of the two differences.
+        ``architecture``: residual minus tower, over both losses; ``loss and negatives``: InfoNCE
+        over the batch minus margin with random negatives, over both architectures; ``interaction``:
+        how much more that matters for a tower, half the difference of the two differences. Where
+        the arms with a margin over the batch are there, the second is also parted into ``of it,
+        the negatives`` and ``of it, the loss``, which add up to it.
     """
     tm, ti, rm, ri = (values[name] for name in SQUARE)
+    softmax, margin = (ti + ri) / 2, (tm + rm) / 2
     sides = {
         "architecture": ((rm + ri) / 2, (tm + ti) / 2),
-        "loss": ((ti + ri) / 2, (tm + rm) / 2),
-        "interaction": ((ti + rm) / 2, (tm + ri) / 2),
+        "loss and negatives": (softmax, margin),
     }
+    if {NAIVE_BATCH, KEPT_BATCH} <= set(values):
+        batch = (values[NAIVE_BATCH] + values[KEPT_BATCH]) / 2
+        sides |= {"of it, the negatives": (batch, margin), "of it, the loss": (softmax, batch)}
+    sides["interaction"] = ((ti + rm) / 2, (tm + ri) / 2)
     return {name: paired_comparison(a, b, groups) for name, (a, b) in sides.items()}
 
 

@@ -12,28 +12,9 @@ import pandas as pd
 
 from helpers.models.adapters import HeadShape, with_alpha
 from helpers.studies.adapters import Study, run_arm
+from helpers.studies.lists import numbers, whole_numbers
 from helpers.training.head_runs import HeadArm, HeadRun, train_arm
 from helpers.training.heads import validation_score
-
-
-def numbers(text: str, name: str) -> list[float]:
-    """The numbers of a comma-separated parameter, in order and each once.
-
-    Raises
-    ------
-    ValueError
-        If there is none, or one is no number.
-
-    >>> numbers("0.5, 0.1", "alphas")
-    [0.1, 0.5]
-    """
-    try:
-        found = sorted({float(part) for part in text.split(",") if part.strip()})
-    except ValueError as error:
-        raise ValueError(f"{name} is {text!r}: give numbers with commas ({error})") from error
-    if not found:
-        raise ValueError(f"{name} is empty: give numbers with commas")
-    return found
 
 
 def alpha_arms(alphas: str, n_recipes: int) -> dict[float, HeadArm]:
@@ -46,11 +27,11 @@ def alpha_arms(alphas: str, n_recipes: int) -> dict[float, HeadArm]:
     }
 
 
-def width_arms(widths: str, n_recipes: int) -> dict[float, HeadArm]:
+def width_arms(widths: str, n_recipes: int) -> dict[int, HeadArm]:
     """Residual heads of several bottlenecks, alpha 0.2, InfoNCE."""
     return {
-        width: HeadArm(HeadShape(width=int(width)), n_recipes=n_recipes)
-        for width in numbers(widths, "widths")
+        width: HeadArm(HeadShape(width=width), n_recipes=n_recipes)
+        for width in whole_numbers(widths, "widths")
     }
 
 
