@@ -10,7 +10,7 @@ from helpers.evaluation.comparison import paired_comparison
 from helpers.models.adapters import HeadShape, make_heads
 from helpers.studies import adapters as study
 from helpers.studies import head_effects, head_settings
-from helpers.training.head_runs import HeadArm, HeadRun
+from helpers.training.head_runs import HeadArm, HeadRun, train_arm
 from helpers.training.heads import HeadTraining, validation_score
 from tests.small_features import small_features, small_parts
 
@@ -30,8 +30,15 @@ def test_arms_have_the_names_that_records_use():
         "tower", "margin", "random"
     )  # fmt: skip
     assert (kept.shape.kind, kept.shape.alpha, kept.training.loss) == ("residual", 0.2, "info_nce")
-    with pytest.raises(ValueError, match="unknown arm 'towers'"):
-        study.arms_named("towers")
+    assert list(study.arms_named("tower; residual, triplet")) == [
+        study.NAIVE, study.NAIVE_BATCH, study.NAIVE_NCE, "residual, triplet"
+    ]  # fmt: skip
+    assert {*study.SQUARE, study.NAIVE_BATCH, study.KEPT_BATCH} == set(
+        study.arms_named("tower; residual")
+    )
+    for wrong, said in (("towers", "'towers' is no arm"), (" ;", "'nothing' is no arm")):
+        with pytest.raises(ValueError, match=f"parameter arms is .*{said}"):
+            study.arms_named(wrong)
 
 
 @pytest.mark.parametrize("kept", ["best", "last"])
@@ -213,6 +220,24 @@ def test_pictures_keep_their_rows_when_texts_are_exchanged():
     assert found.fingerprint != features.fingerprint
     with pytest.raises(ValueError, match="no text belongs"):
         head_effects.with_texts(features, FakeEncoder(), ["1"], ["gone"])
+
+
+def test_heads_on_other_texts_have_the_recipes_and_settings_of_the_arm():
+    """The arm's own texts given back are the arm's own heads."""
+    parts = small_parts()
+    training = HeadTraining(steps=12, learning_rate=1e-2, seed=5)
+    arm = HeadArm(HeadShape(), training, n_recipes=6)
+    data = parts.train.data
+    known = dict(zip(data.captions, parts.train.texts, strict=True))
+
+    class Known:
+        def texts(self, asked):
+            return np.stack([known[text] for text in asked])
+
+    again = head_effects.heads_on_texts(parts, Known(), arm, data.captions, data.caption_ids)
+    own = train_arm(parts, arm).best
+    for key, value in own.state_dict().items():
+        assert np.array_equal(value, again.state_dict()[key])
 
 
 def test_triplets_over_the_batch_are_an_arm():

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from helpers.evaluation.comparison import Comparison, paired_comparison
-from helpers.models.adapters import HeadShape
+from helpers.models.adapters import KINDS, HeadShape
 from helpers.repro import hash_of
 from helpers.retrieval.mining import Mined, mine_captions
 from helpers.store.zones import Zone
@@ -42,6 +42,7 @@ ARMS: dict[str, HeadArm] = {
     "residual, triplet": HeadArm(HeadShape(), HeadTraining(loss="triplet")),
     "tower, triplet": HeadArm(HeadShape("tower", layers=2), HeadTraining(loss="triplet")),
 }
+LOSSES = ("margin", "margin over the batch", "InfoNCE")
 # Where wrong captions come from, for one architecture.
 NEGATIVE_ARMS: dict[str, HeadArm] = {
     "InfoNCE, batch": ARMS[KEPT_NCE],
@@ -86,17 +87,28 @@ class Study:
 def arms_named(names: str) -> dict[str, HeadArm]:
     """Arms by their names, separated by semicolons: names hold commas.
 
+    ``tower`` and ``residual`` alone stand for their arms with each of ``LOSSES``.
+
     Raises
     ------
     ValueError
-        For a name that is not in ``ARMS``.
+        For a name that is not in ``ARMS``, or where there is none.
 
     >>> list(arms_named("tower, margin; residual, InfoNCE"))
     ['tower, margin', 'residual, InfoNCE']
     """
-    wanted = [name.strip() for name in names.split(";") if name.strip()]
-    if unknown := [name for name in wanted if name not in ARMS]:
-        raise ValueError(f"unknown arm {unknown[0]!r}: use some of {'; '.join(ARMS)}")
+    given = [name.strip() for name in names.split(";") if name.strip()]
+    wanted = [
+        arm
+        for name in given
+        for arm in ([f"{name}, {loss}" for loss in LOSSES] if name in KINDS else [name])
+    ]
+    unknown = [name for name in wanted if name not in ARMS]
+    if unknown or not wanted:
+        raise ValueError(
+            f"parameter arms is {names!r}: {unknown[0] if unknown else 'nothing'!r} is no arm; use "
+            f"{', '.join(KINDS)}, or some of {'; '.join(ARMS)}, with semicolons"
+        )
     return {name: ARMS[name] for name in wanted}
 
 

@@ -1,6 +1,7 @@
 """What heads did to the space and to kinds of questions, apart from the one score."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,8 @@ from helpers.evaluation.errors import by_kind, told_apart
 from helpers.models.adapters import Heads, apply_heads
 from helpers.models.encoders import Encoder
 from helpers.repro import hash_of
-from helpers.training.features import Features
-from helpers.training.head_runs import first_hits
+from helpers.training.features import Features, take_recipes
+from helpers.training.head_runs import HeadArm, Parts, first_hits, train_arm
 
 
 def misalignment(heads: Heads, home: Features, away: Features, *, k: int = 10) -> dict[str, float]:
@@ -78,6 +79,21 @@ def with_texts(
     part = RetrievalSet(keys, data.image_ids[rows], words, np.array(of_text))
     name = hash_of([features.fingerprint, kept])
     return Features(part, features.images[rows], encoder.texts(list(words)), name)
+
+
+def heads_on_texts(
+    parts: Parts, encoder: Encoder, arm: HeadArm, texts: Sequence[str], ids: Sequence[str]
+) -> Heads:
+    """The heads of an arm on its own recipes and with its own settings, but on other texts.
+
+    Parameters
+    ----------
+    texts, ids
+        As for :func:`with_texts`; recipes without a text are left out.
+    """
+    sample = take_recipes(parts.train, arm.n_recipes, seed=arm.training.seed)
+    told = replace(parts, train=with_texts(sample, encoder, texts, ids))
+    return train_arm(told, replace(arm, n_recipes=0)).best
 
 
 def foil_values(
