@@ -10,11 +10,13 @@ from PIL import Image
 
 from helpers.data.world import open_world
 from helpers.evaluation.comparison import holm
+from helpers.studies import style_pictures
 from helpers.studies.pixels import (
     STATISTICS,
     UNITS,
     colorfulness,
     compare_statistics,
+    compared_side,
     pixel_statistics,
     spectrum_slope,
 )
@@ -203,3 +205,33 @@ def test_the_drawn_styles_differ_and_two_draws_of_one_style_do_not():
     assert styles.loc["colorfulness", "difference"] < -20
     same = compare_statistics(base, pixel_statistics(again), **settings_)
     assert (same["p_value"] > 0.05).all()
+
+
+# --- the side ------------------------------------------------------------------------------------
+
+
+def two_folders(folder, sizes: dict[str, tuple[int, ...]]) -> style_pictures.Sides:
+    rng = np.random.default_rng(0)
+    for side, pixels in sizes.items():
+        (folder / side).mkdir()
+        for i, px in enumerate(pixels):
+            picture(rng.integers(0, 255, (px, px, 3))).save(folder / side / f"{side}{i}.png")
+    return style_pictures.two_folders(*(str(folder / side) for side in sizes))
+
+
+@pytest.mark.parametrize(
+    ("b", "side", "said"),
+    [
+        ((300, 16), 16, "at 16 px, that of synthetic b/b1"),
+        ((16, 16), 16, "at 16 px, that of synthetic b/b0 and 1 more"),
+        ((300, 300), 224, "at 224 px"),
+    ],
+)
+def test_the_picture_that_decides_the_side_is_named(tmp_path, b, side, said):
+    found = compared_side(two_folders(tmp_path, {"a": (300, 300), "b": b}))
+    assert found == (side, f"pixels are compared {said}")
+
+
+def test_pictures_of_one_side_are_compared_at_it(tmp_path):
+    sides = two_folders(tmp_path, {"a": (40, 40), "b": (40, 40)})
+    assert compared_side(sides) == (40, "pixels are compared at 40 px, that of every picture")

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from helpers.data.images import normalise
 from helpers.evaluation.comparison import holm
 from helpers.evaluation.resampling import expanded_tail, percentile_limits
+from helpers.studies.style_pictures import Sides
 from helpers.studies.two_samples import (
     TwoSamples,
     check_rows,
@@ -160,6 +161,29 @@ def spectrum_slope(gray: np.ndarray) -> float:
         for v in (power.ravel()[kept], np.log(frequency[kept]))
     )
     return float(np.polyfit(mean_log, np.log(np.maximum(mean_power, 1e-12)), 1)[0])
+
+
+def compared_side(sides: Sides, *, most: int = 224) -> tuple[int, str]:
+    """The side at which pictures of two sets are measured, and a sentence that says why.
+
+    A single small picture brings all others down to its own side, so it is named.
+
+    Parameters
+    ----------
+    sides : Sides
+    most : int
+        Larger pictures are made as small as this.
+    """
+    if sides.px >= most:
+        return most, f"pixels are compared at {most} px"
+    labels = {"real": sides.groups_real, "synthetic": sides.groups_synthetic}
+    both = (*sides.real, *sides.synthetic)
+    names = [f"{look} {label}" for look, found in labels.items() for label in found]
+    small = [name for image, name in zip(both, names, strict=True) if min(image.size) == sides.px]
+    decides = f"that of {small[0]}" + (f" and {len(small) - 1} more" if small[1:] else "")
+    if len(small) == len(both):
+        decides = "that of every picture"
+    return sides.px, f"pixels are compared at {sides.px} px, {decides}"
 
 
 def compare_statistics(
