@@ -147,14 +147,15 @@ def test_the_card_says_what_the_log_says():
 
 
 def test_a_pretraining_leaves_a_checkpoint_that_opens(tmp_path, monkeypatch, capsys):
-    """Two steps on a few pictures; what lay in the folder before is replaced whole."""
+    """Two steps on a few pictures; an earlier checkpoint is replaced whole."""
     monkeypatch.setattr("helpers.training.blip2_card.VALIDATION_RECIPES", 12)
     place = tmp_path / "made"
     place.mkdir()
-    (place / "old.txt").write_text("of an earlier one")
+    for name in ("training.json", "generation_config.json"):
+        (place / name).write_text("of an earlier one")
     settings = Blip2Pretraining(steps=2, n_images=48, batch_size=16, matched=8)
     pretrain(settings, place)
-    assert not (place / "old.txt").exists()
+    assert not (place / "generation_config.json").exists()
     assert [folder.name for folder in tmp_path.iterdir()] == ["made"]
     opened = load_blip2(str(place), device="cpu")
     assert opened.texts(["tomato soup", "a red mug"]).shape == (2, 96)

@@ -8,11 +8,10 @@ every later study stands on them.
 import argparse
 import json
 import math
-import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,6 @@ import torch
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from helpers import paths
 from helpers.data.world import open_world
 from helpers.data.world.corpus import Corpus, draw_corpus
 from helpers.evaluation.intervals import Interval, retrieval_intervals
@@ -31,6 +29,7 @@ from helpers.models.tiny import TINY_MODELS, build_tiny
 from helpers.repro import library_versions, seed_everything, sha256_file
 from helpers.training.card import write_card
 from helpers.training.losses import clamp_logit_scale, info_nce, pairwise_sigmoid
+from helpers.training.pretrain_command import RECORD, read_command, replaced
 
 ELSEWHERE = ("tiny-blip2", "tiny-instructblip")  # made in steps of their own
 VALIDATION_SEED = 1001  # no lesson draws recipes with it
@@ -171,28 +170,17 @@ def pretrain(settings: Pretraining, folder: Path) -> None:
     )
     encoder, log = train(settings, corpus)
     minutes = (time.perf_counter() - began) / 60
-    staging = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(staging, ignore_errors=True)
-    encoder.model.save_pretrained(staging)
-    encoder.processor.save_pretrained(staging)
-    (staging / "training.json").write_text(
-        json.dumps(
-            {"settings": asdict(settings), "versions": library_versions(), "log": log}, indent=1
-        )
-        + "\n"
-    )
-    reloaded = load_encoder(str(staging), device="cpu")
-    scores = {domain: evaluate(reloaded, domain=domain) for domain in ("kitchen", "general")}
-    write_card(
-        staging,
-        settings=asdict(settings),
-        minutes=minutes,
-        scores=scores,
-        recipes=VALIDATION_RECIPES,
-        validation_seed=VALIDATION_SEED,
-    )
-    shutil.rmtree(folder, ignore_errors=True)
-    staging.rename(folder)
+    record = {"settings": asdict(settings), "versions": library_versions(), "log": log}
+    with replaced(folder) as staging:
+        encoder.model.save_pretrained(staging)
+        encoder.processor.save_pretrained(staging)
+        (staging / RECORD).write_text(json.dumps(record, indent=1) + "\n")
+        reloaded = load_encoder(str(staging), device="cpu")
+        scores = {domain: evaluate(reloaded, domain=domain) for domain in ("kitchen", "general")}
+        write_card(
+            staging, settings=asdict(settings), minutes=minutes, scores=scores,
+            recipes=VALIDATION_RECIPES, validation_seed=VALIDATION_SEED,
+        )  # fmt: skip
     weights = sha256_file(folder / "model.safetensors")
     print(f"{settings.model}: {minutes:.1f} minutes, weights {weights[:16]}")
     for domain, ways in scores.items():
@@ -211,22 +199,19 @@ def _elsewhere(model: str, argv: Sequence[str]) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line behind ``course pretrain``."""
-    argv = list(sys.argv[1:] if argv is None else argv)
-    if argv[:1] and argv[0] in ELSEWHERE:  # its options are its own
-        return _elsewhere(argv[0], argv[1:])
-    parser = argparse.ArgumentParser(prog="course pretrain", description=main.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="course pretrain",
+        description="Make one of the course's small checkpoints anew, from seeds alone. "
+        "'course pretrain MODEL --help' shows its options.",
+    )
     parser.add_argument("model", choices=(*TINY_MODELS, *ELSEWHERE))
-    parser.add_argument("--out", type=Path, help="folder to write (default: data/tiny/<model>)")
-    parser.add_argument("--steps", type=int, help="fewer steps, to try it out (needs --out)")
-    given = parser.parse_args(argv)
-    settings = SETTINGS[given.model]
-    if given.steps is not None:
-        if given.out is None or given.steps < 1:
-            parser.error(
-                "--steps takes a positive number and needs --out: the course's own is frozen"
-            )
-        settings = Pretraining(**{**asdict(settings), "steps": given.steps})
-    pretrain(settings, given.out or paths.tiny() / given.model)
+    argv = list(sys.argv[1:] if argv is None else argv)
+    model = parser.parse_args(argv[:1]).model
+    if model in ELSEWHERE:
+        return _elsewhere(model, argv[1:])
+    steps, folder = read_command(model, argv[1:])
+    settings = SETTINGS[model]
+    pretrain(settings if steps is None else replace(settings, steps=steps), folder)
     return 0
 
 

@@ -5,9 +5,8 @@ between pictures and texts, and matching of picture and text read together. The 
 tiny-siglip's and stays frozen, so each picture of the corpus is read once.
 """
 
-import argparse
 import json
-import shutil
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,7 +18,6 @@ from torch.nn import functional
 from tqdm.auto import tqdm
 from transformers import Blip2ForImageTextRetrieval
 
-from helpers import paths
 from helpers.data.world.corpus import Corpus, draw_corpus
 from helpers.models.blip2 import Blip2, image_tokens, joint_states, load_blip2, text_rows
 from helpers.models.loading import load_encoder
@@ -27,6 +25,7 @@ from helpers.models.tiny_blip2 import NAME, build_tiny_blip2
 from helpers.repro import library_versions, seed_everything, sha256_file
 from helpers.training.blip2_card import score_kitchens, write_blip2_card
 from helpers.training.losses import clamp_logit_scale
+from helpers.training.pretrain_command import RECORD, read_command, replaced
 from helpers.training.settings import Training, learning_rate
 
 TOWER = "tiny-siglip"
@@ -174,19 +173,16 @@ def pretrain(settings: Blip2Pretraining, folder: Path) -> None:
     )
     blip2, log, scale = train(settings, corpus)
     minutes = (time.process_time() - began) / 60
-    staging = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(staging, ignore_errors=True)
-    blip2.model.save_pretrained(staging)
-    blip2.processor.save_pretrained(staging)
     record = {"settings": asdict(settings), "scale": round(float(scale), 4)}
     record |= {"versions": library_versions(), "log": log}
-    (staging / "training.json").write_text(json.dumps(record, indent=1) + "\n")
-    scores = score_kitchens(load_blip2(str(staging), device="cpu"))
-    write_blip2_card(
-        staging, settings=asdict(settings), losses=log[-1], minutes=minutes, scores=scores
-    )
-    shutil.rmtree(folder, ignore_errors=True)
-    staging.rename(folder)
+    with replaced(folder) as staging:
+        blip2.model.save_pretrained(staging)
+        blip2.processor.save_pretrained(staging)
+        (staging / RECORD).write_text(json.dumps(record, indent=1) + "\n")
+        scores = score_kitchens(load_blip2(str(staging), device="cpu"))
+        write_blip2_card(
+            staging, settings=asdict(settings), losses=log[-1], minutes=minutes, scores=scores
+        )
     print(
         f"{NAME}: {minutes:.1f} minutes, weights {sha256_file(folder / 'model.safetensors')[:16]}"
     )
@@ -198,18 +194,9 @@ def pretrain(settings: Blip2Pretraining, folder: Path) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line behind ``course pretrain tiny-blip2``."""
-    parser = argparse.ArgumentParser(prog=f"course pretrain {NAME}", description=main.__doc__)
-    parser.add_argument("--out", type=Path, help=f"folder to write (default: data/tiny/{NAME})")
-    parser.add_argument("--steps", type=int, help="fewer steps, to try it out (needs --out)")
-    given = parser.parse_args(argv)
+    steps, folder = read_command(NAME, sys.argv[1:] if argv is None else argv)
     settings = Blip2Pretraining()
-    if given.steps is not None:
-        if given.out is None or given.steps < 1:
-            parser.error(
-                "--steps takes a positive number and needs --out: the course's own is frozen"
-            )
-        settings = replace(settings, steps=given.steps)
-    pretrain(settings, given.out or paths.tiny() / NAME)
+    pretrain(settings if steps is None else replace(settings, steps=steps), folder)
     return 0
 
 

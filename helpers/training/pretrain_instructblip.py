@@ -8,13 +8,12 @@ their notes have in words; no picture with a new value, and no change from one p
 is ever shown.
 """
 
-import argparse
 import json
 import math
-import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,6 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from tqdm.auto import tqdm
 
-from helpers import paths
 from helpers.data.world.reading import (
     INSTRUCTIONS,
     NotedPictures,
@@ -36,6 +34,7 @@ from helpers.models.loading import load_encoder
 from helpers.models.tiny_instructblip import NAME, build_instructblip, save_instructblip
 from helpers.repro import library_versions, seed_everything, sha256_file
 from helpers.training.instructblip_card import card_of
+from helpers.training.pretrain_command import RECORD, read_command, replaced
 
 READING_SEED = 11
 CALIBRATION = 256  # pictures whose mean patch becomes the class token
@@ -100,14 +99,11 @@ def pretrain(settings: BlipPretraining, folder: Path) -> None:
         "qformer": train_qformer(generator, pictures, s),
     }
     minutes = (time.process_time() - began) / 60  # of one core, whatever else ran beside it
-    staging = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(staging, ignore_errors=True)
-    save_instructblip(model, tokenizer, staging, mean=statistics[0], std=statistics[1])
     record = {"settings": asdict(s), "versions": library_versions(), "log": log}
-    (staging / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    (staging / "README.md").write_text(card_of(asdict(s), log, minutes), encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    staging.rename(folder)
+    with replaced(folder) as staging:
+        save_instructblip(model, tokenizer, staging, mean=statistics[0], std=statistics[1])
+        (staging / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        (staging / "README.md").write_text(card_of(asdict(s), log, minutes), encoding="utf-8")
     weights = sha256_file(folder / "model.safetensors")
     print(f"{NAME}: {minutes:.1f} minutes of one core, weights {weights[:16]}")
 
@@ -271,19 +267,11 @@ def _batches(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line behind ``course pretrain tiny-instructblip``."""
-    parser = argparse.ArgumentParser(prog=f"course pretrain {NAME}", description=main.__doc__)
-    parser.add_argument("--out", type=Path, help=f"folder to write (default: data/tiny/{NAME})")
-    parser.add_argument("--steps", type=int, help="fewer steps, to try it out (needs --out)")
-    given = parser.parse_args(argv)
+    steps, folder = read_command(NAME, sys.argv[1:] if argv is None else argv)
     settings = BlipPretraining()
-    if given.steps is not None:
-        if given.out is None or given.steps < 1:
-            parser.error(
-                "--steps takes a positive number and needs --out: the course's own is frozen"
-            )
-        fewer = {"language_steps": given.steps, "qformer_steps": given.steps}
-        settings = BlipPretraining(**{**asdict(settings), **fewer})
-    pretrain(settings, given.out or paths.tiny() / NAME)
+    if steps is not None:
+        settings = replace(settings, language_steps=steps, qformer_steps=steps)
+    pretrain(settings, folder)
     return 0
 
 
