@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from helpers.evaluation.comparison import paired_comparison
+from helpers.evaluation.claims import judge_claims
+from helpers.evaluation.comparison import Comparison, paired_comparison
 from helpers.evaluation.power import queries_needed
+from helpers.report.claims import claims_table
 from helpers.studies.placement import ORIGINAL
 from helpers.studies.placement_claims import (
     MARGIN,
@@ -152,6 +154,7 @@ def test_rows_that_differ_alike_on_every_recipe_leave_nothing_to_plan_with():
 def test_a_claim_of_no_difference_has_the_margin_that_the_lesson_states():
     (same,) = [one for one in OBSERVATIONS if one.claim.expects == "same"]
     assert same.claim.margin == 0.01
-    assert "1 point" in same.claim.statement
+    (judged,) = judge_claims([(same.claim, Comparison(0, 0, 0, 1, 9, 9, 0.1, ""))])
+    assert "(within ±1.0)" in claims_table([judged])["claim"][0]
     with pytest.raises(ValueError, match="margin"):
         replace(same.claim, margin=0)

@@ -1,7 +1,7 @@
 """What the original observed on its eight rows, as claims that can be supported or contradicted.
 
-Each is tied to rows that differ in one thing. The six are judged together; the margin of the claim
-of no difference, one point, was set before any row was trained.
+Each is tied to rows that differ in what it names. Those with a direction are tested together; the
+margin of the claim of no difference, one point, was set before any row was trained.
 """
 
 import math
@@ -42,7 +42,7 @@ OBSERVATIONS = (
         ("r16 v4 heads", "r16 v4 heads qkvo"),
     ),
     Observation(
-        Claim("text", "Adapting text layers too makes no difference that matters (1 point).",
+        Claim("text", "Adapting text layers too makes no difference that matters.",
               SOURCE, "same", MARGIN),
         ("r16 v2 t2 heads", "r16 v2 heads"),
     ),
