@@ -51,6 +51,16 @@ def test_an_arrow_leads_from_each_mixture_to_what_it_is_worth():
     assert any("as 0.50 real ones" in text.get_text() for text in ax.texts)
 
 
+def test_the_table_of_worths_says_what_lies_outside_the_curve():
+    table = made(by_worth(0.5) | {Mix(0, 1): 0.1})
+    exchange = mixtures.exchange_rate(table, n_resamples=20)
+    shown = figures.worth_table(mixtures.worth_by_arm(table, n_resamples=20), exchange)
+    rows = dict(zip(shown["arm"], zip(*shown.iloc[:, 1:].to_numpy().T, strict=True), strict=True))
+    assert rows["25 % real + 75 % synthetic"] == ("0.50 [0.50, 0.50]", "62 % real")
+    assert rows["100 % synthetic"] == ("outside the curve, below [below, below]", "–")
+    assert rows["one worth fitted to all"] == ("0.50 [0.50, 0.50]", "–")
+
+
 def test_other_gaps_and_watermarks_are_left_out_of_the_exchange():
     table = made(by_worth(0.5) | {Mix(0.25, 0.75, 0.5): 0.9, Mix(watermark=True): 0.1})
     exchange = mixtures.exchange_rate(table, n_resamples=20)

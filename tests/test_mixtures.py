@@ -174,6 +174,65 @@ def test_too_few_arms_are_refused():
         mixtures.fit_worth(np.array([0.2]), np.array([1.0]), np.ones((1, 1)), np.array([-0.2]))
 
 
+# --- the worth in each arm -----------------------------------------------------------------------
+
+CURVE = np.array([0.25, 0.5, 1.0]), np.array([0.40, 0.50, 0.60])
+
+
+@pytest.mark.parametrize(
+    ("real", "synthetic", "score", "worth"),
+    [
+        (0.25, 0.75, 0.50, 1 / 3),  # as good as a half: (0.5 - 0.25) / 0.75
+        (0.25, 0.25, 0.45, 0.41421356),  # half way from 1/4 to 1/2, over the logarithm
+        (0.5, 0.5, 0.55, 0.41421356),
+        (0.5, 0.5, 0.50, 0.0),
+        (0.75, 0.25, 0.50, -1.0),  # they harm: worse than its real ones alone
+        (0.0, 1.0, 0.40, 0.25),  # at the lower end of the curve
+        (0.5, 0.5, 0.60, 1.0),  # at the upper one
+        (0.0, 1.0, 0.39, -np.inf),
+        (0.5, 0.5, 0.61, np.inf),
+    ],
+)
+def test_the_worth_on_the_curve_by_hand(real, synthetic, score, worth):
+    found = mixtures.worth_on_curve(real, synthetic, score, *CURVE)
+    assert found == pytest.approx(worth)
+
+
+def test_on_a_curve_that_falls_again_the_fewest_pictures_count():
+    at, curve = np.array([0.25, 0.5, 1.0]), np.array([0.4, 0.6, 0.5])
+    assert mixtures.worth_on_curve(0.25, 0.25, 0.5, at, curve) == pytest.approx(0.41421356)
+
+
+def test_arms_that_differ_in_worth_are_told_apart_where_one_worth_is_fitted():
+    truth = {Mix(0.25, 0.75): 0.2, Mix(0.5, 0.5): 0.06}
+    values = {mix: 0.5 + 0.05 * np.log2(mix.real) for mix in ALONE}
+    values |= {m: 0.5 + 0.05 * np.log2(m.real + w * m.synthetic) for m, w in truth.items()}
+    values |= {Mix(0, 1): 0.1, Mix(0.25, 0.75, 0.5): 0.6, Mix(watermark=True): 0.9}
+    table = made(values, n_seeds=2)
+    found = mixtures.worth_by_arm(table, n_resamples=20).set_index("label")
+    assert list(found.index) == [mix.label for mix in truth] + ["100 % synthetic"]
+    assert found["worth"].tolist() == pytest.approx([0.2, 0.06, -np.inf])
+    assert found["low"].tolist() == pytest.approx([0.2, 0.06, -np.inf])
+    assert found["most"].tolist() == pytest.approx([1, 1, 1])
+    assert found["least"].tolist() == pytest.approx([0, -0.5, 0.25])
+    pooled = mixtures.exchange_rate(table, n_resamples=20).worth
+    assert 0.06 < pooled < 0.2
+
+
+def test_the_worth_in_an_arm_has_an_interval_that_may_leave_the_curve():
+    table = made(by_worth(0.5), noise=0.5)
+    found = mixtures.worth_by_arm(table, n_resamples=200)
+    assert (found["low"] <= found["worth"]).all()
+    assert (found["worth"] <= found["high"]).all()
+    wild = mixtures.worth_by_arm(made(by_worth(0.98), noise=3.0, n_recipes=30), n_resamples=200)
+    assert np.isinf(wild[["low", "high"]]).any(axis=None)
+
+
+def test_a_curve_of_one_point_is_refused():
+    with pytest.raises(ValueError, match="a curve needs two"):
+        mixtures.worth_by_arm(made({Mix(): 0.5, Mix(0.5, 0.5): 0.4}))
+
+
 # --- style gap -----------------------------------------------------------------------------------
 
 

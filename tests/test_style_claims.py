@@ -63,11 +63,18 @@ def test_a_missing_arm_is_named():
 
 
 @pytest.mark.parametrize(
-    ("moved", "verdict"), [(0.0, "supported"), (0.05, "contradicted"), (-0.05, "contradicted")]
+    ("apart", "verdict"),
+    [(0.0, "supported"), (0.004, "supported"), (0.02, "contradicted"), (-0.02, "contradicted")],
 )
-def test_attention_that_moves_contradicts_the_claim(moved, verdict):
+def test_attention_is_compared_between_arms_which_both_move(apart, verdict):
     rng = np.random.default_rng(2)
-    before = rng.uniform(0.02, 0.1, len(RECIPES))
-    after = before + moved + 0.002 * rng.normal(size=len(RECIPES))
-    [judged] = judge_claims([claims.attention_comparison(before, after, RECIPES)])
+    clean = rng.uniform(0.02, 0.1, len(RECIPES)) + 0.3  # far from what it was before training
+    watermarked = clean + apart + 0.002 * rng.normal(size=len(RECIPES))
+    pair = claims.attention_comparison(watermarked, clean, RECIPES)
+    assert pair[1].difference == pytest.approx(apart, abs=0.001)
+    [judged] = judge_claims([pair])
     assert judged.verdict == verdict
+
+
+def test_the_margin_of_attention_is_small_against_the_area_of_a_mark():
+    assert claims.ATTENTION.margin == 0.005

@@ -1,5 +1,7 @@
 """The distribution study's numbers as records: whole on the way out and on the way back."""
 
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -7,20 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.evaluation.claims import judge_claims
+from helpers.evaluation.claims import Claim, judge_claims
 from helpers.evaluation.comparison import paired_comparison
 from helpers.report import style_records as records
 from helpers.report.claims import claim_records
 from helpers.report.results import write_results
 from helpers.report.style_study import (
-    FROZEN,
+    NO_TEXT_LORA,
     committed_figures,
     committed_readings,
+    committed_worths,
     equal_count,
+    not_committed,
     regime_records,
 )
 from helpers.studies.mixes import Mix
-from helpers.studies.mixtures import Exchange
+from helpers.studies.mixtures import WORTH_COLUMNS, Exchange
 from helpers.studies.style_claims import ATTENTION, CLAIMS
 from helpers.studies.style_gap import Crossing
 from helpers.studies.trajectories import gap_frame
@@ -61,7 +65,7 @@ def score_frame() -> pd.DataFrame:
 
 def test_scores_come_back_and_other_metrics_stay_out(tmp_path):
     made = records.score_records(score_frame(), "hit@10", **ABOUT, n=30)
-    other = records.score_records(score_frame(), "hit@10, frozen text tower", **ABOUT)
+    other = records.score_records(score_frame(), "hit@10, no LoRA in the text layers", **ABOUT)
     write_results(tmp_path, [*made, *other])
     pd.testing.assert_frame_equal(
         records.score_frame_of([*made, *other], "hit@10"), score_frame(), check_like=True
@@ -127,6 +131,45 @@ def test_claims_are_judged_again_from_their_records():
     assert len({one.verdict for one in judged}) > 1
 
 
+def test_records_of_claims_that_are_not_made_any_more_are_left_out_and_the_new_ones_named():
+    seen = paired_comparison(np.full(9, 0.1), np.zeros(9), [str(i) for i in range(9)])
+    old = claim_records(
+        judge_claims([(Claim("attention", "As it was before.", "a study"), seen)]),
+        metric="score", **ABOUT,
+    )  # fmt: skip
+    assert records.judged_of(old) == []
+    names = records.claims_without(old)
+    assert names == [claim.name for claim in records.EVERY_CLAIM]
+    said = not_committed(old)
+    assert f"no committed record yet of the claim {ATTENTION.name!r}" in said
+    assert "no committed record yet of the worth in each arm" in said
+    assert f"no committed record yet of the control: {NO_TEXT_LORA}" in said
+
+
+def test_worths_come_back_with_what_lies_outside(tmp_path):
+    arms = (Mix(0.25, 0.75), Mix(0.5, 0.5), Mix(0, 1))
+    ends = [(0.2, -INF, 0.4), (INF, 0.5, INF), (-INF, -INF, 0.3)]
+    rows = [
+        (m.label, m.real, m.synthetic, *e, (0.25 - m.real) / m.synthetic,
+         (1 - m.real) / m.synthetic)
+        for m, e in zip(arms, ends, strict=True)
+    ]  # fmt: skip
+    found = pd.DataFrame(rows, columns=WORTH_COLUMNS)
+    scores = [
+        replace(record, model=label)
+        for record in records.score_records(score_frame()[:1], "hit@10", **ABOUT)
+        for label in ("100 % real", "50 % real", "25 % real")
+    ]
+    made = [*scores, *records.worth_records(found, **ABOUT)]
+    write_results(tmp_path, made)
+    pd.testing.assert_frame_equal(records.worths_of(made), found)
+    assert committed_worths(made)["worth of a synthetic picture"].tolist() == [
+        "0.20 [below, 0.40]", "outside the curve, above [0.50, above]",
+        "outside the curve, below [below, 0.30]",
+    ]  # fmt: skip
+    assert records.worths_of(scores).empty
+
+
 def test_pixels_layers_and_shares_are_records_that_can_be_written(tmp_path):
     compared = pd.DataFrame(
         [{"statistic": "brightness", "difference": -3.0, "low": -4.0, "high": -2.0,
@@ -149,7 +192,10 @@ def test_pixels_layers_and_shares_are_records_that_can_be_written(tmp_path):
 
 
 def test_a_regime_keeps_apart_from_another(tmp_path):
-    tables = {"": swept({0: 0.1, 0.5: 0.05, 1: -0.05}), FROZEN: swept({0: 0.1, 0.5: 0.06, 1: 0.01})}
+    tables = {
+        "": swept({0: 0.1, 0.5: 0.05, 1: -0.05}),
+        NO_TEXT_LORA: swept({0: 0.1, 0.5: 0.06, 1: 0.01}),
+    }
     made = [
         record
         for name, table in tables.items()
@@ -157,11 +203,13 @@ def test_a_regime_keeps_apart_from_another(tmp_path):
     ]
     write_results(tmp_path, made)
     assert records.crossing_of(made).gap == pytest.approx(0.75)
-    assert records.crossing_of(made, regime=FROZEN).gap == INF
+    assert records.crossing_of(made, regime=NO_TEXT_LORA).gap == INF
     assert len(committed_readings(made)) == 4
+    assert not_committed(made)[len(records.EVERY_CLAIM) :] == []  # both regimes are there
+    assert len(records.worths_of(made, regime=NO_TEXT_LORA)) == len(records.worths_of(made)) == 1
     drawn = committed_figures(made, n_pictures=1000)
     assert set(drawn) == {
-        f"{a}_{b}" for a in ("study", "frozen") for b in ("shares", "exchange", "gap")
+        f"{a}_{b}" for a in ("study", "no_text_lora") for b in ("shares", "exchange", "gap")
     }
     plt.close("all")
     assert committed_figures([], n_pictures=1000) == {}

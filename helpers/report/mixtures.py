@@ -157,6 +157,38 @@ def exchange_plot(
     return fig
 
 
+def worth_table(worths: pd.DataFrame, exchange: Exchange | None = None) -> pd.DataFrame:
+    """The worth of a synthetic picture in each arm by itself, and the one worth fitted to all.
+
+    Parameters
+    ----------
+    worths : DataFrame
+        Of :func:`helpers.studies.mixtures.worth_by_arm`.
+    exchange : Exchange, optional
+        The pooled worth: a last row.
+    """
+    rows = [
+        {"arm": row.label, "worth of a synthetic picture": _worth(row.worth, row.low, row.high),
+         "scores like": "–" if np.isinf(row.worth)
+         else f"{100 * (row.real + row.worth * row.synthetic):.0f} % real"}
+        for row in worths.itertuples()
+    ]  # fmt: skip
+    if exchange:
+        found = _worth(exchange.worth, exchange.worth_low, exchange.worth_high)
+        rows.append(
+            {"arm": "one worth fitted to all", "worth of a synthetic picture": found,
+             "scores like": "–"}
+        )  # fmt: skip
+    return pd.DataFrame(rows, columns=["arm", "worth of a synthetic picture", "scores like"])
+
+
+def _worth(value: float, low: float, high: float) -> str:
+    ends = [f"{v:.2f}" if np.isfinite(v) else "above" if v > 0 else "below" for v in (low, high)]
+    side = "above" if value > 0 else "below"
+    said = f"{value:.2f}" if np.isfinite(value) else f"outside the curve, {side}"
+    return f"{said} [{ends[0]}, {ends[1]}]"
+
+
 def _points(value: float, _: int | None = None) -> str:
     """A gain in points as a tick says it, with its sign and no digit lost: 0.025 is ``+2.5``."""
     points = round(100 * value, 6)

@@ -10,7 +10,7 @@ from helpers.evaluation.comparison import Comparison
 from helpers.report.results import Record
 from helpers.report.studies import MINUS, P_UNIT
 from helpers.studies.mixes import Mix
-from helpers.studies.mixtures import Exchange, rate_interval
+from helpers.studies.mixtures import WORTH_COLUMNS, Exchange, rate_interval
 from helpers.studies.pixels import UNITS
 from helpers.studies.style_claims import ATTENTION, CLAIMS
 from helpers.studies.style_gap import Crossing
@@ -27,6 +27,7 @@ GAPS = {
     "mmd": "squared MMD",
     "twin_distance": "distance of twins",
 }
+EVERY_CLAIM = (*(claim for claim, _, _ in CLAIMS), ATTENTION)
 WORTH_UNIT, GAP_UNIT = "real pictures", "style gap"
 
 
@@ -96,7 +97,7 @@ def exchange_records(
 ) -> list[Record]:
     """Worth and slope; the rate follows from the worth, and may be infinite.
 
-    ``regime`` tells one way of training from another, such as ``frozen text tower``.
+    ``regime`` tells one way of training from another, such as ``no LoRA in the text layers``.
     """
     about = {"model": _all("mixtures", regime), "split": "test", "direction": direction, **about}
     return [
@@ -120,6 +121,36 @@ def exchange_of(
         worth.value, worth.low, worth.high, rate, *rate_interval(worth.low, worth.high),
         slope.value, slope.low, slope.high, (worth.low, worth.high),
     )  # fmt: skip
+
+
+def worth_records(found: pd.DataFrame, *, regime: str = "", **about) -> list[Record]:
+    """A record a row of :func:`helpers.studies.mixtures.worth_by_arm`; outside is at the end."""
+    inside = found[["worth", "low", "high"]].clip(found["least"], found["most"], axis=0)
+    about = {"metric": _own(regime), "unit": WORTH_UNIT, "split": "test", "direction": ""} | about
+    return [
+        Record(model=label, value=row.worth, low=row.low, high=row.high, **about)
+        for label, row in zip(found["label"], inside.itertuples(), strict=True)
+    ]
+
+
+def worths_of(records: Iterable[Record], *, regime: str = "") -> pd.DataFrame:
+    """The worths that :func:`worth_records` was given; what lies at an end is outside again."""
+    records, rows = list(records), []
+    mixes = [mix_of(r.model) for r in records if LABEL.fullmatch(r.model)]
+    alone = [mix.real for mix in mixes if not mix.synthetic and not mix.watermark]
+    for r in (one for one in records if one.metric == _own(regime)):
+        mix = mix_of(r.model)
+        least, most = ((end - mix.real) / mix.synthetic for end in (min(alone), max(alone)))
+        ends = [
+            -float("inf") if v < least + 1e-9 else float("inf") if v > most - 1e-9 else v
+            for v in (r.value, r.low, r.high)
+        ]
+        rows.append((mix.label, mix.real, mix.synthetic, *ends, least, most))
+    return pd.DataFrame(rows, columns=WORTH_COLUMNS)
+
+
+def _own(regime: str) -> str:
+    return f"{WORTH}, by its arm alone" + (f", {regime}" if regime else "")
 
 
 def crossing_records(
@@ -183,9 +214,15 @@ def gap_frame_of(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def judged_of(records: Sequence[Record]) -> list[Judged]:
-    """The claims of a committed study judged again, from their differences and p-values."""
-    claims = {claim.name: claim for claim in (*(c for c, _, _ in CLAIMS), ATTENTION)}
-    mine = [r for r in records if r.model.startswith("claim: ") and MINUS in r.metric]
+    """The claims of a committed study judged again, from their differences and p-values.
+
+    Records of claims that this version does not make are left out: see :func:`claims_without`.
+    """
+    claims = {claim.name: claim for claim in EVERY_CLAIM}
+    mine = [
+        r for r in records
+        if r.model.removeprefix("claim: ") in claims and MINUS in r.metric
+    ]  # fmt: skip
     p_values: Mapping = {(r.model, r.metric): r.value for r in mine if r.unit == P_UNIT}
     pairs = [
         (
@@ -197,6 +234,12 @@ def judged_of(records: Sequence[Record]) -> list[Judged]:
         if r.unit != P_UNIT
     ]  # fmt: skip
     return judge_claims(pairs)
+
+
+def claims_without(records: Iterable[Record]) -> list[str]:
+    """The names of the claims on which a committed study says nothing."""
+    there = {r.model for r in records}
+    return [claim.name for claim in EVERY_CLAIM if f"claim: {claim.name}" not in there]
 
 
 def side_records(compared: pd.DataFrame, layers: pd.DataFrame, **about) -> list[Record]:

@@ -6,10 +6,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from helpers.report.claims import claims_table
-from helpers.report.mixtures import exchange_plot, gap_curve_plot, share_plot
+from helpers.report.mixtures import exchange_plot, gap_curve_plot, share_plot, worth_table
 from helpers.report.results import Record
 from helpers.report.studies import study_records
 from helpers.report.style_records import (
+    claims_without,
     crossing_of,
     crossing_records,
     curve_of,
@@ -20,14 +21,17 @@ from helpers.report.style_records import (
     judged_of,
     score_frame_of,
     score_records,
+    worth_records,
+    worths_of,
 )
 from helpers.report.trajectories import gap_plot
-from helpers.studies.mixtures import exchange_rate
+from helpers.studies.mixtures import exchange_rate, worth_by_arm
 from helpers.studies.scores import WAYS, Scores, score_frame
 from helpers.studies.style_gap import gap_curve, stops_helping
 
 LESSON = "06_distribution_study"
-METRIC, FROZEN = "hit@10", "frozen text tower"
+METRIC = "hit@10"
+NO_TEXT_LORA = "no LoRA in the text layers"  # the final head of the text tower learns all the same
 
 
 def equal_count(frame: pd.DataFrame) -> pd.DataFrame:
@@ -52,7 +56,8 @@ def regime_records(
         ``lesson, run, data, seed`` and ``n``.
     """
     metric, seed = f"{METRIC}, {regime}" if regime else METRIC, about["seed"]
-    records = score_records(score_frame(table, seed=seed), metric, **about)
+    records = worth_records(worth_by_arm(table, seed=seed), regime=regime, **about)
+    records += score_records(score_frame(table, seed=seed), metric, **about)
     records += curve_records(gap_curve(table, base, gaps, seed=seed), metric, **about)
     for way in ("", *WAYS):
         worth = exchange_rate(table, direction=way, seed=seed)
@@ -79,11 +84,14 @@ def committed_figures(records: Iterable[Record], *, n_pictures: int) -> dict[str
     """
     records = list(records)
     drawn: dict[str, Figure] = {}
-    for regime, said in (("", "committed study"), (FROZEN, f"committed study, {FROZEN}")):
+    for regime, said in (
+        ("", "committed study"),
+        (NO_TEXT_LORA, f"committed study, {NO_TEXT_LORA}"),
+    ):
         metric = f"{METRIC}, {regime}" if regime else METRIC
         frame, curve = score_frame_of(records, metric), curve_of(records, metric)
         exchange = exchange_of(records, regime=regime)
-        name = "frozen" if regime else "study"
+        name = "no_text_lora" if regime else "study"
         if len(frame):
             heading = f"Replaced: {said}"
             drawn[f"{name}_shares"] = share_plot(equal_count(frame), heading=heading)
@@ -107,10 +115,26 @@ def committed_readings(records: Iterable[Record]) -> list[str]:
     """What the exchange rate and the style gap of a committed study come to, a sentence each."""
     records = list(records)
     said = []
-    for regime, name in (("", "both towers trained"), (FROZEN, FROZEN)):
+    for regime, name in (("", "LoRA in both towers"), (NO_TEXT_LORA, NO_TEXT_LORA)):
         found = exchange_of(records, regime=regime), crossing_of(records, regime=regime)
         said += [f"{name}: {one.reading}" for one in found if one is not None]
     return said
+
+
+def committed_worths(records: Iterable[Record]) -> pd.DataFrame:
+    """The worths of a committed study: in each arm, where they are known, and the pooled one."""
+    records = list(records)
+    return worth_table(worths_of(records), exchange_of(records))
+
+
+def not_committed(records: Iterable[Record]) -> list[str]:
+    """What this version of the lesson measures and the committed records lack, a sentence each."""
+    records = list(records)
+    lacking = [f"the claim {name!r}" for name in claims_without(records)]
+    lacking += [] if len(worths_of(records)) else ["the worth in each arm"]
+    if exchange_of(records, regime=NO_TEXT_LORA) is None:
+        lacking.append(f"the control: {NO_TEXT_LORA}")
+    return [f"no committed record yet of {what}" for what in lacking]
 
 
 def committed_claims(records: Iterable[Record]) -> pd.DataFrame:

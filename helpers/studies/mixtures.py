@@ -7,10 +7,13 @@ synthetic pictures: what a real one is worth follows from those.
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
-from helpers.studies.scores import Scores, arm_scores, limits, resampled_scores
+from helpers.evaluation.resampling import expanded_tail
+from helpers.studies.scores import LEVEL, Scores, arm_scores, limits, resampled_scores
 
 STEP, MOST = 0.01, 3.0  # of the values that are tried for the worth of a synthetic picture
+WORTH_COLUMNS = ["label", "real", "synthetic", "worth", "low", "high", "least", "most"]
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,89 @@ def exchange_rate(
         float(slope[0]), float(min(slope_low, slope[0])), float(max(slope_high, slope[0])),
         (float(tried[0]), float(tried[-1])),
     )  # fmt: skip
+
+
+def worth_on_curve(
+    real: float, synthetic: float, score: float, alone: np.ndarray, curve: np.ndarray
+) -> float:
+    """The worth of a synthetic picture in one arm, read off the scores of real pictures alone.
+
+    As many real pictures as reach the arm's score, less the arm's own, for each synthetic one. The
+    curve is joined by lines over the logarithm of the pictures; where it does not rise throughout,
+    the fewest pictures count.
+
+    Parameters
+    ----------
+    real, synthetic : float
+        Pictures of the arm, in the unit of ``alone``.
+    score : float
+    alone, curve : (k,) float
+        Numbers of real pictures, rising, and their scores.
+
+    Returns
+    -------
+    float
+        Infinite where the score lies outside the curve: above 0 over it, below 0 under it.
+
+    Examples
+    --------
+    >>> worth_on_curve(0.25, 0.5, 0.5, np.array([0.25, 1.0]), np.array([0.4, 0.6]))
+    0.5
+    """
+    reached = np.flatnonzero(curve >= score)
+    if not len(reached):
+        return float("inf")
+    i = int(reached[0])
+    if i == 0 and score < curve[0]:
+        return -float("inf")
+    if i == 0:
+        return float((alone[0] - real) / synthetic)
+    share = (score - curve[i - 1]) / (curve[i] - curve[i - 1])
+    effective = alone[i - 1] * (alone[i] / alone[i - 1]) ** share  # a line over the logarithm
+    return float((effective - real) / synthetic)
+
+
+def worth_by_arm(
+    scores: Scores,
+    *,
+    style_gap: float = 1.0,
+    direction: str = "",
+    n_resamples: int = 2000,
+    seed: int = 42,
+) -> pd.DataFrame:
+    """The worth of a synthetic picture in each arm by itself, where no constant is assumed.
+
+    Returns
+    -------
+    DataFrame
+        ``label, real, synthetic, worth, low, high``: see :func:`worth_on_curve`; ``least, most``:
+        the worths that the ends of the curve stand for.
+
+    Raises
+    ------
+    ValueError
+        If there are not two numbers of real pictures alone.
+    """
+    ours = [mix for mix in scores.mixes if not mix.watermark]
+    alone = sorted((mix for mix in ours if not mix.synthetic), key=lambda mix: mix.real)
+    mixed = [mix for mix in ours if mix.synthetic and mix.style_gap == style_gap]
+    if len(alone) < 2:
+        raise ValueError(f"{len(alone)} arms of real pictures alone: a curve needs two")
+    part = scores.part([*alone, *mixed])
+    drawn = resampled_scores(part, direction=direction, n_resamples=n_resamples, seed=seed)
+    draws = np.vstack([arm_scores(part, direction), drawn])
+    at = np.array([mix.real for mix in alone])
+    tail, rows = expanded_tail(scores.sizes.shape[1], LEVEL), []
+    for mix, own in zip(mixed, draws.T[len(alone) :], strict=True):
+        worth, *others = (
+            worth_on_curve(mix.real, mix.synthetic, score, at, curve)
+            for score, curve in zip(own, draws[:, : len(alone)], strict=True)
+        )
+        low, high = np.quantile(others, [tail, 1 - tail], method="inverted_cdf")
+        ends = ((end - mix.real) / mix.synthetic for end in (at[0], at[-1]))
+        low, high = min(low, worth), max(high, worth)
+        rows.append((mix.label, mix.real, mix.synthetic, worth, low, high, *ends))
+    return pd.DataFrame(rows, columns=WORTH_COLUMNS)
 
 
 def rate_interval(worth_low: float, worth_high: float) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 """What was concluded elsewhere about real, synthetic and watermarked pictures, as claims to test.
 
-The margins of "hardly matters" were set before anything was measured: two points of the score, one
-hundredth of the attention.
+The margins of "hardly matters" are two points of the score and half a point of the attention, which
+is small against the area of a watermark, about four points.
 """
 
 from collections.abc import Mapping, Sequence
@@ -72,11 +72,12 @@ CLAIMS: tuple[tuple[Claim, str, str], ...] = (
     ),
 )
 ATTENTION = Claim(
-    "attention",
-    "Training on watermarked pictures does not move attention to the watermark (share of it)",
+    "attention, two arms",
+    "Trained on watermarked pictures, the model looks at the watermark as much as trained on clean "
+    "ones (share of its attention)",
     STUDY,
     "same",
-    0.01,
+    0.005,
 )
 
 
@@ -112,15 +113,19 @@ def style_comparisons(
 
 
 def attention_comparison(
-    before: np.ndarray, after: np.ndarray, groups: Sequence[str], *, seed: int = 42
+    watermarked: np.ndarray, clean: np.ndarray, groups: Sequence[str], *, seed: int = 42
 ) -> tuple[Claim, Comparison]:
-    """The claim about attention, with shares on the mark after training less those before.
+    """The claim about attention, with shares on the mark under one arm less those under the other.
+
+    Training moves attention on clean pictures too: what the marks did is the difference between two
+    arms after training, not that to the time before it.
 
     Parameters
     ----------
-    before, after : (n,) float
-        Share of the attention that lies on the mark, of the same watermarked pictures.
+    watermarked, clean : (n,) float
+        Share of the attention that lies on the mark after training on watermarked and on clean
+        pictures, of the same watermarked test pictures in the same order.
     groups : (n,) str
         Their recipes.
     """
-    return ATTENTION, paired_comparison(after, before, groups, seed=seed)
+    return ATTENTION, paired_comparison(watermarked, clean, groups, seed=seed)
