@@ -100,6 +100,15 @@ def difference(arm, n, value, p) -> list[Record]:
     ]
 
 
+def test_labels_without_their_size_are_of_one_size():
+    made = difference("InfoNCE, no ceiling", 100, -0.1, 0.001)
+    found = show.without_size(made)["text_to_image"]
+    assert list(found) == ["InfoNCE, no ceiling"]
+    assert found["InfoNCE, no ceiling"].difference == -0.1
+    with pytest.raises(ValueError, match="several sizes"):
+        show.without_size(made + difference("InfoNCE", 200, 0.1, 0.5))
+
+
 def test_crossings_say_what_points_show_and_what_the_test_tells():
     made = [
         *difference("tower", 100, -0.1, 0.001), *difference("tower", 1000, 0.1, 0.9),

@@ -15,6 +15,12 @@ from helpers.studies.adapters import crossing
 UNITS = {"gap": "cosine", "alignment": "squared distance", "uniformity, pictures": "log",
          "uniformity, captions": "log"}  # fmt: skip
 
+# How to read the last row of the square.
+INTERACTION = (
+    "interaction: half of what InfoNCE gains a tower more than a residual head; below 0, it gains "
+    "the residual head more"
+)
+
 
 def effect_records(
     effects: Mapping[str, Comparison], n: int, *, direction: str, **about: str | int

@@ -9,7 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from helpers.evaluation.comparison import Comparison
 from helpers.report.results import DIRECTION_NAMES, Record
+from helpers.report.studies import comparisons_of
 from helpers.report.style import INK, MARKERS, MUTED, PALETTE, percent_axis, plain, wrapped
 
 LINES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
@@ -38,6 +40,24 @@ def arm_and_size(label: str) -> tuple[str, int]:
     if not size.endswith(" recipes") or not size.split()[0].isdigit():
         raise ValueError(f"{label!r} names no size; it ends as in 'residual, InfoNCE, 200 recipes'")
     return arm, int(size.split()[0])
+
+
+def without_size(records: Iterable[Record]) -> dict[str, dict[str, Comparison]]:
+    """Comparisons as ``difference_plot`` takes them, the size left out of the labels.
+
+    Raises
+    ------
+    ValueError
+        If sizes are mixed.
+    """
+    found = comparisons_of(records)
+    sizes = {arm_and_size(label)[1] for by_model in found.values() for label in by_model}
+    if len(sizes) > 1:
+        raise ValueError(f"without_size: several sizes {sorted(sizes)}; choose one")
+    return {
+        way: {arm_and_size(label)[0]: compared for label, compared in by_model.items()}
+        for way, by_model in found.items()
+    }
 
 
 def data_curves(

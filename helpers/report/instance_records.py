@@ -142,17 +142,20 @@ def curves_from(
     return found
 
 
-def judged_from(records: Sequence[Record], budget: str, sizes: Sequence[int]) -> list[Judged]:
+def judged_from(records: Sequence[Record], budget: str) -> list[Judged]:
     """The claims on batch sizes judged again from committed records; empty where there are none.
 
-    ``budget`` is what their data's name ends in, ``equal steps`` say. What the records do not hold
+    ``budget`` is what their data's name ends in and their arms' names start with, ``equal steps``
+    say. What the records do not hold
     (``smallest_detectable``) is NaN.
     """
     mine = [r for r in records if r.model.startswith("claim: ") and r.data.endswith(f", {budget}")]
     tests = {(r.model, r.metric): r.value for r in mine if r.unit == P_UNIT}
     seen = {r.model: r for r in mine if r.unit != P_UNIT and MINUS in r.metric}
+    curves = curves_from(records, "hit@5", prefix=f"{budget}: ")
+    sizes = {size for by_size in curves.values() for size in by_size}
     pairs = []
-    for claim in size_claims(min(sizes), max(sizes)):
+    for claim in size_claims(min(sizes), max(sizes)) if sizes else ():
         if r := seen.get(f"claim: {claim.name}"):
             low, high = (np.nan if end is None else end for end in (r.low, r.high))
             p = tests[r.model, f"p of {r.metric}"]
