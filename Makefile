@@ -23,7 +23,7 @@ course: env
 	$(BIN)/course run --profile tiny
 
 test: lint
-	$(BIN)/pytest -n $(JOBS) --dist worksteal --nbmake --nbmake-timeout=300 notebooks tests $(ARGS)
+	$(BIN)/pytest -n $(JOBS) --dist worksteal --nbmake --nbmake-timeout=900 notebooks tests $(ARGS)
 
 test-fast: env
 	$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow" tests $(ARGS)

@@ -68,6 +68,16 @@ def test_a_retrieval_set_has_each_image_and_caption_once():
     assert retrieval_set(frame[:0]).caption_ids.shape == (0,)
 
 
+def test_a_test_of_one_recipe_is_refused():
+    frame = build_pairs([PIE, SOUP])
+    tested = frame.assign(split="test")
+    assert len(retrieval_set(tested).captions) == len(retrieval_set(frame).captions)
+    for split in ("train", "validation"):
+        assert set(retrieval_set(frame[:1].assign(split=split)).caption_ids) == {"007"}
+    with pytest.raises(ValueError, match=r"one recipe, '007', and .* raise test_share"):
+        retrieval_set(tested[:1])
+
+
 def test_pairs_of_a_folder(zone, folder_source):
     pairs = ensure_pairs(zone, source=str(folder_source), image_px=32)
     assert pairs.counts.loc["all"].to_dict() == {

@@ -19,7 +19,7 @@ from helpers.data.images import load_image
 from helpers.data.recipes import IMAGES, Intake, build_trusted_zone, read_trusted_recipes
 from helpers.data.records import Caption, Recipe, captions_of
 from helpers.data.sources import open_source
-from helpers.data.splits import SPLITS, groups_by_picture, split_by_recipe
+from helpers.data.splits import SPLITS, check_testable, groups_by_picture, split_by_recipe
 from helpers.data.wording import collapse
 from helpers.store.artefacts import Manifest, Writer, code_of, ensure
 from helpers.store.zones import Zone
@@ -169,7 +169,11 @@ def read_pairs(text: str) -> pd.DataFrame:
 
 
 def retrieval_set(frame: pd.DataFrame) -> RetrievalSet:
-    """The unique images and the unique captions of each recipe, in the order of the frame."""
+    """The unique images and the unique captions of each recipe, in the order of the frame.
+
+    A test of one recipe is refused, see :func:`helpers.data.splits.check_testable`.
+    """
+    check_testable(frame)
     images = frame[["recipe_id", "image_key"]].drop_duplicates("image_key")
     captions = frame[["recipe_id", "caption"]].assign(same=frame["caption"].map(collapse))
     captions = captions.drop_duplicates(["recipe_id", "same"])
@@ -230,15 +234,10 @@ def ensure_pairs(
         inputs["near-duplicates"] = searched.fingerprint
     shares = {"seed": seed, "test_share": test_share, "validation_share": validation_share}
     manifest = ensure(
-        zone,
-        "pairs",
-        kind="pairs",
-        parameters=shares,
-        inputs=inputs,
+        zone, "pairs", kind="pairs", parameters=shares, inputs=inputs,
         build=lambda writer: _build(writer, opened.name, shares, hashes, across),
-        prefixes=(TRAIN, TEST, REMOVED, PAIR_IMAGES),
-        code=code_of(__name__, *CODE),
-    )
+        prefixes=(TRAIN, TEST, REMOVED, PAIR_IMAGES), code=code_of(__name__, *CODE),
+    )  # fmt: skip
     frames = [read_pairs(zone.read_text(key)) for key in (TRAIN, TEST)]
     removed = read_pairs(zone.read_text(REMOVED))
     pairs = pd.concat(frames, ignore_index=True)
@@ -288,11 +287,11 @@ def _part(frame: pd.DataFrame, split: str) -> pd.DataFrame:
 
 
 def _count(frame: pd.DataFrame, removed: pd.DataFrame) -> dict[str, int]:
-    found = retrieval_set(frame)
+    captions = frame[["recipe_id"]].assign(same=frame["caption"].map(collapse))
     return {
         "recipes": frame["recipe_id"].nunique(),
-        "images": len(found.image_keys),
-        "captions": len(found.captions),
+        "images": frame["image_key"].nunique(),
+        "captions": len(captions.drop_duplicates()),
         "pairs": len(frame),
         "duplicates_removed": int((removed["reason"] == DUPLICATE).sum()),
         "missing_removed": int((removed["reason"] == MISSING).sum()),

@@ -75,6 +75,21 @@ def split_by_recipe(
     return splits
 
 
+def check_testable(frame: pd.DataFrame) -> None:
+    """Refuse the pairs of a test that leave nothing to tell apart: every answer would be right.
+
+    Raises
+    ------
+    ValueError
+        If all pairs are of the test, and of one recipe.
+    """
+    if set(frame["split"]) == {"test"} and frame["recipe_id"].nunique() == 1:
+        raise ValueError(
+            f"the test has one recipe, {frame['recipe_id'].iloc[0]!r}, and retrieval needs two at "
+            "least: add recipes, or raise test_share"
+        )
+
+
 def groups_by_picture(pictures: Mapping[str, Iterable[str]]) -> dict[str, str]:
     """The ``groups`` that keep recipes with an identical picture on one side of a split.
 

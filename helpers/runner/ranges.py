@@ -25,6 +25,7 @@ def _at_least(least: int) -> Range:
 
 ABOVE_ZERO = Range("above 0", lambda value: value > 0)
 SHARE = Range("at least 0 and below 1", lambda value: 0 <= value < 1)
+OPEN_SHARE = Range("above 0 and below 1", lambda value: 0 < value < 1)
 LAYERS = Range("a number of layers, 0 for none or -1 for all", lambda value: value >= -1)
 RANGES = {
     "seed": Range(f"from 0 to {SEEDS - 1}", lambda value: 0 <= value < SEEDS),
@@ -32,7 +33,7 @@ RANGES = {
     "max_recipes": _at_least(0),
     "cleaning_seeds": _at_least(0),
     "image_px": _at_least(1),
-    "test_share": SHARE,
+    "test_share": OPEN_SHARE,
     "validation_share": SHARE,
     "batch_size": _at_least(1),
     "accumulation": _at_least(1),
@@ -60,7 +61,7 @@ RANGES = {
     "max_images": _at_least(0),
     "n_permutations": _at_least(1),
     "n_probes": _at_least(4),
-    "base_share": Range("above 0 and below 1", lambda value: 0 < value < 1),
+    "base_share": OPEN_SHARE,
     "minutes": _at_least(0),
     "recall": Range("above 0 and at most 1", lambda value: 0 < value <= 1),
     "drift_recipes": _at_least(1),
