@@ -46,6 +46,16 @@ def test_an_unknown_source_is_named(source):
         open_composed(source, counts=COUNTS)
 
 
+def test_in_the_place_of_recipes_the_kitchen_is_opened_and_that_is_said(tmp_path):
+    (tmp_path / "recipes.jsonl").write_text("{}")
+    drawn = open_composed("world:kitchen", counts=COUNTS)
+    for source in (tmp_path, tmp_path / "recipes.jsonl", "world:general?px=64"):
+        found = open_composed(str(source), counts=COUNTS)
+        assert found.left_out.startswith(f"{source} has no triplets: ")
+        assert (found.name, found.fingerprint) == (drawn.name, drawn.fingerprint)
+    assert drawn.left_out == ""
+
+
 def test_the_world_has_to_be_told_how_many():
     with pytest.raises(TripletError, match="draws as many triplets"):
         open_composed("world:kitchen", counts={"train": 3, "validation": 0, "test": 1})

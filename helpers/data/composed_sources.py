@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from helpers import paths
 from helpers.data.composed_benchmarks import CATEGORIES, read_cirr, read_fashioniq
 from helpers.data.folders import Asked
 from helpers.data.images import ImageError, load_image, normalise
@@ -23,7 +24,12 @@ from helpers.data.world.changes import ComposedWorld, composed_world
 from helpers.repro import hash_of, sha256_file
 
 KINDS = ("world", "fashioniq", "cirr")
+DEFAULT = "world:kitchen"
 IMAGES = "images"
+NO_TRIPLETS = (
+    f"{{source}} has no triplets: all of this lesson is about {DEFAULT} in its place, and none of its "
+    "numbers are about your data"
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,8 @@ class ComposedSource:
     truth : ComposedWorld, optional
         What every picture shows; None for photographs.
     left_out : str
-        How much has no picture, in a sentence; empty: nothing. The sets' ``rejects`` name it all.
+        How much has no picture, or that another source had to be taken, in a sentence; empty:
+        nothing. The sets' ``rejects`` name all that has no picture.
     """
 
     name: str
@@ -87,6 +94,8 @@ def open_composed(
         ``cirr:<folder>``, or ``fashioniq:<folder>`` with a
         category, such as ``fashioniq:data/fashioniq#dress``. A folder holds the annotations of
         ``train`` and ``val`` and its pictures below ``images``; what has no picture is left out.
+        In the place of what has no triplets (a file or folder of recipes, ``world:general``) the
+        kitchen is opened, and ``left_out`` says so: the whole course runs on one source.
     counts : mapping of int
         Triplets of ``train``, ``validation`` and ``test``; 0: all there are. The world draws
         them. Of a benchmark ``val`` is what is tested, and validation takes whole groups of
@@ -107,6 +116,9 @@ def open_composed(
     2
     """
     kind, _, place = source.partition(":")
+    if place.partition("?")[0] == "general" or _is_recipes(source):
+        drawn = open_composed(DEFAULT, counts=counts, seed=seed, image_px=image_px)
+        return replace(drawn, left_out=NO_TRIPLETS.format(source=source))
     if kind not in KINDS or not place.partition("#")[0]:
         raise TripletError(
             f"unknown source of triplets {source!r}: use world:kitchen, cirr:<folder> or "
@@ -177,6 +189,11 @@ def split_groups(
         taken += sizes[groups[i]]
     kept = tuple(one for one in triplets if one.group not in aside)
     return kept, tuple(one for one in triplets if one.group in aside)
+
+
+def _is_recipes(source: str) -> bool:
+    kind = source.partition(":")[0]
+    return kind not in KINDS and (paths.root() / Path(source).expanduser()).exists()
 
 
 def _of_folder(
