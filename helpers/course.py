@@ -35,7 +35,7 @@ def _seconds(text: str) -> float:
 
 def _add_run(commands: argparse._SubParsersAction) -> None:
     run = commands.add_parser("run", help="run lessons in order into reports/<name>/")
-    run.add_argument("--only", default="", metavar="01,03", help="these lessons alone")
+    run.add_argument("--only", metavar="01,03", help="these lessons alone")
     run.add_argument(
         "-p",
         dest="options",
@@ -47,7 +47,7 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
     run.add_argument("-y", dest="text", default="", metavar="YAML", help="parameters as YAML")
     run.add_argument("-f", dest="file", default="", metavar="FILE", help="parameters in a file")
     run.add_argument("--profile", default=DEFAULT_PROFILE, help="tiny (default), study or hub")
-    run.add_argument("--name", default="", help="the run's name (default: its profile's)")
+    run.add_argument("--name", help="the run's name (default: its profile's)")
     run.add_argument("--force", action="store_true", help="run what is up to date, too")
     run.add_argument("--jobs", type=_positive, default=1, metavar="N", help="lessons at a time")
     run.add_argument(
@@ -94,16 +94,18 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from helpers.runner import session
-    from helpers.runner.plan import make_plans
+    from helpers.runner import session, staging
+    from helpers.runner.plan import check_source, make_plans
 
     check_profile(arguments.profile)
     lessons = find_lessons()
-    chosen = choose(lessons, arguments.only)
+    chosen = lessons if arguments.only is None else choose(lessons, arguments.only)
     layers = from_command_line(arguments.options, text=arguments.text, file=arguments.file)
-    name = arguments.name or arguments.profile
+    name = arguments.profile if arguments.name is None else arguments.name
+    staging.run_folder(name)  # refuses a bad name
     settings = session.Settings(name, arguments.force, arguments.jobs, arguments.timeout)
     plans = make_plans(lessons, chosen, layers, profile=arguments.profile, name=name)
+    check_source(plans, lessons)
     if arguments.jobs > 1:  # kernels inherit it: several of them share the cores
         threads = max(1, (os.cpu_count() or 1) // arguments.jobs)
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))

@@ -65,6 +65,13 @@ def test_a_malformed_command_exits_with_two(argv, capsys):
     assert "usage: course" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", [["run"], ["list"], ["search", "soup"]])
+def test_an_empty_name_is_not_the_default_name(home, capsys, command):
+    write_lesson("01_a")
+    assert course.main([*command, "--name", ""]) == 2
+    assert "--name '' is no folder name" in capsys.readouterr().err
+
+
 def test_no_lessons_is_an_error_not_a_traceback(home, capsys):
     assert course.main(["list"]) == 2
     assert capsys.readouterr().err.startswith("course: no lesson")

@@ -44,7 +44,9 @@ def test_chosen_lessons_keep_their_own_order(home):
     write_lesson("01_a")
     write_lesson("03_b")
     assert [x.number for x in choose(find_lessons(), "03,01")] == ["01", "03"]
-    assert len(choose(find_lessons(), "")) == 2
+    for empty in ("", " "):
+        with pytest.raises(CourseError, match="--only is empty"):
+            choose(find_lessons(), empty)
 
 
 @pytest.mark.parametrize("only", ["04", "03_c", "1,,3", "*"])

@@ -50,6 +50,23 @@ def test_the_second_run_skips_everything_and_force_nothing(home, kernel, capsys)
     assert kernel.lessons == ["01", "08"]
 
 
+def test_a_source_that_is_forgotten_does_not_replace_the_runs_data(home, kernel, capsys):
+    (home / "mine.csv").write_text("image,caption\n")
+    assert course.main(["run", "--name", "mine", "--only", "01", "-p", "source=mine.csv"]) == 0
+    kernel.ran.clear()
+    for only in ("01", "03", "01,03,04"):
+        assert course.main(["run", "--name", "mine", "--only", only]) == 2
+        said = capsys.readouterr().err
+        assert "run 'mine' was made with source='mine.csv' (lesson 01)" in said
+        assert "Add -p source=mine.csv" in said
+    assert kernel.ran == []
+    assert course.main(["run", "--name", "mine", "--only", "8"]) == 0  # does not stand on 01
+    assert course.main(["run", "--name", "other", "--only", "01"]) == 0
+    assert course.main(["run", "--name", "mine", "--only", "03", "-p", "source=mine.csv"]) == 0
+    assert course.main(["run", "--name", "mine", "--only", "01", "-p", "source="]) == 0  # meant
+    assert kernel.lessons == ["08", "01", "03", "01"]
+
+
 def test_zone_report_and_given_values_reach_the_lesson(home, kernel):
     course.main(["run", "--only", "01", "--name", "mine", "-p", "rank=9", "-p", "fast=true"])
     (_, parameters) = kernel.ran[0]

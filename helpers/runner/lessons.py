@@ -123,16 +123,13 @@ def did_you_mean(name: str, options: Iterable[str]) -> str:
 def choose(lessons: Sequence[Lesson], only: str) -> tuple[Lesson, ...]:
     """The lessons that ``--only`` names, by number or by name, in their own order.
 
-    >>> choose((), "")
-    ()
-
     Raises
     ------
     CourseError
-        If a name fits no lesson.
+        If there is no name, or a name fits no lesson.
     """
     if not only.strip():
-        return tuple(lessons)
+        raise CourseError("--only is empty: name lessons, such as 01,03, or leave it out for all")
     names = {n: x for x in lessons for n in (x.number, x.slug, x.number.lstrip("0") or "0")}
     wanted = [name.strip() for name in only.split(",")]
     for name in wanted:

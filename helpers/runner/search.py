@@ -17,6 +17,7 @@ from typing import Any
 from helpers import paths
 from helpers.runner import search_view as view
 from helpers.runner.lessons import CourseError, did_you_mean
+from helpers.runner.staging import run_folder
 from helpers.runner.thumbnails import WAYS
 
 DEFAULT_MODEL = "tiny-siglip"
@@ -114,6 +115,7 @@ def _pack(arguments: argparse.Namespace) -> Any:
     from helpers.retrieval.search_pack import open_pack, packs_of
     from helpers.store.zones import open_zone
 
+    run_folder(arguments.name)  # refuses a bad name
     try:
         zone = open_zone(arguments.zone, name=arguments.name)
     except ValueError as error:
