@@ -193,6 +193,6 @@ def _draw_texts(ax: Axes, row: GalleryRow) -> None:
         )
         ax.text(0.095, j + 0.5, f"{row.scores[j]:.3f}", va="center", fontsize=8.5,
                 color=HIT if hit else MUTED)  # fmt: skip
-        text = wrapped(row.results[j], width=width, lines=1)
+        text = wrapped(row.results[j], width=width - hit * width // 12, lines=1)  # bold is wider
         ax.text(0.185, j + 0.5, text, va="center", fontsize=9, clip_on=True,
                 weight="bold" if hit else "normal")  # fmt: skip
