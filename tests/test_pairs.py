@@ -74,6 +74,7 @@ def test_a_test_of_one_recipe_is_refused():
     assert len(retrieval_set(tested).captions) == len(retrieval_set(frame).captions)
     for split in ("train", "validation"):
         assert set(retrieval_set(frame[:1].assign(split=split)).caption_ids) == {"007"}
+    assert len(retrieval_set(frame[:1].drop(columns="split")).captions) == 1
     with pytest.raises(ValueError, match=r"one recipe, '007', and .* raise test_share"):
         retrieval_set(tested[:1])
 

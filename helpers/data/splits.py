@@ -83,7 +83,8 @@ def check_testable(frame: pd.DataFrame) -> None:
     ValueError
         If all pairs are of the test, and of one recipe.
     """
-    if set(frame["split"]) == {"test"} and frame["recipe_id"].nunique() == 1:
+    tested = "split" in frame and set(frame["split"]) == {"test"}
+    if tested and frame["recipe_id"].nunique() == 1:
         raise ValueError(
             f"the test has one recipe, {frame['recipe_id'].iloc[0]!r}, and retrieval needs two at "
             "least: add recipes, or raise test_share"
