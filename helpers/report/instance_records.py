@@ -146,8 +146,7 @@ def judged_from(records: Sequence[Record], budget: str) -> list[Judged]:
     """The claims on batch sizes judged again from committed records; empty where there are none.
 
     ``budget`` is what their data's name ends in and their arms' names start with, ``equal steps``
-    say. What the records do not hold
-    (``smallest_detectable``) is NaN.
+    say. What the records do not hold (``smallest_detectable``) is NaN.
     """
     mine = [r for r in records if r.model.startswith("claim: ") and r.data.endswith(f", {budget}")]
     tests = {(r.model, r.metric): r.value for r in mine if r.unit == P_UNIT}
