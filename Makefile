@@ -30,7 +30,7 @@ test-fast: env
 
 # Every fault and interruption many times over, and the course on an object store; prints a table.
 test-long: env
-	$(BIN)/python -m tests.long $(ARGS)
+	$(BIN)/python -m tests.first.long $(ARGS)
 
 lint: env
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

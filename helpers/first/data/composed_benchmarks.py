@@ -1,0 +1,204 @@
+"""FashionIQ, CIRR and CIRCO, each in its own format and by its own protocol.
+
+Wu et al., "Fashion IQ" (2021); Liu et al., "Image retrieval on real-life images with pre-trained
+vision-and-language models" (2021), release rc2; Baldrati et al., "Zero-shot composed image
+retrieval with textual inversion" (2023).
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from helpers.first.data.records import Reject
+from helpers.first.data.triplets import Triplet, TripletError, TripletSet, collect, read_json
+
+CATEGORIES = ("dress", "shirt", "toptee")
+GALLERIES = ("original", "VAL")
+CAPTIONS = ("joined", "separate")
+
+
+def read_fashioniq(
+    folder: Path | str,
+    *,
+    category: str = "dress",
+    split: str = "val",
+    gallery: str = "original",
+    captions: str = "joined",
+) -> TripletSet:
+    """One category of FashionIQ: ``cap.<category>.<split>.json`` and ``split.<...>.json``.
+
+    The reference stays in the gallery, as in the original protocol.
+
+    Parameters
+    ----------
+    folder : path
+        Holds the files, or ``captions/`` and ``image_splits/`` as the release has them.
+    gallery : {"original", "VAL"}
+        All images of the split, or only references and targets of its queries: the easier gallery
+        that VAL (Chen et al., 2020) and others report on.
+    captions : {"joined", "separate"}
+        The two captions of an entry in one text, "... and ...", or a query each. An empty one is
+        noted and left out.
+
+    Raises
+    ------
+    TripletError
+        For a missing or broken file, or an option that is none of these.
+    """
+    _one_of("category", category, CATEGORIES)
+    _one_of("gallery", gallery, GALLERIES)
+    _one_of("captions", captions, CAPTIONS)
+    folder = Path(folder)
+    file = f"cap.{category}.{split}.json"
+    entries = read_json(_place(folder, file, "captions"), list)
+    place = _place(folder, f"split.{category}.{split}.json", "image_splits")
+    images = read_json(place, list)
+    queries = list(_fashioniq_queries(entries, file, f"{category}-{split}", captions))
+    if gallery == "VAL":
+        good = [query for query in queries if isinstance(query, Triplet)]
+        used = {name for query in good for name in (query.reference, *query.targets)}
+        images = [name for name in images if name in used]
+    files = {name: f"{name}.png" for name in images}
+    return collect(queries, images, name=f"FashionIQ {category}", split=split, files=files)
+
+
+def read_cirr(folder: Path | str, *, split: str = "val") -> TripletSet:
+    """CIRR, release rc2: ``cap.rc2.<split>.json`` and ``split.rc2.<split>.json``.
+
+    The reference leaves its query's ranking and its subset, which so falls from 6 images to 5. The
+    one target is ``target_hard``. The targets of ``test1`` are the test server's.
+
+    Parameters
+    ----------
+    folder : path
+        Holds the files, or ``captions/`` and ``image_splits/`` as the release has them.
+
+    Raises
+    ------
+    TripletError
+        For a missing or broken file.
+    """
+    folder = Path(folder)
+    file = f"cap.rc2.{split}.json"
+    entries = read_json(_place(folder, file, "captions"), list)
+    files = read_json(_place(folder, f"split.rc2.{split}.json", "image_splits"), dict)
+    return collect(
+        _cirr_queries(entries, file),
+        list(files),
+        name="CIRR",
+        split=split,
+        files={name: path.removeprefix("./") for name, path in files.items()},
+        exclude_reference=True,
+    )
+
+
+def read_circo(folder: Path | str, *, split: str = "val") -> TripletSet:
+    """CIRCO: ``annotations/<split>.json`` over the unlabeled images of COCO 2017.
+
+    Several images answer a query. The reference stays in the gallery, as in the original code.
+
+    Parameters
+    ----------
+    folder : path
+        Holds ``annotations/`` and ``COCO2017_unlabeled/annotations/image_info_unlabeled2017.json``.
+
+    Raises
+    ------
+    TripletError
+        For a missing or broken file.
+    """
+    folder = Path(folder)
+    entries = read_json(folder / "annotations" / f"{split}.json", list)
+    coco = folder / "COCO2017_unlabeled" / "annotations" / "image_info_unlabeled2017.json"
+    listed = read_json(coco, dict).get("images")
+    if not isinstance(listed, list) or not all(
+        isinstance(image, dict) and {"id", "file_name"} <= set(image) for image in listed
+    ):
+        raise TripletError(f"{coco} has no list 'images' of objects with id and file_name")
+    files = {str(image["id"]): str(image["file_name"]) for image in listed}
+    queries = _circo_queries(entries, f"{split}.json")
+    return collect(queries, list(files), name="CIRCO", split=split, files=files)
+
+
+def _fashioniq_queries(
+    entries: list, file: str, prefix: str, captions: str
+) -> Iterator[Triplet | Reject]:
+    for number, entry in enumerate(entries, start=1):
+        pair_id = f"{prefix}-{number:05d}"
+        if problem := _lacks(entry, {"candidate": str, "captions": list}):
+            yield Reject(file, number, pair_id, problem, "record")
+            continue
+        texts = [text.strip(" .?,") for text in entry["captions"] if isinstance(text, str)]
+        for place, text in enumerate(texts, start=1):
+            if not text:
+                yield Reject(file, number, pair_id, f"caption {place} is empty, left out", "field")
+        texts = [text for text in texts if text]
+        target = (entry["target"],) if isinstance(entry.get("target"), str) else ()
+        about = {"group": entry["candidate"]}
+        if captions == "joined" or not texts:
+            yield Triplet(pair_id, entry["candidate"], target, " and ".join(texts), **about)
+        else:
+            for place, text in enumerate(texts, start=1):
+                yield Triplet(f"{pair_id}-{place}", entry["candidate"], target, text, **about)
+
+
+def _cirr_queries(entries: list, file: str) -> Iterator[Triplet | Reject]:
+    needed = {"pairid": int, "reference": str, "caption": str, "img_set": dict}
+    for number, entry in enumerate(entries, start=1):
+        pair_id = str(entry.get("pairid", number)) if isinstance(entry, dict) else str(number)
+        if problem := _lacks(entry, needed):
+            yield Reject(file, number, pair_id, problem, "record")
+            continue
+        reference, members = entry["reference"], entry["img_set"].get("members", [])
+        target = (entry["target_hard"],) if "target_hard" in entry else ()
+        subset = tuple(name for name in members if name != reference)
+        if len(subset) != len(members) - 1:
+            yield Reject(file, number, pair_id, "the subset is without the reference", "record")
+        elif target and target[0] not in subset:
+            yield Reject(file, number, pair_id, "the subset is without the target", "record")
+        else:
+            group = str(entry["img_set"].get("id", pair_id))
+            yield Triplet(pair_id, reference, target, entry["caption"], subset, group)
+
+
+def _circo_queries(entries: list, file: str) -> Iterator[Triplet | Reject]:
+    needed = {"id": int, "reference_img_id": int, "relative_caption": str}
+    for number, entry in enumerate(entries, start=1):
+        pair_id = str(entry.get("id", number)) if isinstance(entry, dict) else str(number)
+        if problem := _lacks(entry, needed):
+            yield Reject(file, number, pair_id, problem, "record")
+            continue
+        targets = entry.get("gt_img_ids") or [entry[k] for k in ("target_img_id",) if k in entry]
+        yield Triplet(
+            pair_id,
+            str(entry["reference_img_id"]),
+            tuple(dict.fromkeys(map(str, targets))),
+            entry["relative_caption"],
+            group=pair_id,
+        )
+
+
+def _lacks(entry: Any, fields: Mapping[str, type]) -> str:
+    """What is wrong with the form of an entry; empty: nothing."""
+    if not isinstance(entry, dict):
+        return f"the entry is a {type(entry).__name__}, not an object"
+    for name, kind in fields.items():
+        if not isinstance(entry.get(name), kind) or isinstance(entry.get(name), bool):
+            found = "missing" if name not in entry else f"a {type(entry[name]).__name__}"
+            return f"{name} is {found}, not a {kind.__name__}"
+    return ""
+
+
+def _place(folder: Path, file: str, inner: str) -> Path:
+    for place in (folder / file, folder / inner / file):
+        if place.is_file():
+            return place
+    says = "data/README.md says where the benchmark is to be had and how its folder looks"
+    if not folder.is_dir():
+        raise TripletError(f"there is no folder {folder} to read {file} from; {says}")
+    raise TripletError(f"{file} is not in {folder}, nor in {inner}/ below it: {says}")
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise TripletError(f"{name} is {value!r}: use one of {', '.join(known)}")

@@ -1,0 +1,93 @@
+"""From an evaluation to what a lesson shows of it: flat records and gallery rows."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from PIL import Image
+
+from helpers.first.evaluation.metrics import chance_hit_at_k
+from helpers.first.evaluation.positives import positives_from_ids
+from helpers.first.models.evaluate import DIRECTIONS, Evaluation, Retrieved
+from helpers.first.report.galleries import GalleryRow
+from helpers.first.report.results import Record
+
+UNITS = {"median_rank": "rank", "mean_rank": "rank"}
+
+
+def retrieval_records(
+    evaluation: Evaluation, *, lesson: str, run: str, model: str, data: str, split: str, seed: int
+) -> list[Record]:
+    """A record for each metric of each direction, with its interval.
+
+    ``n`` is the number of queries; an interval that the data cannot bound is left out.
+    """
+    records = []
+    for direction in DIRECTIONS:
+        for metric, interval in evaluation.intervals[direction].items():
+            bounded = np.isfinite([interval.low, interval.high]).all()
+            records.append(
+                Record(
+                    lesson=lesson,
+                    run=run,
+                    model=model,
+                    data=data,
+                    split=split,
+                    direction=direction,
+                    metric=metric,
+                    value=interval.value,
+                    low=interval.low if bounded else None,
+                    high=interval.high if bounded else None,
+                    n=interval.n,
+                    seed=seed,
+                    unit=UNITS.get(metric, "fraction"),
+                )
+            )
+    return records
+
+
+def chance_levels(
+    evaluation: Evaluation, *, ks: Sequence[int] = (1, 5, 10)
+) -> dict[tuple[str, str], float]:
+    """What a random order would score: (direction, ``hit@k``) to fraction."""
+    levels = {}
+    for direction in DIRECTIONS:
+        relation = positives_from_ids(
+            evaluation.query_ids(direction), evaluation.gallery_ids(direction)
+        )
+        levels |= {(direction, f"hit@{k}"): chance_hit_at_k(relation, k) for k in ks}
+    return levels
+
+
+def gallery_rows(
+    evaluation: Evaluation,
+    retrieved: Sequence[Retrieved],
+    load_image: Callable[[str], Image.Image],
+) -> list[GalleryRow]:
+    """Rows for ``retrieval_gallery``, with the pictures loaded."""
+    data, rows = evaluation.data, []
+    for found in retrieved:
+        if found.direction == "text_to_image":
+            query = str(data.captions[found.query])
+            results = [load_image(str(data.image_keys[row])) for row in found.results]
+        else:
+            query = load_image(str(data.image_keys[found.query]))
+            results = [str(data.captions[row]) for row in found.results]
+        rows.append(GalleryRow(query, results, found.scores, found.correct, found.rank))
+    return rows
+
+
+def spread_queries(
+    evaluation: Evaluation, direction: str, *, n: int, hits: bool, k: int = 5, seed: int = 42
+) -> list[int]:
+    """``n`` random queries whose first hit is (or is not) in the first ``k``, at most one a recipe.
+
+    Fewer come back where there are fewer.
+    """
+    rng = np.random.default_rng(seed)
+    first, ids = evaluation.rankings[direction].first, evaluation.query_ids(direction)
+    chosen: dict[str, int] = {}
+    for query in rng.permutation(np.flatnonzero((first <= k) == hits)):
+        chosen.setdefault(str(ids[query]), int(query))
+        if len(chosen) == n:
+            break
+    return list(chosen.values())

@@ -1,0 +1,183 @@
+"""Paired comparisons as records and back, and the committed records of the ``study`` profile.
+
+A comparison is two records: the difference with its interval, and the p-value of its test. Verdicts
+are drawn from the p-values of all comparisons that are shown together, after Holm's correction.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from helpers.first import paths
+from helpers.first.evaluation.comparison import Comparison, holm, paired_comparison
+from helpers.first.report.results import DIRECTION_NAMES, Record, read_results
+from helpers.first.studies.arms import interval
+
+STUDY = "study"
+P_UNIT = "p"
+MINUS = " minus "
+
+
+def study_records(lesson: str) -> list[Record]:
+    """The committed records of a lesson's study: ``reports/study/<lesson>/results.json``.
+
+    Empty where the study has not been run.
+    """
+    path = paths.reports() / STUDY / lesson / "results.json"
+    return read_results(path) if path.is_file() else []
+
+
+def comparison_records(
+    comparison: Comparison,
+    *,
+    metric: str,
+    than: str,
+    lesson: str,
+    run: str,
+    model: str,
+    data: str,
+    direction: str,
+    split: str = "test",
+    seed: int = 42,
+) -> list[Record]:
+    """The two records of ``model`` compared with ``than`` by ``metric``."""
+    name = f"{metric}{MINUS}{than}"
+    about = {
+        "lesson": lesson,
+        "run": run,
+        "model": model,
+        "data": data,
+        "split": split,
+        "direction": direction,
+        "n": comparison.n,
+        "seed": seed,
+    }
+    bounded = bool(np.isfinite([comparison.low, comparison.high]).all())
+    low, high = (comparison.low, comparison.high) if bounded else (None, None)
+    return [
+        Record(**about, metric=name, value=comparison.difference, low=low, high=high),
+        Record(**about, metric=f"p of {name}", value=comparison.p_value, unit=P_UNIT),
+    ]
+
+
+def value_records(
+    values: Mapping[str, np.ndarray],
+    metric: str,
+    groups: Sequence[str],
+    *,
+    lesson: str,
+    run: str,
+    data: str,
+    direction: str,
+    seed: int = 42,
+) -> list[Record]:
+    """The mean of each model's values by query, with its interval over recipes."""
+    records = []
+    for model, found in values.items():
+        i = interval(found, metric, groups, seed=seed)
+        records.append(
+            Record(
+                lesson,
+                run,
+                model,
+                data,
+                "test",
+                direction,
+                metric,
+                i.value,
+                i.low,
+                i.high,
+                i.n,
+                seed,
+            )
+        )
+    return records
+
+
+def against(
+    values: Mapping[str, np.ndarray],
+    than: str,
+    metric: str,
+    groups: Sequence[str],
+    *,
+    seed: int = 42,
+    **about: str,
+) -> list[Record]:
+    """Every other model compared with ``than``, query by query; see :func:`comparison_records`."""
+    records = []
+    for model, found in values.items():
+        if model != than:
+            compared = paired_comparison(found, values[than], groups, seed=seed)
+            records += comparison_records(
+                compared, metric=metric, than=than, model=model, seed=seed, **about
+            )
+    return records
+
+
+def comparisons_of(
+    records: Iterable[Record], *, alpha: float = 0.05
+) -> dict[str, dict[str, Comparison]]:
+    """Direction to model to comparison, as ``difference_plot`` takes it.
+
+    ``p_value`` and ``verdict`` are those after Holm's correction over all of them; what the records
+    do not hold (``n_groups``, ``smallest_detectable``) is 0 and NaN.
+
+    Raises
+    ------
+    ValueError
+        If a difference has no p-value or is no fraction, or if metrics or data sets are mixed.
+    """
+    records = list(records)
+    differences = [r for r in records if MINUS in r.metric and r.unit != P_UNIT]
+    for what in ("metric", "data", "split", "seed"):
+        if len(several := sorted({str(getattr(r, what)) for r in differences})) > 1:
+            raise ValueError(f"comparisons of several kinds ({what} {several}): choose one")
+    if others := {r.unit for r in differences} - {"fraction"}:
+        raise ValueError(
+            f"differences in {sorted(others)}: only fractions, more of which is better"
+        )
+    tests = {(r.model, r.direction, r.metric): r.value for r in records if r.unit == P_UNIT}
+    keys = [(r.model, r.direction, f"p of {r.metric}") for r in differences]
+    if missing := [key for key in keys if key not in tests]:
+        raise ValueError(f"no p-value among the records for {missing[0]}")
+    adjusted = holm([tests[key] for key in keys]) if keys else []
+    found: dict[str, dict[str, Comparison]] = {}
+    for record, p in zip(differences, adjusted, strict=True):
+        better = "better" if record.value > 0 else "worse"
+        low = np.nan if record.low is None else record.low
+        high = np.nan if record.high is None else record.high
+        found.setdefault(record.direction, {})[record.model] = Comparison(
+            record.value, low, high, float(p), record.n, 0, np.nan,
+            better if p <= alpha else "not distinguishable",
+        )  # fmt: skip
+    return found
+
+
+def comparison_table(records: Iterable[Record]) -> pd.DataFrame:
+    """A row a comparison: model, direction, difference in points, p after Holm, verdict."""
+    rows = [
+        {
+            "model": model,
+            "direction": DIRECTION_NAMES[direction],
+            "difference, points": f"{100 * c.difference:+.1f} "
+            f"[{100 * c.low:+.1f}, {100 * c.high:+.1f}]",
+            "p (Holm)": round(c.p_value, 4),
+            "verdict": c.verdict,
+        }
+        for direction, by_model in comparisons_of(records).items()
+        for model, c in by_model.items()
+    ]
+    columns = ["model", "direction", "difference, points", "p (Holm)", "verdict"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def mean_table(records: Sequence[Record], metric: str) -> pd.DataFrame:
+    """A row a model: a metric in both directions with its interval."""
+    rows: dict[str, dict[str, str]] = {}
+    for r in records:
+        if r.metric == metric:
+            interval = "" if r.low is None else f" [{r.low:.3f}, {r.high:.3f}]"
+            row = rows.setdefault(r.model, {"model": r.model})
+            row[f"{metric}, {DIRECTION_NAMES[r.direction]}"] = f"{r.value:.3f}{interval}"
+    return pd.DataFrame(list(rows.values()))

@@ -1,0 +1,155 @@
+"""The text tower alone, under onnxruntime: what a search by text needs, and nothing more.
+
+torch and transformers take seconds to import; a tokenizer's file and an ONNX graph open in a tenth
+of one. The graph is exported from the encoder and held against it before anything is kept.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from helpers.first.evaluation.embeddings import check_embeddings
+from helpers.first.retrieval.space import Space, space_of
+
+if TYPE_CHECKING:
+    from helpers.first.models.encoders import Encoder
+
+GRAPH, TOKENIZER, ABOUT = "text_tower.onnx", "tokenizer.json", "text_tower.json"
+TOLERANCE = 1e-4  # of an embedding's entries, between torch and onnxruntime
+
+
+class TowerError(ValueError):
+    """A text tower that does not do what its encoder does."""
+
+
+@dataclass(frozen=True, eq=False)
+class TextTower:
+    """Captions in, unit rows out, in the place of an encoder wherever texts alone are encoded.
+
+    Attributes
+    ----------
+    space : Space
+        Of the encoder that it was exported from.
+    session : onnxruntime.InferenceSession
+    tokenizer : tokenizers.Tokenizer
+        Set to the tower's length.
+    """
+
+    space: Space
+    session: Any
+    tokenizer: Any
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.space.model
+
+    @property
+    def dimension(self) -> int:
+        """Length of an embedding."""
+        return self.space.dimension
+
+    def tokens(self, captions: Sequence[str]) -> np.ndarray:
+        """(n, length) int64, padded to the tower's full length."""
+        ids = [done.ids for done in self.tokenizer.encode_batch(list(captions))]
+        return np.array(ids, dtype=np.int64)
+
+    def texts(self, captions: Sequence[str], *, batch_size: int = 64) -> np.ndarray:
+        """Embeddings of captions.
+
+        Returns
+        -------
+        (n, dimension) float32, unit rows
+
+        Raises
+        ------
+        InvalidEmbeddings
+            If a row is not finite or zero, or all of several are the same.
+        """
+        tokens = self.tokens(captions)
+        rows = [
+            self.session.run(None, {"input_ids": tokens[start : start + batch_size]})[0]
+            for start in range(0, len(tokens), batch_size)
+        ]
+        done = np.concatenate(rows) if rows else np.empty((0, self.dimension), np.float32)
+        return check_embeddings(done, name=f"caption embeddings of {self.name}")
+
+    def images(self, pictures: Sequence[Any]) -> np.ndarray:
+        """Raises ``TowerError``: only the text tower is here."""
+        raise TowerError(f"{self.name} was opened for texts alone: open the encoder for pictures")
+
+
+def export_text_tower(encoder: "Encoder", captions: Sequence[str]) -> dict[str, bytes]:
+    """The files of an encoder's text tower, by name.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        In fp32; an adapter's update is part of the graph.
+    captions : sequence of str
+        At least two different ones, on which graph and tokenizer are held against the encoder.
+
+    Raises
+    ------
+    TowerError
+        If tokens differ, or an entry of an embedding by more than ``TOLERANCE``.
+
+    Examples
+    --------
+    >>> files = export_text_tower(encoder, ["a soup", "a pie"])  # doctest: +SKIP
+    """
+    if encoder.precision != "fp32":
+        raise TowerError(f"{encoder.name} is in {encoder.precision}: export it in fp32")
+    from helpers.first.retrieval.onnx_export import text_graph
+
+    tokenizer = encoder.processor.tokenizer
+    about = {
+        "space": asdict(space_of(encoder)),
+        "length": encoder.text_length,
+        "pad_id": int(tokenizer.pad_token_id),
+        "pad_token": str(tokenizer.pad_token),
+    }
+    files = {
+        GRAPH: text_graph(encoder),
+        TOKENIZER: tokenizer.backend_tokenizer.to_str().encode(),
+        ABOUT: json.dumps(about, indent=1).encode(),
+    }
+    _hold_against(encoder, open_text_tower(files), list(dict.fromkeys(captions)))
+    return files
+
+
+def open_text_tower(files: dict[str, bytes], *, threads: int = 0) -> TextTower:
+    """A text tower from the files that ``export_text_tower`` made; ``threads`` 0: all cores."""
+    import onnxruntime
+    from tokenizers import Tokenizer
+
+    about = json.loads(files[ABOUT])
+    tokenizer = Tokenizer.from_str(files[TOKENIZER].decode())
+    length = int(about["length"])
+    tokenizer.enable_truncation(length)
+    tokenizer.enable_padding(length=length, pad_id=about["pad_id"], pad_token=about["pad_token"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waits cost nothing
+    session = onnxruntime.InferenceSession(files[GRAPH], options)
+    return TextTower(Space(**about["space"]), session, tokenizer)
+
+
+def _hold_against(encoder: "Encoder", tower: TextTower, captions: Sequence[str]) -> None:
+    theirs = encoder.tokens(captions)["input_ids"].numpy()
+    ours = tower.tokens(captions)[:, : theirs.shape[1]]
+    if not np.array_equal(theirs, ours):
+        raise TowerError(
+            f"the tokenizer file of {encoder.name} gives other tokens than its processor: "
+            "search with the whole encoder"
+        )
+    far = float(np.abs(encoder.texts(captions) - tower.texts(captions)).max())
+    if far > TOLERANCE:
+        raise TowerError(
+            f"the exported text tower of {encoder.name} differs by {far:.1e} from the encoder, "
+            f"more than {TOLERANCE:g}: search with the whole encoder"
+        )

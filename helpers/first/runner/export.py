@@ -1,0 +1,190 @@
+"""An executed notebook as one light HTML page: no scripts, nothing fetched, solutions folded.
+
+A page shows what a user's own files say (titles, captions), so all HTML passes an allow-list: text,
+tables, images that the page itself holds. Widgets need scripts; progress bars become a line.
+"""
+
+import copy
+import html
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import bleach
+from bleach.css_sanitizer import CSSSanitizer
+from bs4 import BeautifulSoup
+from jinja2 import pass_context
+from jinja2.runtime import Context
+from latex2mathml.converter import convert
+from nbconvert.exporters import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbformat import NotebookNode
+from pygments.formatters import HtmlFormatter
+
+from helpers.first import paths
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
+
+TAGS = """a abbr b blockquote br caption code col colgroup dd del details div dl dt em figcaption
+figure h1 h2 h3 h4 h5 h6 hr i img kbd li mark ol p pre s small span strong sub summary sup table
+tbody td tfoot th thead tr u ul
+math mfrac mi mn mo mover mrow mspace msqrt mroot mstyle msub msubsup msup mtable mtd mtext mtr
+munder munderover mpadded mphantom menclose"""
+MATH = ("display", "displaystyle", "mathvariant", "stretchy", "fence", "form", "accent", "xmlns")
+ATTRIBUTES = {
+    "*": ["class", "id", "title", "style"],
+    "a": ["href"],
+    "img": ["src", "alt", "width", "height"],
+    "td": ["colspan", "rowspan"],
+    "th": ["colspan", "rowspan", "scope"],
+    "details": ["open"],
+}
+LINK = re.compile(r"https?:|mailto:|[^:]*$|[^:/?#]*[/?#]", re.IGNORECASE)  # or relative
+
+TEMPLATE = """{%- extends 'classic/base.html.j2' -%}
+{% block input_group %}
+{%- if cell.metadata.get('jupyter', {}).get('source_hidden') -%}
+<details class="hidden-source"><summary>Show the code</summary>{{ super() }}</details>
+{%- else -%}{{ super() }}{%- endif -%}
+{% endblock %}
+"""
+
+STYLE = """
+body { margin: 0 auto; max-width: 60rem; padding: 1.5rem; color: #1c2330; background: #fff;
+  font: 16px/1.6 system-ui, sans-serif; }
+h1, h2, h3 { line-height: 1.25; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #e3e6ec; }
+pre, code { font: 13.5px/1.5 ui-monospace, Consolas, monospace; }
+.input_area pre { background: #f6f7f9; border-left: 3px solid #b9c2d0; padding: .6rem .8rem;
+  overflow-x: auto; margin: .6rem 0 0; }
+.output_area { margin: .4rem 0 .4rem .9rem; overflow-x: auto; }
+.output_area pre { white-space: pre-wrap; margin: .3rem 0; }
+.output_stderr pre { color: #6b7280; } .output_error pre { background: #fdeeee; }
+.prompt, .anchor-link { display: none; } img { max-width: 100%; height: auto; }
+table { border-collapse: collapse; font-size: 14px; margin: .6rem 0; }
+th, td { padding: .3rem .7rem; border-bottom: 1px solid #e3e6ec; text-align: left; }
+thead th { border-bottom: 2px solid #b9c2d0; } tbody tr:hover { background: #f6f7f9; }
+blockquote { margin: 1rem 0; padding: .2rem 1rem; border-left: 4px solid #2f6f9f;
+  background: #f1f6fa; }
+details.hidden-source { margin: .6rem 0; } summary { cursor: pointer; color: #2f6f9f; }
+"""
+
+
+def _allow(tag: str, name: str, value: str) -> bool:
+    """Whether an attribute may stay: an image only where the page holds it itself."""
+    if tag == "img" and name == "src":
+        return value.startswith(("data:image/png;", "data:image/jpeg;", "data:image/svg+xml;"))
+    if name == "href":
+        return LINK.match(value.strip()) is not None
+    mathematical = tag.startswith("m") and name in MATH
+    return mathematical or name in ATTRIBUTES.get(tag, ()) or name in ATTRIBUTES["*"]
+
+
+def sanitize(fragment: str) -> str:
+    """HTML with nothing but text, tables, images held in place and harmless styles.
+
+    >>> sanitize("<b>soup</b><script>alert(1)</script>")
+    '<b>soup</b>'
+    """
+    soup = BeautifulSoup(str(fragment), features="html.parser")
+    for element in soup(["script", "style", "iframe", "object", "embed", "template"]):
+        element.decompose()
+    return bleach.clean(
+        str(soup),
+        tags=TAGS.split(),
+        attributes=_allow,
+        protocols=["http", "https", "mailto", "data"],
+        css_sanitizer=CSSSanitizer(),
+        strip=True,
+    )
+
+
+def _plain(markup: str) -> str:
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", "", markup)).split())
+
+
+def _bar(state: Mapping[str, Any], model: str) -> str:
+    """The last text of a progress bar, from the widgets' saved state; empty for other widgets."""
+    children = state.get(model, {}).get("state", {}).get("children", [])
+    parts = [state.get(child.removeprefix("IPY_MODEL_"), {}) for child in children]
+    if not any("Progress" in part.get("model_name", "") for part in parts):
+        return ""
+    return " ".join(
+        filter(
+            None,
+            (
+                _plain(part["state"].get("value", ""))
+                for part in parts
+                if "HTML" in part.get("model_name", "")
+            ),
+        )
+    )
+
+
+def without_widgets(notebook: NotebookNode) -> NotebookNode:
+    """A copy whose progress bars are lines of text and whose other widgets show as plain text."""
+    notebook = copy.deepcopy(notebook)
+    saved = notebook.metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
+    for cell in notebook.cells:
+        kept = []
+        for output in cell.get("outputs", []):
+            if WIDGET not in output.get("data", {}):
+                kept.append(output)
+                continue
+            text = _bar(saved, output.data.pop(WIDGET)["model_id"])
+            if text:
+                output.data = {"text/plain": text}
+                kept.append(output)
+            elif set(output.data) - {"text/plain"}:
+                kept.append(output)
+        if "outputs" in cell:
+            cell.outputs = kept
+    return notebook
+
+
+class _Renderer(IPythonRenderer):
+    """Markdown whose formulas are MathML, which browsers draw without a script."""
+
+    def block_math(self, body: str) -> str:
+        return convert(body, display="block")
+
+    def inline_math(self, body: str) -> str:
+        return convert(body)
+
+
+class _Page(HTMLExporter):
+    """nbconvert's exporter with formulas as MathML and pictures held by the page."""
+
+    @pass_context
+    def markdown2html(self, context: Context, source: str) -> str:
+        attachments = context.get("cell", {}).get("attachments", {})
+        renderer = _Renderer(
+            escape=False,
+            attachments=attachments,
+            embed_images=True,
+            path=str(paths.notebooks()),
+            exclude_anchor_links=True,
+        )
+        return MarkdownWithMath(renderer=renderer).render(source)
+
+
+def to_html(notebook: NotebookNode, *, title: str) -> str:
+    """The page of an executed notebook.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+    title : str
+        The text of the browser's tab; escaped here.
+    """
+    exporter = _Page(raw_template=TEMPLATE, sanitize_html=True)
+    exporter.log.setLevel("ERROR")
+    exporter.register_filter("clean_html", sanitize)
+    body, _ = exporter.from_notebook_node(without_widgets(notebook))
+    colors = HtmlFormatter(style="default").get_style_defs(".highlight")
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{STYLE}\n{colors}</style></head>\n"
+        f"<body>\n{body}\n</body></html>\n"
+    )

@@ -1,0 +1,321 @@
+"""Zones in an object store, at length: the course's results, faults, kills, keys, two machines.
+
+``main`` tries all of it; ``tests/test_s3.py`` tries a case of each line.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import unquote
+
+import pandas as pd
+
+import helpers
+from helpers.first.store import artefacts
+from helpers.first.store.artefacts import ensure, state
+from helpers.first.store.s3 import S3Zone
+from helpers.first.store.s3_calls import MIB
+from helpers.first.store.zones import KeyRefused, StoreError, Zone, open_zone
+from tests.first.s3_server import (
+    BUCKET,
+    CUT,
+    DROP,
+    HANG,
+    INSIDE,
+    LOSE,
+    OUTSIDE,
+    PASS,
+    PASSWORD,
+    PATIENT,
+    SHORT,
+    USER,
+    Proxy,
+    answer,
+    moto_server,
+    proxy_to,
+    zone_at,
+)
+from tests.first.s3_small import small_build, small_course
+
+Row = tuple[str, int, int, float]
+ROOT = Path(helpers.__file__).resolve().parents[1]
+BUILT = {"kind": "test", "parameters": {}, "inputs": {}, "prefixes": ("t",), "code": "c"}
+ASKED = {name: BUILT[name] for name in ("parameters", "inputs", "prefixes", "code")}
+LESSONS = f"s3://{BUCKET}/long/lessons"
+BIG = bytes(range(256)) * (11 * MIB // 256)
+FILES = {"t/1": b"one", "t/2": BIG, "t/3": b"three"}
+FAULTS = (
+    DROP, HANG, CUT, LOSE, answer(503, "SlowDown"), answer(500, "InternalError"),
+    answer(403, "AccessDenied"), answer(403, "InvalidAccessKeyId"), answer(404, "NoSuchBucket"),
+    answer(507, "QuotaExceeded"),
+)  # fmt: skip
+# Times and memory differ between any two runs.
+TIMED_UNITS = ("s", "ms", "mb", "MB", "MiB", "seconds")
+MEASURED = ("seconds", "memory", "_ms", "per_s", "elapsed")
+
+
+def complaint(name: str, seen: object) -> bool:
+    """Print what was seen where a case fails; false."""
+    print(f"FAILED {name}: {seen}", file=sys.stderr, flush=True)
+    return False
+
+
+def environment(endpoint: str, **more: str) -> dict[str, str]:
+    """The variables of a process that uses the store."""
+    keys = {"MINIO_ENDPOINT": endpoint, "MINIO_USER": USER, "MINIO_PASSWORD": PASSWORD}
+    return {**os.environ, **keys, **more}
+
+
+def small_course_is_equal(endpoint: str) -> tuple[int, int]:
+    """Pairs, baseline and a run of a small model: each file as in a folder, but for times."""
+    with tempfile.TemporaryDirectory() as folder:
+        local, remote = open_zone(folder), zone_at(endpoint, "long/course")
+        wanted, found = small_course(local), small_course(remote)
+        passed = sum(
+            found.get(key) == value or complaint(key, "differs from the folder's")
+            for key, value in wanted.items()
+        )
+        return len(wanted), passed - len(set(found) - set(wanted))
+
+
+def lessons_are_equal(endpoint: str, lessons: str = "01,03") -> tuple[int, int]:
+    """Whole lessons with ``-p zone=s3://...``: each number but times equal to the folder's."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = _home(Path(folder))
+        tables = [
+            _numbers(endpoint, home, "folder", "--only", lessons),
+            _numbers(endpoint, home, "store", "--only", lessons, "-p", f"zone={LESSONS}"),
+        ]
+    wanted, found = tables
+    for row in sorted(wanted ^ found)[:5]:
+        complaint("lessons", row)
+    return max(1, len(wanted)), len(wanted & found) - len(found - wanted)
+
+
+def _home(folder: Path) -> Path:
+    """A course of its own that shares the lessons and the models."""
+    for name in ("notebooks", "data/tiny", "reports/study"):
+        if (ROOT / name).exists():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).symlink_to(ROOT / name)
+    return folder
+
+
+def _numbers(endpoint: str, home: Path, name: str, *options: str) -> set[tuple[str, ...]]:
+    """The rows of a run's table that are no times; none where the run failed."""
+    command = [sys.executable, "-m", "helpers.first.course", "run", "--name", name, *options]
+    variables = environment(endpoint, COURSE_HOME=str(home))
+    done = subprocess.run(
+        command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        complaint(name, done.stdout + done.stderr)
+        return set()
+    table = pd.read_csv(home / "reports" / name / "results.csv", dtype=str).fillna("")
+    timed = table["unit"].isin(TIMED_UNITS) | table["unit"].str.endswith("/s")
+    timed |= table["metric"].str.contains("|".join(MEASURED))
+    return set(table[~timed].drop(columns="run").itertuples(index=False, name=None))
+
+
+def keys_stay_inside(endpoint: str) -> tuple[int, int]:
+    """Hostile keys through every call; what the proxy saw and what lies in the bucket decide."""
+    passed = 0
+    with proxy_to(endpoint) as proxy:
+        zone = zone_at(proxy.endpoint, "long/keys")
+        for key in (*OUTSIDE, *INSIDE):
+            proxy.seen.clear()
+            refused = [_is_refused(call, key) for call in _calls(zone)]
+            start = f"/{BUCKET}/long/keys/"
+            inside = all(
+                unquote(path.partition("?")[0]).startswith(start) or "prefix=long%2Fkeys%2F" in path
+                for _, path in proxy.seen
+            )
+            good = all(refused) and not proxy.seen if key in OUTSIDE else inside
+            passed += good or complaint("key", (key, refused, proxy.seen))
+    return len(OUTSIDE) + len(INSIDE), passed
+
+
+def _calls(zone: S3Zone) -> tuple[Callable[[str], object], ...]:
+    return (
+        lambda key: zone.write_bytes(key, b"x"), zone.read_bytes, zone.exists, zone.path,
+        lambda key: zone.write_new(key, b"x"), lambda key: zone.copy(key, "copy"),
+        lambda key: zone.copy("copy", key), zone.abort_uploads, zone.remove,
+    )  # fmt: skip
+
+
+def _is_refused(call: Callable[[str], object], key: str) -> bool:
+    try:
+        call(key)
+    except KeyRefused:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
+def builds_survive(endpoint: str, times: int = 60) -> tuple[int, int]:
+    """A build with a fault at a random request: done, or ended by a clear error and then healed."""
+    draw, passed = random.Random(42), 0
+    with proxy_to(endpoint) as proxy:
+        for number in range(times):
+            prefix = f"long/builds/{number}"
+            direct = zone_at(endpoint, prefix)
+            zone = zone_at(proxy.endpoint, prefix, limits=SHORT)
+            fault, at, lasts = draw.choice(FAULTS), draw.randrange(16), draw.random() < 0.5
+            problem = _build_under(proxy, zone, direct, fault, at, lasts)
+            passed += not problem or complaint(f"build {number}", (fault, at, lasts, problem))
+    return times, passed
+
+
+def _build_under(
+    proxy: Proxy, zone: Zone, direct: S3Zone, fault: object, at: int, lasts: bool
+) -> str:
+    """What is wrong after a build with a fault from request ``at`` on; empty: nothing."""
+    proxy.plan(*[PASS] * at, fault, *([] if lasts else [PASS]))
+    begun, ended = time.perf_counter(), ""
+    try:
+        ensure(zone, "a", build=_build, **BUILT)
+    except StoreError as error:
+        ended = "".join(traceback.format_exception(error))
+        text = str(error)
+        if not text.startswith(f"store {zone} at {proxy.endpoint}: ") or " of '" not in text:
+            return f"no clear error: {text}"
+    if time.perf_counter() - begun > 3 * SHORT.bound_s(len(BIG)) + 20:
+        return "took longer than its bound"
+    if USER in ended or PASSWORD in ended:
+        return "a key is shown"
+    for key in direct.sizes("t"):
+        if direct.read_bytes(key) != FILES[key]:
+            return f"{key} is visible in part"
+    if not ended and state(direct, "a", **ASKED) != "fresh":
+        return "no error, and not fresh"
+    proxy.plan(PASS)
+    ensure(zone, "a", build=_build, **BUILT)
+    left = direct.abort_uploads("t")
+    healed = artefacts.verify(direct, "a") == [] and direct.list("manifests") == [
+        "manifests/a.json"
+    ]
+    return "" if healed and not left else f"not healed: {direct.list('manifests')}, {left} uploads"
+
+
+def _build(writer: artefacts.Writer) -> None:
+    for key, data in FILES.items():
+        writer.write_bytes(key, data)
+
+
+def killed_builders(endpoint: str, times: int = 10) -> tuple[int, int]:
+    """kill -9 of a builder at a random moment; the next one takes over and cleans up."""
+    draw, passed = random.Random(7), 0
+    for number in range(times):
+        prefix = f"long/killed/{number}"
+        zone, process = zone_at(endpoint, prefix), _builder(endpoint, prefix)
+        process.stdout.readline()  # it has begun
+        time.sleep(draw.random() * 1.2)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        manifest = small_build(zone)
+        good = (
+            artefacts.verify(zone, "a") == []
+            and zone.list("manifests") == ["manifests/a.json"]
+            and set(zone.list("t")) == set(manifest.files)
+            and zone.abort_uploads("t") == 0
+        )
+        passed += good or complaint(f"kill {number}", zone.list("manifests"))
+    return times, passed
+
+
+def one_machine_builds(endpoint: str, machines: int = 8) -> tuple[int, int]:
+    """Builders that share no disk, at once: one builds, the others say who does."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        processes = []
+        for number in range(machines):
+            home = Path(folder) / str(number)
+            home.mkdir()
+            process = _builder(endpoint, "long/machines", home=str(home), host=f"machine{number}")
+            processes.append(stack.enter_context(process))
+        said = [process.communicate()[0].split("\n")[1:] for process in processes]
+    words = [lines[0].split(":")[0] if lines else "" for lines in said]
+    zone = zone_at(endpoint, "long/machines")
+    good = artefacts.verify(zone, "a") == [] and words.count("built") >= 1
+    fine = sum(
+        word in ("built", "read") or _names_holder(line[0])
+        for word, line in zip(words, said, strict=True)
+    )
+    good = good and words.count("built") == 1
+    return machines, fine if good else int(complaint("machines", said))
+
+
+def _names_holder(line: str) -> bool:
+    return line.startswith("Busy") and "claimed by process" in line and " on machine" in line
+
+
+def _builder(endpoint: str, prefix: str, *, home: str = "", host: str = "") -> subprocess.Popen:
+    more = {"COURSE_HOME": home} if home else {}
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.first.s3_small", f"s3://{BUCKET}/{prefix}", host],
+        cwd=ROOT, env=environment(endpoint, **more), stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def wrong_keys(endpoint: str) -> tuple[int, int]:
+    """A store that checks signatures: an unknown user is told so, without being named."""
+    with moto_server(authenticate=True) as strict:
+        zone, passed = zone_at(strict, "long/keys", limits=PATIENT), 0
+        calls = (
+            lambda: zone.read_bytes("k"), lambda: zone.write_bytes("k", b""),
+            lambda: zone.exists("k"), lambda: zone.sizes("k"), lambda: zone.write_bytes("k", BIG),
+        )  # fmt: skip
+        for call in calls:
+            try:
+                seen: object = call()
+            except StoreError as error:
+                seen = "".join(traceback.format_exception(error))
+                good = "check MINIO_USER and MINIO_PASSWORD" in seen
+                passed += good and USER not in seen and PASSWORD not in seen
+        return len(calls), passed if passed == len(calls) else passed + complaint("keys", seen)
+
+
+def nothing_is_shown(endpoint: str) -> tuple[int, int]:
+    """No object that the lines before have left holds the user or the password."""
+    zone = zone_at(endpoint, "long")
+    keys = zone.list("course") + zone.list("builds") + zone.list("lessons")
+    secrets = (USER.encode(), PASSWORD.encode())
+    clean = [not any(secret in zone.read_bytes(key) for secret in secrets) for key in keys]
+    return len(clean), sum(clean)
+
+
+LINES: dict[str, Callable[[str], tuple[int, int]]] = {
+    "s3: pairs, baseline and a run equal to a folder's, by file": small_course_is_equal,
+    "s3: lessons 01 and 03 with zone=s3://, equal numbers": lessons_are_equal,
+    "s3: hostile keys stay in the prefix": keys_stay_inside,
+    "s3: builds under faults: whole, bounded, clear, healed": builds_survive,
+    "s3: kill -9 of a builder, taken over": killed_builders,
+    "s3: eight machines at once, one builds": one_machine_builds,
+    "s3: wrong keys at a store that checks them": wrong_keys,
+    "s3: stored objects hold no key": nothing_is_shown,
+}
+
+
+def main() -> list[Row]:
+    """Try every line; returns (name, tried, passed, seconds) for each."""
+    rows = []
+    with moto_server() as endpoint:
+        for name, attempt in LINES.items():
+            begun = time.perf_counter()
+            tried, passed = attempt(endpoint)
+            rows.append((name, tried, passed, time.perf_counter() - begun))
+    return rows
+
+
+if __name__ == "__main__":
+    for row in main():
+        print(json.dumps(row))

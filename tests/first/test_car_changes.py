@@ -1,0 +1,64 @@
+"""Triplets of the garage: true to their texts, complete in their targets, the same for a seed."""
+
+import numpy as np
+import pytest
+
+from helpers.first.data.world import open_world
+from helpers.first.data.world.car_changes import CHANGEABLE, car_modification, composed_cars
+from helpers.first.data.world.changes import Change
+
+
+@pytest.fixture(scope="module")
+def cars():
+    return composed_cars(open_world("garage", n_recipes=80), n_triplets=80, seed=7)
+
+
+def test_a_target_is_the_reference_with_the_changes_and_nothing_else(cars):
+    for triplet in cars.sets["test"].triplets:
+        reference = cars.shown[triplet.reference].attributes
+        assert triplet.targets
+        for name in triplet.targets:
+            target = cars.shown[name].attributes
+            changed = {k for k in reference if reference[k] != target[k]} - {"year"}
+            assert changed == set(triplet.changed)
+            assert changed <= set(CHANGEABLE)
+
+
+def test_every_true_target_of_the_gallery_is_a_positive(cars):
+    for triplet in cars.sets["test"].triplets:
+        wanted = cars.shown[triplet.targets[0]].attributes
+        alike = {n for n in cars.sets["test"].gallery if cars.shown[n].attributes == wanted}
+        assert set(triplet.targets) == alike - {triplet.reference}
+
+
+def test_year_and_decade_agree(cars):
+    assert all(one.attributes["decade"][:3] == one.attributes["year"][:3]
+               for one in cars.shown.values())  # fmt: skip
+
+
+def test_the_same_seed_gives_the_same_triplets_and_another_one_others(cars):
+    world = open_world("garage", n_recipes=80)
+    again = composed_cars(world, n_triplets=80, seed=7)
+    assert again.sets == cars.sets
+    assert again.fingerprint == cars.fingerprint
+    assert composed_cars(world, n_triplets=80, seed=8).sets != cars.sets
+
+
+def test_a_text_names_every_new_value(cars):
+
+    rng = np.random.default_rng(0)
+    changes = (Change("color", "red", "blue"), Change("body", "van", "coupe"))
+    for _ in range(20):
+        text = car_modification(changes, rng)
+        assert "blue" in text
+        assert "coupe" in text
+
+
+def test_too_many_triplets_are_refused():
+    with pytest.raises(ValueError, match="6 triplets need as many classes"):
+        composed_cars(open_world("garage", n_recipes=5), n_triplets=6)
+
+
+def test_a_picture_of_a_target_can_be_drawn(cars):
+    name = cars.sets["test"].triplets[0].targets[0]
+    assert cars.load_image(name).size == (64, 64)

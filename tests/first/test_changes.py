@@ -1,0 +1,153 @@
+"""Triplets of the drawn world: true to their texts, complete in their targets, apart by split."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from helpers.first.data.world import open_world
+from helpers.first.data.world.changes import (
+    CHANGEABLE,
+    Change,
+    applied,
+    composed_world,
+    draw_changes,
+    held_out_combinations,
+    modification,
+)
+from helpers.first.data.world.domain import NONE
+from helpers.first.data.world.kitchen import VALUES
+from helpers.first.data.world.phrases import WORDS
+from helpers.first.evaluation.positives import positives_from_lists
+
+COUNTS = {"train": 120, "validation": 30, "test": 120}
+
+
+@pytest.fixture(scope="module")
+def composed():
+    return composed_world(open_world("kitchen", n_recipes=300), counts=COUNTS, seed=7)
+
+
+def combinations(composed, split):
+    """(attribute, new value, dish) of every change that a split asks for."""
+    for triplet in composed.sets[split].triplets:
+        target = composed.shown[triplet.targets[0]].attributes
+        for name in triplet.changed:
+            yield triplet, (name, target[name], target["dish"])
+
+
+def test_a_target_is_the_reference_with_the_changes_and_nothing_else(composed):
+    for triplets in composed.sets.values():
+        for triplet in triplets.triplets:
+            reference = composed.shown[triplet.reference].attributes
+            for name in triplet.targets:
+                target = composed.shown[name].attributes
+                assert {k for k in VALUES if target[k] != reference[k]} == set(triplet.changed)
+            assert 1 <= len(triplet.changed) <= 2
+
+
+def test_every_true_target_of_the_gallery_is_a_positive(composed):
+    """Naively: all pictures with the wanted attributes, but for the reference itself."""
+    for triplets in composed.sets.values():
+        for triplet in triplets.triplets:
+            wanted = composed.shown[triplet.targets[0]].attributes
+            alike = {n for n in triplets.gallery if composed.shown[n].attributes == wanted}
+            assert set(triplet.targets) == alike - {triplet.reference}
+
+
+def test_no_picture_is_in_two_splits(composed):
+    galleries = [set(s.gallery) for s in composed.sets.values()]
+    assert all(a.isdisjoint(b) for a, b in itertools.combinations(galleries, 2))
+    assert sum(map(len, galleries)) == len(composed.shown) == 3 * sum(COUNTS.values())
+    recipes = [{composed.shown[n].index for n in gallery} for gallery in galleries]
+    assert all(a.isdisjoint(b) for a, b in itertools.combinations(recipes, 2))
+
+
+def test_training_asks_for_no_held_out_combination(composed):
+    held_out = held_out_combinations(7)
+    assert not [c for _, c in combinations(composed, "train") if c in held_out]
+    assert not [t for t in composed.sets["train"].triplets if t.held_out]
+    for triplet, combination in combinations(composed, "test"):
+        assert triplet.held_out or combination not in held_out
+    share = np.mean([t.held_out for t in composed.sets["test"].triplets])
+    assert 0.25 < share < 0.6
+
+
+def test_every_value_is_asked_for_in_training_with_some_dish():
+    """What is held out is the combination: each value is known from other dishes."""
+    held_out = held_out_combinations(42)
+    for name in CHANGEABLE[1:]:
+        for value in VALUES[name]:
+            assert [d for d in VALUES["dish"] if (name, value, d) not in held_out]
+        for dish in VALUES["dish"]:
+            assert sum((name, v, dish) not in held_out for v in VALUES[name]) >= 2
+
+
+def test_a_set_ranks_as_any_benchmark(composed):
+    test = composed.sets["test"]
+    relation = positives_from_lists(test.positives(), n_gallery=len(test.gallery))
+    assert relation.n_queries == COUNTS["test"]
+    assert -1 not in test.excluded()
+
+
+def test_the_world_is_the_same_again_and_another_with_another_seed(composed):
+    world = open_world("kitchen", n_recipes=300)
+    again, other = (composed_world(world, counts=COUNTS, seed=s) for s in (7, 8))
+    assert again.sets == composed.sets
+    assert again.fingerprint == composed.fingerprint != other.fingerprint
+    assert other.sets["test"].triplets != composed.sets["test"].triplets
+
+
+def test_pictures_of_a_triplet_differ_in_view_and_wish(composed):
+    triplet = composed.sets["test"].triplets[0]
+    first, second = (
+        np.asarray(composed.load_image(n)).astype(int)
+        for n in (triplet.reference, triplet.targets[0])
+    )
+    assert first.shape == (64, 64, 3)
+    assert np.abs(first - second).mean() > 5
+    with pytest.raises(KeyError, match="nothing"):
+        composed.load_image("nothing")
+
+
+@pytest.mark.parametrize(
+    ("change", "texts"),
+    [
+        (Change("sauce", "soy", NONE), {"without soy sauce", "no brown sauce"}),
+        (Change("garnish", NONE, "basil"), {"with basil", "add basil leaves"}),
+        (Change("main", "beef", "tofu"), {"with tofu instead of beef", "replace steak with tofu"}),
+        (Change("plate", "red", "black"), {"on a black plate", "with a black plate"}),
+        (Change("table", "wood", "marble"), {"on marble", "on a marble counter"}),
+        (Change("dish", "soup", "sushi"), {"sushi instead", "as maki rolls"}),
+        (Change("dish", "soup", "pie"), {"a pie instead", "as a tart"}),
+    ],
+)
+def test_texts_ask_for_the_change(change, texts):
+    rng = np.random.default_rng(0)
+    found = {modification((change,), rng).removeprefix("the same but ") for _ in range(200)}
+    assert texts <= found
+    if change.new != NONE and change.attribute in WORDS:
+        new = WORDS[change.attribute][change.new]
+        assert all(any(w in text for w in new) for text in found)
+    assert all("none" not in text for text in found)
+
+
+def test_the_way_back_undoes_the_changes():
+    world = open_world("kitchen", n_recipes=40)
+    rng = np.random.default_rng(3)
+    for index in range(40):
+        a = world.attributes(index)
+        changes = draw_changes(a, rng, held_out=frozenset())
+        assert applied(applied(a, changes), tuple(c.back for c in changes)) == a
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ({"train": 301}, "301 triplets need as many recipes"),
+        ({"tests": 1}, "unknown split 'tests'"),
+    ],
+)
+def test_impossible_counts_are_refused(counts, message):
+    with pytest.raises(ValueError, match=message):
+        composed_world(open_world("kitchen", n_recipes=300), counts=counts)

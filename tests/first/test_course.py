@@ -1,0 +1,85 @@
+"""The command line with real kernels, and its exit codes."""
+
+import subprocess
+import sys
+import types
+
+import pytest
+
+from helpers.first import __version__, course
+from helpers.first.runner import staging
+from tests.first.small_lessons import edit, write_lesson
+
+
+@pytest.mark.slow
+def test_a_course_runs_fails_and_recovers(home, capsys):
+    first = write_lesson("01_a", "rank + 1")
+    write_lesson("03_b", "rank / (rank - 9)", builds_on=("01",))
+    assert course.main(["run", "--jobs", "2", "-p", "rank=9"]) == 1
+    out = capsys.readouterr().out
+    assert "failed in cell 3 ('rank / (rank - 9)'): ZeroDivisionError" in out
+    assert staging.target("tiny", "01_a").is_dir()
+    assert "ZeroDivisionError" in staging.failed_notebook("tiny", "03_b").read_text()
+    edit(first, "rank + 1", "import os; os._exit(1)")
+    assert course.main(["run", "-p", "rank=8"]) == 1
+    assert "the kernel died" in capsys.readouterr().out
+    assert staging.target("tiny", "01_a").is_dir()  # the first report still stands
+    edit(first, "import os; os._exit(1)", "rank + 1")
+    assert course.main(["run", "-p", "rank=8"]) == 0
+    assert "2 run" in capsys.readouterr().out
+    assert list(staging.run_folder("tiny").glob("*.failed.ipynb")) == []
+
+
+@pytest.mark.slow
+def test_the_time_limit_of_a_cell_is_an_option(home, capsys):
+    write_lesson("01_a", "while True: pass")
+    assert course.main(["run", "--timeout", "5"]) == 1
+    assert "took longer than 5 s" in capsys.readouterr().out
+
+
+def test_pretrain_hands_its_arguments_on(monkeypatch):
+    seen = []
+    fake = types.SimpleNamespace(main=lambda argv: seen.append(argv))
+    monkeypatch.setitem(sys.modules, "helpers.first.training.pretrain", fake)
+    assert course.main(["pretrain", "tiny-clip", "--steps", "3"]) == 0
+    assert course.main(["pretrain", "--help"]) == 0
+    assert seen == [["tiny-clip", "--steps", "3"], ["--help"]]
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["walk"],
+        ["run", "--jobs", "0"],
+        ["run", "--jobs", "two"],
+        ["run", "--timeout", "-1"],
+        ["run", "--timeout", "nan"],
+        ["run", "01"],
+    ],
+)
+def test_a_malformed_command_exits_with_two(argv, capsys):
+    with pytest.raises(SystemExit) as caught:
+        course.main(argv)
+    assert caught.value.code == 2
+    assert "usage: course" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["run"], ["list"], ["search", "soup"]])
+def test_an_empty_name_is_not_the_default_name(home, capsys, command):
+    write_lesson("01_a")
+    assert course.main([*command, "--name", ""]) == 2
+    assert "--name '' is no folder name" in capsys.readouterr().err
+
+
+def test_no_lessons_is_an_error_not_a_traceback(home, capsys):
+    assert course.main(["list"]) == 2
+    assert capsys.readouterr().err.startswith("course: no lesson")
+
+
+def test_the_module_is_a_program():
+    done = subprocess.run(
+        [sys.executable, "-m", "helpers.first.course", "--version"],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout == f"course {__version__}\n"

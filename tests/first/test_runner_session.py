@@ -1,0 +1,329 @@
+"""A run of several lessons: order, skipping, failures, parameters, the lock."""
+
+import csv
+import errno
+import json
+import os
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from helpers.first import course
+from helpers.first.runner import index, produce, staging
+from helpers.first.runner.lessons import CourseError
+from helpers.first.runner.plan import make_plans
+from helpers.first.store.locks import held
+from tests.first.small_lessons import FakeKernel, edit, write_lesson
+
+
+@pytest.fixture
+def kernel(home, monkeypatch) -> FakeKernel:
+    """Lessons 01, 03 (on 01), 04 (on 03) and 08, and a kernel that is none."""
+    write_lesson("01_a")
+    write_lesson("03_b", builds_on=("01",))
+    write_lesson("04_c", builds_on=("03",))
+    write_lesson("08_d", question="Why <b>this</b>?")
+    fake = FakeKernel()
+    monkeypatch.setattr(produce, "execute", fake)
+    return fake
+
+
+def test_lessons_run_in_order_and_leave_their_reports(home, kernel, capsys):
+    assert course.main(["run"]) == 0
+    assert kernel.lessons == ["01", "03", "04", "08"]
+    files = {p.name for p in (home / "reports" / "tiny" / "03_b").iterdir()}
+    assert files == {"figures", "lesson.html", "lesson.ipynb", "results.json", "run.json"}
+    out = capsys.readouterr().out
+    assert "4 run" in out
+    assert f"Open {(home / 'reports' / 'tiny' / 'index.html').as_uri()}" in out
+
+
+def test_the_second_run_skips_everything_and_force_nothing(home, kernel, capsys):
+    course.main(["run"])
+    kernel.ran.clear()
+    assert course.main(["run"]) == 0
+    assert kernel.lessons == []
+    assert "4 up to date" in capsys.readouterr().out
+    assert course.main(["run", "--only", "1,8", "--force"]) == 0
+    assert kernel.lessons == ["01", "08"]
+
+
+def test_a_source_that_is_forgotten_does_not_replace_the_runs_data(home, kernel, capsys):
+    (home / "mine.csv").write_text("image,caption\n")
+    assert course.main(["run", "--name", "mine", "--only", "01", "-p", "source=mine.csv"]) == 0
+    kernel.ran.clear()
+    for only in ("01", "03", "01,03,04"):
+        assert course.main(["run", "--name", "mine", "--only", only]) == 2
+        said = capsys.readouterr().err
+        assert "run 'mine' was made with source='mine.csv' (lesson 01)" in said
+        assert "Add -p source=mine.csv" in said
+    assert kernel.ran == []
+    assert course.main(["run", "--name", "mine", "--only", "8"]) == 0  # does not stand on 01
+    assert course.main(["run", "--name", "other", "--only", "01"]) == 0
+    assert course.main(["run", "--name", "mine", "--only", "03", "-p", "source=mine.csv"]) == 0
+    assert course.main(["run", "--name", "mine", "--only", "01", "-p", "source="]) == 0  # meant
+    assert kernel.lessons == ["08", "01", "03", "01"]
+
+
+def test_zone_report_and_given_values_reach_the_lesson(home, kernel):
+    course.main(["run", "--only", "01", "--name", "mine", "-p", "rank=9", "-p", "fast=true"])
+    (_, parameters) = kernel.ran[0]
+    assert parameters.pop("report").startswith(f"reports/mine/.01_a.{os.getpid()}")
+    assert parameters == {"zone": "data/zones/mine", "rank": 9}  # fast has its default already
+    record = json.loads((staging.target("mine", "01_a") / "run.json").read_text())
+    assert record["given"] == {"rank": 9, "fast": True}
+    assert record["fingerprint"]["parameters"]["scale"] == 0.5
+    assert "report" not in record["fingerprint"]["parameters"]
+
+
+def test_a_zone_of_the_users_own_wins(home, kernel):
+    course.main(["run", "--only", "01", "-p", "zone=elsewhere"])
+    assert kernel.ran[0][1]["zone"] == "elsewhere"
+
+
+def test_a_profile_names_the_run_and_sets_values(home, kernel):
+    folder = home / "notebooks" / "profiles" / "study"
+    folder.mkdir(parents=True)
+    (folder / "03_b.yaml").write_text("rank: 64\n")
+    course.main(["run", "--profile", "study", "--only", "01,03"])
+    assert "rank" not in kernel.ran[0][1]
+    assert kernel.ran[1][1]["rank"] == 64
+    assert staging.target("study", "03_b").is_dir()
+    course.main(["run", "--profile", "study", "--only", "03", "-p", "rank=3"])
+    assert kernel.ran[2][1]["rank"] == 3
+
+
+def test_a_profile_with_a_misspelt_name_is_refused(home, kernel, capsys):
+    folder = home / "notebooks" / "profiles" / "study"
+    folder.mkdir(parents=True)
+    (folder / "03_b.yaml").write_text("rnak: 64\n")
+    assert course.main(["run", "--profile", "study"]) == 2
+    assert "unknown parameter 'rnak' for 03_b; did you mean 'rank'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["-p", "rnak=3"], "unknown parameter 'rnak'"),
+        (["-p", "rank=3.5"], "parameter 'rank' of 01_a is int"),
+        (["-y", "rank: yes"], "YAML reads it as bool"),
+        (["-f", "none.yaml"], "cannot read the parameters file"),
+        (["--only", "17"], "--only names no lesson '17'"),
+        (["--name", "../up"], "no folder name"),
+        (["--profile", "hbu"], "unknown profile 'hbu'"),
+    ],
+)
+def test_a_mistake_stops_the_command_before_any_cell(home, kernel, capsys, options, message):
+    assert course.main(["run", *options]) == 2
+    assert kernel.ran == []
+    assert message in capsys.readouterr().err
+
+
+def test_a_lesson_without_a_report_parameter_is_refused(home):
+    path = write_lesson("01_a", parameters="rank: int = 8  # rank", results=False)
+    from helpers.first.runner.lessons import find_lessons
+
+    assert path.exists()
+    with pytest.raises(CourseError, match="01_a declares no parameter `report`"):
+        make_plans(find_lessons(), find_lessons(), [], profile="tiny", name="tiny")
+
+
+@pytest.mark.parametrize("jobs", ["1", "3"])
+def test_lessons_above_a_failed_one_are_not_run_and_others_are(home, kernel, capsys, jobs):
+    kernel.failing = {"03_b"}
+    assert course.main(["run", "--jobs", jobs]) == 1
+    assert sorted(kernel.lessons) == ["01", "03", "08"]
+    out = capsys.readouterr().out
+    assert "failed in cell 3 ('1 / 0'): ZeroDivisionError: division by zero. Mend it" in out
+    assert "See reports/tiny/03_b.failed.ipynb" in out
+    assert "not run: it builds on 03" in out
+    assert "2 run, 1 failed, 1 not run" in out
+    assert "course run --only 03,04" in out
+    kernel.failing = set()
+    assert course.main(["run"]) == 0
+    assert sorted(kernel.lessons)[-2:] == ["04", "08"]
+
+
+def test_with_places_free_it_is_said_what_each_lesson_waits_for(home, kernel, capsys):
+    assert course.main(["run", "--jobs", "3", "--only", "01,03,04"]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines[0].startswith("3 lessons at a time, ")
+    assert lines.count("03_b waits for 01_a, which it builds on") == 1
+    assert lines.count("04_c waits for 03_b, which it builds on") == 1
+    assert kernel.lessons == ["01", "03", "04"]
+    assert course.main(["run", "--force"]) == 0
+    assert "waits" not in capsys.readouterr().out
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_at_the_end_of_a_lesson_fails_it_and_says_so(home, kernel, monkeypatch, capsys):
+    def full(path, value):
+        raise FULL
+
+    monkeypatch.setattr(produce, "write_json", full)
+    assert course.main(["run", "--only", "01"]) == 1
+    out = capsys.readouterr().out
+    assert "01_a                     failed after its last cell: its report could not be" in out
+    assert "No room to write: free some space" in out
+    assert not staging.target("tiny", "01_a").exists()
+
+
+def test_a_failure_without_room_for_its_notebook_points_to_none(home, kernel, monkeypatch, capsys):
+    def full(path, data):
+        raise FULL
+
+    kernel.failing = {"01_a"}
+    course.main(["run", "--only", "01"])
+    assert "See reports/tiny/01_a.failed.ipynb" in capsys.readouterr().out
+    monkeypatch.setattr(produce, "write_file_atomically", full)
+    assert course.main(["run", "--only", "01"]) == 1
+    assert "See " not in capsys.readouterr().out
+    assert not staging.failed_notebook("tiny", "01_a").exists()
+
+
+def test_a_page_without_room_is_said_and_written_by_the_next_run(home, kernel, monkeypatch, capsys):
+    def full(path, data):
+        raise FULL
+
+    with monkeypatch.context() as patched:
+        patched.setattr(index, "write_file_atomically", full)
+        assert course.main(["run"]) == 1
+    assert "index.html and results.csv are not those of this run" in capsys.readouterr().out
+    assert course.main(["run"]) == 0
+    assert (home / "reports" / "tiny" / "results.csv").is_file()
+
+
+def test_a_run_that_cannot_even_start_for_want_of_room_says_so(home, kernel, monkeypatch, capsys):
+    def full(name, slug):
+        raise FULL
+
+    monkeypatch.setattr(staging, "staging_folder", full)
+    assert course.main(["run"]) == 2
+    assert "course: no room to write: [Errno 28]" in capsys.readouterr().err
+
+
+def test_a_failure_keeps_the_earlier_report(home, kernel):
+    course.main(["run", "--only", "03"])
+    before = (staging.target("tiny", "03_b") / "run.json").read_bytes()
+    kernel.failing = {"03_b"}
+    assert course.main(["run", "--only", "03", "--force"]) == 1
+    assert (staging.target("tiny", "03_b") / "run.json").read_bytes() == before
+    assert staging.failed_notebook("tiny", "03_b").is_file()
+    assert not list((home / "reports" / "tiny").glob(".03_b.*"))
+
+
+@pytest.mark.parametrize("text", [None, "{", "[{}]"])
+def test_a_lesson_without_valid_results_fails(home, kernel, monkeypatch, capsys, text):
+    def spoilt(source, output, **options):
+        notebook = kernel(source, output, **options)
+        path = home / options["parameters"]["report"] / "results.json"
+        path.unlink() if text is None else path.write_text(text)
+        return notebook
+
+    monkeypatch.setattr(produce, "execute", spoilt)
+    assert course.main(["run", "--only", "01"]) == 1
+    assert "results.json" in capsys.readouterr().out
+    assert not staging.target("tiny", "01_a").exists()
+
+
+def test_the_kept_notebook_names_no_staging_folder(home, kernel, monkeypatch):
+    def chatty(source, output, **options):
+        notebook = kernel(source, output, **options)
+        place = home / options["parameters"]["report"]
+        text = {"output_type": "stream", "name": "stdout", "text": f"wrote {place}/a.png"}
+        notebook.cells[1].outputs = [nbformat.from_dict(text)]
+        return notebook
+
+    monkeypatch.setattr(produce, "execute", chatty)
+    course.main(["run", "--only", "01"])
+    for file in ("lesson.ipynb", "lesson.html"):
+        text = (staging.target("tiny", "01_a") / file).read_text()
+        assert "wrote ./reports/tiny/01_a/a.png" in text
+        assert str(home) not in text
+
+
+def test_results_of_all_lessons_stand_in_one_table(home, kernel):
+    course.main(["run", "--only", "01", "-p", "rank=3"])
+    course.main(["run", "--only", "08", "-p", "rank=4"])
+    rows = list(csv.DictReader((home / "reports" / "tiny" / "results.csv").open()))
+    assert [(r["lesson"], float(r["value"])) for r in rows] == [("01_a", 3), ("08_d", 4)]
+    columns = "lesson run model data split direction metric value low high n seed unit"
+    assert " ".join(rows[0]) == columns
+
+
+def test_the_page_escapes_text_and_shows_states(home, kernel):
+    kernel.failing = {"03_b"}
+    course.main(["run"])
+    page = (home / "reports" / "tiny" / "index.html").read_text()
+    assert "Why &lt;b&gt;this&lt;/b&gt;?" in page
+    assert page.count("up to date") == 2
+    assert "failed: cell 3" in page
+    assert "never run" in page
+    assert 'href="01_a/lesson.html"' in page
+    assert 'href="03_b.failed.ipynb"' in page
+    assert "<script" not in page
+
+
+def test_two_runs_of_one_name_do_not_meet(home, kernel, capsys):
+    with held(staging.run_folder("tiny") / ".lock", what="course run --name tiny", wait=False):
+        assert course.main(["run"]) == 2
+        assert f"held by process {os.getpid()}" in capsys.readouterr().err
+        assert kernel.ran == []
+        assert course.main(["run", "--name", "other"]) == 0
+    assert course.main(["run"]) == 0
+
+
+def test_what_a_killed_run_left_is_mended_first(home, kernel, capsys):
+    course.main(["run", "--only", "01"])
+    target = staging.target("tiny", "01_a")
+    target.rename(target.with_name(".01_a.old"))
+    kernel.ran.clear()
+    assert course.main(["run", "--only", "01"]) == 0
+    assert (
+        "01_a: an interrupted run had set its report aside; it is back" in capsys.readouterr().out
+    )
+    assert kernel.ran == []
+
+
+def test_a_stopped_run_keeps_nothing_of_the_lesson_at_work(home, kernel, monkeypatch, capsys):
+    def stopped(source, output, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(produce, "execute", stopped)
+    assert course.main(["run", "--only", "01"]) == 130
+    assert [p.name for p in (home / "reports" / "tiny").glob("*01_a*")] == []
+    assert "earlier reports stay" in capsys.readouterr().out
+
+
+def test_list_says_question_and_state(home, kernel, capsys):
+    course.main(["run", "--only", "01", "--name", "mine", "-p", "rank=9"])
+    edit(home / "notebooks" / "04_c.ipynb", "What is it?", "Is it so?")
+    capsys.readouterr()
+    assert course.main(["list", "--name", "mine"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:4] == [
+        "01  What is it?",
+        "    01_a, 1 min, stands alone; up to date",
+        "03  What is it?",
+    ]
+    assert "04  Is it so?" in lines
+    assert lines[-1] == "    08_d, 1 min, stands alone; never run"
+
+
+def test_list_and_a_run_with_nothing_to_do_start_light(home, kernel):
+    course.main(["run"])
+    code = (
+        "import sys; from helpers.first import course; assert course.main({argv!r}) == 0; "
+        "heavy = {heavy!r} & set(sys.modules); assert not heavy, heavy"
+    )
+    for argv, heavy in (
+        (["list"], {"torch", "transformers", "papermill", "nbconvert", "pandas", "matplotlib"}),
+        (["run"], {"torch", "transformers", "papermill", "nbconvert", "matplotlib"}),
+    ):
+        text = code.format(argv=argv, heavy=heavy)
+        done = subprocess.run([sys.executable, "-c", text], check=False, stdout=subprocess.DEVNULL)
+        assert done.returncode == 0

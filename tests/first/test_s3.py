@@ -1,0 +1,390 @@
+"""Zones in an object store: like a folder's, in bounded time, whole or not at all, keys hidden."""
+
+import json
+import os
+import re
+import socket
+from urllib.parse import unquote
+
+import psutil
+import pytest
+
+from helpers.first import paths
+from helpers.first.store import artefacts
+from helpers.first.store.artefacts import ensure, state
+from helpers.first.store.locks import Busy
+from helpers.first.store.s3 import Limits, open_s3_zone
+from helpers.first.store.s3_calls import MIB
+from helpers.first.store.zones import KeyRefused, StoreError
+from tests.first.s3_server import (
+    BUCKET,
+    CUT,
+    DROP,
+    HANG,
+    INSIDE,
+    LOSE,
+    OUTSIDE,
+    PASS,
+    PASSWORD,
+    QUICK,
+    SHORT,
+    USER,
+    access_to,
+    answer,
+    moto_server,
+    proxy_to,
+    shown,
+    zone_at,
+)
+from tests.first.s3_small import small_pairs
+
+BIG = bytes(range(256)) * (11 * MIB // 256)
+BUSY_ANSWER = answer(503, "SlowDown")
+
+
+@pytest.fixture(scope="module")
+def store():
+    with moto_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def proxy(store):
+    with proxy_to(store) as running:
+        yield running
+
+
+@pytest.fixture
+def direct(store, request):
+    """A zone in the store itself, of the test's own."""
+    return zone_at(store, f"tests/{abs(hash(request.node.nodeid))}")
+
+
+def behind(proxy, direct, fault=PASS):
+    """The same zone behind the proxy; its clock is short only where the fault is a hang."""
+    return zone_at(proxy.endpoint, direct.prefix, limits=SHORT if fault == HANG else QUICK)
+
+
+@pytest.fixture
+def zone(proxy, direct):
+    """The same zone behind the proxy."""
+    return behind(proxy, direct)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """Locks in a folder of the test's own."""
+    monkeypatch.setattr(paths, "cache", lambda: tmp_path / "cache")
+
+
+def failing(zone, operation, *arguments) -> str:
+    with pytest.raises(StoreError) as caught:
+        getattr(zone, operation)(*arguments)
+    return shown(caught.value)
+
+
+# What a zone does
+
+
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [("s3://course", "no prefix"), ("s3://course/", "no prefix"), ("s3:///x", "no bucket"),
+     ("s3://Co_urse/x", "no bucket"), ("s3://course/a/../b", "'..'"), ("s3://course//x", "root"),
+     ("s3://course/a\\b", "backslash")],
+)  # fmt: skip
+def test_a_place_that_is_none_is_refused(name, match):
+    with pytest.raises(ValueError, match=match):
+        open_s3_zone(name, access=access_to("http://127.0.0.1:9"))
+
+
+def test_the_bound_of_a_request():
+    limits = Limits(attempt_s=2, attempts=3, pause_s=1, bytes_per_s=10)
+    assert limits.bound_s() == 3 * 2 + 1 + 2
+    assert limits.bound_s(20) == 3 * 4 + 1 + 2
+
+
+@pytest.mark.slow
+def test_write_read_list_copy_remove(direct):
+    direct.write_bytes("t/b/2.bin", b"two")
+    direct.write_bytes("t/a.txt", "é\r\n".encode())
+    direct.write_bytes("t2/c", b"")
+    direct.copy("t/b/2.bin", "t/b/3.bin")
+    assert direct.read_text("t/a.txt") == "é\r\n"
+    assert direct.sizes("t/") == {"t/a.txt": 4, "t/b/2.bin": 3, "t/b/3.bin": 3}
+    assert direct.list("t/a.txt") == ["t/a.txt"]
+    assert direct.list("nowhere") == []
+    assert [direct.exists(k) for k in ("t2/c", "t2", "t/a.tx", "none")] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+    direct.write_bytes("t2/c", b"new")
+    direct.remove("t/b/2.bin")
+    assert direct.list("t") == ["t/a.txt", "t/b/3.bin"]
+    assert direct.read_bytes("t2/c") == b"new"
+    assert direct.name == direct.prefix.split("/")[-1]
+    for operation in (direct.read_bytes, direct.remove):
+        with pytest.raises(FileNotFoundError, match="t/none"):
+            operation("t/none")
+
+
+@pytest.mark.slow
+def test_a_listing_has_as_many_pages_as_it_needs(direct, monkeypatch):
+    for number in range(7):
+        direct.write_bytes(f"t/{number}", b"x" * number)
+    direct.root.fs.call_s3("put_object", Bucket=BUCKET, Key=f"{direct.prefix}/t/folder/", Body=b"")
+    whole, ask = direct.sizes("t"), type(direct)._ask
+
+    def small_pages(self, operation, key, **options):
+        return ask(self, operation, key, **options, MaxKeys=3)
+
+    monkeypatch.setattr(type(direct), "_ask", small_pages)
+    assert direct.sizes("t") == whole == {f"t/{n}": n for n in range(7)}
+
+
+@pytest.mark.slow
+def test_objects_in_parts_are_the_same_bytes(direct):
+    direct.write_bytes("big", BIG)
+    assert direct.read_bytes("big") == BIG
+    assert direct.sizes("big") == {"big": len(BIG)}
+    assert direct.abort_uploads("big") == 0
+
+
+@pytest.mark.slow
+def test_no_key_leaves_the_prefix(zone, proxy, direct):
+    calls = (
+        zone.path, zone.read_bytes, zone.read_text, zone.exists, zone.remove, zone.abort_uploads,
+        lambda key: zone.sizes(key) if key.rstrip("/") == key else zone.path(key),
+        lambda key: zone.copy(key, "x"), lambda key: zone.write_bytes(key, b"x"),
+        lambda key: zone.write_new(key, b"x"),
+    )  # fmt: skip
+    for key in OUTSIDE:
+        for call in calls:
+            with pytest.raises(KeyRefused):
+                call(key)
+    assert proxy.seen == []  # nothing was asked of the store
+    for key in INSIDE:
+        zone.write_bytes(key, key.encode())
+        assert zone.read_bytes(key) == key.encode()
+        assert zone.sizes(key) == {key: len(key.encode())}
+    start = f"/{BUCKET}/{direct.prefix}/"
+    for _, path in proxy.seen:
+        asked, _, query = path.partition("?")
+        assert unquote(asked).startswith(start) or f"prefix={direct.prefix}/" in unquote(query)
+    fs = direct.root.fs
+    found = fs.call_s3("list_objects_v2", Bucket=BUCKET, Prefix=direct.prefix)["Contents"]
+    assert {item["Key"] for item in found} == {f"{direct.prefix}/{key}" for key in INSIDE}
+
+
+@pytest.mark.slow
+def test_what_the_lessons_build_is_the_same_in_a_folder_and_in_a_store(direct, local_zone):
+    """Each file to the byte, and fingerprints; the long test trains too."""
+    wanted = small_pairs(local_zone, recipes=12)
+    found = small_pairs(direct, recipes=12)
+    assert sorted(found) == sorted(wanted)
+    assert [key for key in wanted if wanted[key] != found[key]] == []
+    assert sum(key.endswith(".jpg") for key in found) > 12
+
+
+# What networks and stores do
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [BUSY_ANSWER, answer(500, "InternalError"), HANG, CUT, LOSE])
+def test_what_passes_is_tried_again(proxy, direct, fault):
+    zone = behind(proxy, direct, fault)
+    direct.write_bytes("k", b"value")
+    proxy.plan(fault, fault if fault is BUSY_ANSWER else PASS, PASS)
+    assert zone.read_bytes("k") == b"value"
+    proxy.plan(fault, PASS)
+    zone.write_bytes("k2", b"v2")
+    assert direct.read_bytes("k2") == b"v2"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [(BUSY_ANSWER, "SlowDown"), (HANG, "ReadTimeout|no end after"), (LOSE, "Endpoint|Connection")],
+    ids=["503", "hang", "drop"],
+)  # fmt: skip
+def test_what_does_not_pass_ends_with_a_clear_error(proxy, direct, fault, reason):
+    zone = behind(proxy, direct, fault)
+    proxy.plan(fault)
+    for operation, request, arguments in (
+        ("read_bytes", "get_object", ("a/k",)), ("write_bytes", "put_object", ("a/k", b"x")),
+        ("sizes", "list_objects_v2", ("a/k",)),
+    )[: 2 if fault == HANG else 3]:  # fmt: skip
+        message = failing(zone, operation, *arguments)
+        assert message.startswith(f"store {zone} at {proxy.endpoint}: {request} of 'a/k' failed")
+        assert "after 3 attempts" in message
+        assert re.search(reason, message)
+        assert "see that the store runs" in message
+
+
+@pytest.mark.slow
+def test_a_connection_dropped_in_mid_upload_leaves_the_old_object(zone, proxy, direct):
+    direct.write_bytes("k", b"old")
+    proxy.plan(DROP, methods="PUT")
+    assert "put_object of 'k'" in failing(zone, "write_bytes", "k", b"n" * MIB)
+    assert "put_object of 'new'" in failing(zone, "write_bytes", "new", b"n" * MIB)
+    assert direct.read_bytes("k") == b"old"
+    assert not direct.exists("new")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [DROP, HANG, BUSY_ANSWER], ids=["drop", "hang", "503"])
+def test_a_failed_part_gives_the_upload_up(proxy, direct, fault):
+    zone = behind(proxy, direct, fault)
+    proxy.plan(fault, where="partNumber=2")
+    assert "upload_part of 'big'" in failing(zone, "write_bytes", "big", BIG)
+    assert direct.sizes("big") == {}
+    assert direct.abort_uploads("big") == 0  # none is left
+
+
+@pytest.mark.slow
+def test_what_could_not_be_given_up_is_by_the_next_write(zone, proxy, direct):
+    proxy.plan(BUSY_ANSWER, where="uploadId")
+    with pytest.raises(StoreError, match="upload_part") as caught:
+        zone.write_bytes("big", BIG)
+    assert "next write of that key" in caught.value.__notes__[0]
+    left = direct.root.fs.call_s3("list_multipart_uploads", Bucket=BUCKET, Prefix=direct.prefix)
+    assert len(left["Uploads"]) == 1
+    proxy.plan(PASS)
+    zone.write_bytes("big", BIG)
+    assert direct.read_bytes("big") == BIG
+    assert direct.abort_uploads("big") == 0
+
+
+@pytest.mark.slow
+def test_a_lost_answer_to_the_last_request_is_no_failure(zone, proxy, direct):
+    gone = answer(404, "NoSuchUpload")  # as stores say of an upload that is completed
+    proxy.plan(LOSE, gone, PASS, methods="POST", where="uploadId")
+    zone.write_bytes("big", BIG)
+    assert direct.read_bytes("big") == BIG
+    proxy.plan(gone, PASS, methods="POST", where="uploadId")
+    for key, before in (("big", BIG), ("new", None)):
+        assert "see that no other process writes" in failing(zone, "write_bytes", key, BIG[::-1])
+        assert (direct.read_bytes(key) if before else direct.sizes(key)) == (before or {})
+        proxy.plan(gone, PASS, methods="POST", where="uploadId")
+        assert direct.abort_uploads(key) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "remedy"),
+    [(answer(403, "InvalidAccessKeyId"), "check MINIO_USER and MINIO_PASSWORD"),
+     (answer(403, "SignatureDoesNotMatch"), "check MINIO_USER and MINIO_PASSWORD"),
+     (answer(404, "NoSuchBucket"), "make the bucket"),
+     (answer(507, "QuotaExceeded"), "make room")],
+    ids=["unknown user", "wrong password", "no bucket", "full"],
+)  # fmt: skip
+def test_what_cannot_pass_is_not_tried_again(zone, proxy, fault, remedy):
+    proxy.plan(fault)
+    for operation, arguments in (
+        ("read_bytes", ("k",)),
+        ("write_bytes", ("k", b"")),
+        ("exists", ("k",)),
+    ):
+        proxy.seen.clear()
+        message = failing(zone, operation, *arguments)
+        assert remedy in message
+        assert fault[1] in message
+        assert len(proxy.seen) == 1
+
+
+@pytest.mark.slow
+def test_a_missing_bucket_is_not_taken_for_a_missing_file(store):
+    zone = zone_at(store, "x", bucket="elsewhere")
+    for operation in ("read_bytes", "exists", "sizes", "remove"):
+        assert "make the bucket" in failing(zone, operation, "k")
+
+
+def test_a_store_that_is_not_there():
+    with socket.socket() as taken:  # bound and not listening: nobody answers
+        taken.bind(("127.0.0.1", 0))
+        zone = zone_at(f"http://127.0.0.1:{taken.getsockname()[1]}", "x", limits=QUICK)
+        message = failing(zone, "read_bytes", "k")
+    assert "after 3 attempts" in message
+    assert "see that the store runs and MINIO_ENDPOINT is its address" in message
+
+
+# Artefacts and claims
+
+SAME = {"parameters": {"px": 64}, "inputs": {}, "prefixes": ("t",), "code": "c"}
+
+
+def _build(writer):
+    writer.write_bytes("t/1", b"one")
+    writer.write_bytes("t/2", b"two")
+
+
+def _ensure(zone, build=_build):
+    return ensure(zone, "a", kind="test", build=build, **SAME)
+
+
+@pytest.mark.slow
+def test_a_build_that_the_network_ends_is_known_and_done_again(zone, proxy, direct):
+    proxy.plan(BUSY_ANSWER, where="/t/2")
+    with pytest.raises(StoreError, match="put_object of 't/2'"):
+        _ensure(zone)
+    assert state(direct, "a", **SAME) == "interrupted"
+    proxy.plan(PASS)
+    upload = {"Bucket": BUCKET, "Key": f"{direct.prefix}/t/gone"}
+    direct.root.fs.call_s3("create_multipart_upload", **upload)  # as a killed process leaves it
+    manifest = _ensure(zone)
+    assert state(direct, "a", **SAME) == "fresh"
+    assert artefacts.verify(direct, "a") == []
+    assert direct.abort_uploads("t") == 0
+    assert direct.list("manifests") == ["manifests/a.json"]
+    text = direct.read_text("manifests/a.json")
+    assert USER not in text
+    assert PASSWORD not in text
+    assert manifest.fingerprint == _ensure(direct).fingerprint
+
+
+def _put_claim(zone, **changes):
+    process = psutil.Process(os.getppid())
+    claim = {
+        "pid": process.pid, "host": socket.gethostname(), "started": process.create_time(),
+        "since": "2026-01-01", "what": "building",
+    }  # fmt: skip
+    zone.write_bytes("manifests/a.claim", json.dumps(claim | changes).encode())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{"host": "elsewhere"}, {}], ids=["machine", "process"])
+def test_a_claim_of_a_living_builder_is_respected(direct, changes):
+    _put_claim(direct, **changes)
+    with pytest.raises(
+        Busy, match=r"claimed by process \d+ on .* since 2026.*delete s3://.*a\.claim"
+    ):
+        _ensure(direct)
+    assert direct.list("t") == []
+    assert direct.exists("manifests/a.claim")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{"pid": 2**22 + 1}, {"started": 1.0}, {"pid": os.getpid()}])
+def test_a_claim_that_a_dead_process_left_is_taken_over(direct, changes):
+    _put_claim(direct, **changes)
+    _ensure(direct)
+    assert direct.list("manifests") == ["manifests/a.json"]
+
+
+@pytest.mark.slow
+def test_a_claim_holds_while_the_build_runs_and_goes_with_it(direct):
+    seen = []
+    _ensure(direct, lambda writer: (_build(writer), seen.extend(direct.list("manifests"))))
+    assert "manifests/a.claim" in seen
+    direct.remove("t/1")
+    with pytest.raises(ZeroDivisionError):
+        _ensure(direct, lambda writer: direct.write_new("manifests/a.claim", b"") or 1 / 0)
+    assert not direct.exists("manifests/a.claim")
+
+
+@pytest.mark.slow
+def test_a_claim_whose_answer_was_lost_is_ones_own(zone, proxy, direct):
+    proxy.plan(LOSE, PASS, where="claim", methods="PUT")
+    _ensure(zone)
+    assert state(direct, "a", **SAME) == "fresh"

@@ -1,0 +1,97 @@
+"""The modules behind a lesson: found by reading, and the same as reading them as Python finds."""
+
+import ast
+
+import pytest
+
+from helpers.first import paths
+from helpers.first.runner.lessons import read_notebook, source_of
+from helpers.first.store.code import PACKAGE, Modules, changed_module, imported_names
+
+LESSONS = sorted(paths.notebooks().glob("*.ipynb"))
+
+
+def lesson_source(path) -> str:
+    cells = read_notebook(path)["cells"]
+    return "\n".join(source_of(cell) for cell in cells if cell["cell_type"] == "code")
+
+
+def names_by_syntax(source: str) -> set[str]:
+    """Oracle: every dotted name of the package in an import statement, by the syntax tree."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {name for name in found if name.split(".")[0] == PACKAGE.name}
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_reading_lines_finds_every_import_of_a_lesson(path):
+    source = lesson_source(path)
+    assert names_by_syntax(source)
+    assert names_by_syntax(source) <= imported_names(source)
+
+
+def test_reading_lines_finds_every_import_of_the_package():
+    for file in PACKAGE.rglob("*.py"):
+        source = file.read_text(encoding="utf-8")
+        assert names_by_syntax(source) <= imported_names(source), file
+
+
+def test_nothing_of_the_package_is_imported_by_a_name_made_at_run_time():
+    calls = ("import_module(", "__import__(", "exec_module(")
+    found = [f for f in PACKAGE.rglob("*.py") if any(c in f.read_text("utf-8") for c in calls)]
+    assert found == []
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_a_lesson_stands_on_its_helpers_and_not_on_the_runner(path):
+    behind = Modules().behind(lesson_source(path))
+    assert {"__init__.py", "paths.py", "report/results.py"} <= set(behind)
+    assert not [file for file in behind if file == "course.py" or file.startswith("runner/")]
+
+
+@pytest.fixture
+def package(tmp_path):
+    """Modules a (imports b.c inside a function) and d; b is a package."""
+    files = {
+        "__init__.py": "",
+        "a.py": "def f():\n    from helpers.first.b import (\n        c as see,\n    )\n",
+        "b/__init__.py": "",
+        "b/c.py": "import helpers.first.a\n",  # a circle
+        "d.py": "x = 1\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_imports_are_followed_through_modules_and_circles(package):
+    assert list(Modules(package).behind("import os, helpers.first.a\nprint(1)")) == [
+        "__init__.py",
+        "a.py",
+        "b/__init__.py",
+        "b/c.py",
+    ]
+    assert Modules(package).behind("import json") == {}
+    assert list(Modules(package).behind("if 1:\n  from helpers.first import d")) == [
+        "__init__.py",
+        "d.py",
+    ]
+
+
+def test_a_change_is_named_and_one_elsewhere_is_none(package):
+    before = Modules(package).behind("import helpers.first.a")
+    (package / "d.py").write_text("x = 2\n")
+    assert changed_module(before, Modules(package).behind("import helpers.first.a")) == ""
+    (package / "b" / "c.py").write_text("import helpers.first.d\n")
+    after = Modules(package).behind("import helpers.first.a")
+    assert changed_module(before, after) == "helpers/first/b/c.py changed"
+    assert changed_module({**after, "z.py": "1"}, after) == "helpers/first/z.py is gone"
+    assert changed_module({k: v for k, v in after.items() if k != "d.py"}, after) == (
+        "helpers/first/d.py is new"
+    )
+    assert changed_module("0123", after) == "the code in helpers/first/ changed"

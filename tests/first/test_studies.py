@@ -1,0 +1,112 @@
+"""Comparisons as records and back; the committed records of a study."""
+
+import math
+
+import numpy as np
+import pytest
+
+from helpers.first.evaluation.comparison import holm, paired_comparison
+from helpers.first.report.results import Record, read_results, write_results
+from helpers.first.report.studies import (
+    against,
+    comparison_records,
+    comparison_table,
+    comparisons_of,
+    mean_table,
+    study_records,
+    value_records,
+)
+
+ABOUT = {"lesson": "04", "run": "study", "data": "kitchen"}
+RNG = np.random.default_rng(0)
+GROUPS = [f"r{i // 3}" for i in range(300)]
+BASE = (RNG.random(300) < 0.5).astype(float)
+GOOD = np.maximum(BASE, RNG.random(300) < 0.3)
+SAME = np.where(RNG.random(300) < 0.02, 1 - BASE, BASE)
+
+
+def records_of(*models: str) -> list[Record]:
+    values = {"good": GOOD, "same": SAME}
+    return [
+        record
+        for way in ("text_to_image", "image_to_text")
+        for model in models
+        for record in comparison_records(
+            paired_comparison(values[model], BASE, GROUPS),
+            metric="hit@10", than="M0", model=model, direction=way, **ABOUT,
+        )
+    ]  # fmt: skip
+
+
+def test_a_comparison_survives_the_file(tmp_path):
+    records = read_results(write_results(tmp_path, records_of("good", "same")))
+    found = comparisons_of(records)
+    truth = paired_comparison(GOOD, BASE, GROUPS)
+    good = found["text_to_image"]["good"]
+    assert (good.difference, good.low, good.high) == (truth.difference, truth.low, truth.high)
+    assert good.verdict == "better"
+    assert found["image_to_text"]["same"].verdict == "not distinguishable"
+
+
+def test_p_values_are_corrected_over_all_that_is_shown():
+    records = records_of("good", "same")
+    raw = [r.value for r in records if r.unit == "p"]
+    shown = [c.p_value for by in comparisons_of(records).values() for c in by.values()]
+    assert shown == pytest.approx(list(holm(raw)))
+    assert max(shown) >= max(raw)
+
+
+def test_a_difference_without_its_p_value_and_two_metrics_at_once_are_refused():
+    records = records_of("good")
+    with pytest.raises(ValueError, match="no p-value"):
+        comparisons_of([r for r in records if r.unit != "p"])
+    other = comparison_records(
+        paired_comparison(GOOD, BASE, GROUPS),
+        metric="hit@1", than="M0", model="good", direction="text_to_image", **ABOUT,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="several kinds"):
+        comparisons_of(records + other)
+
+
+def test_tables_say_points_and_verdicts():
+    table = comparison_table(records_of("good"))
+    assert table["verdict"].tolist() == ["better", "better"]
+    points = 100 * float((GOOD - BASE).mean())
+    assert table["difference, points"][0].startswith(f"{points:+.1f} [")
+    assert comparison_table([]).empty
+    record = Record(
+        **ABOUT, model="M0", split="test", direction="text_to_image", metric="mrr", value=0.5
+    )
+    assert mean_table([record], "mrr").to_dict("records") == [
+        {"model": "M0", "mrr, text to image": "0.500"}
+    ]
+
+
+def test_an_interval_that_bounds_nothing_is_left_out():
+    c = paired_comparison(BASE, BASE, GROUPS)
+    open_ended = type(c)(**{**vars(c), "low": math.nan, "high": math.nan})
+    [difference, _] = comparison_records(
+        open_ended, metric="hit@1", than="M0", model="m", direction="", **ABOUT
+    )
+    assert difference.low is None
+
+
+def test_study_records_come_from_the_committed_folder(home):
+    assert study_records("04_lora_finetune") == []
+    records = records_of("good")
+    write_results(home / "reports" / "study" / "04_lora_finetune", records)
+    assert study_records("04_lora_finetune") == records
+
+
+def test_values_and_comparisons_of_several_models_at_once():
+    values = {"M0": BASE, "good": GOOD, "same": SAME}
+    about = {**ABOUT, "direction": "text_to_image"}
+    means = value_records(values, "hit@10", GROUPS, **about)
+    assert [(r.model, r.value) for r in means] == [(n, float(v.mean())) for n, v in values.items()]
+    assert all(r.low < r.value < r.high and r.n == 300 for r in means)
+    measured = against(values, "M0", "hit@10", GROUPS, **about)
+    assert {r.model for r in measured} == {"good", "same"}
+    one = paired_comparison(GOOD, BASE, GROUPS)
+    by_hand = comparison_records(one, metric="hit@10", than="M0", model="good", **about)
+    assert measured[:2] == by_hand
+    assert against({"M0": BASE}, "M0", "hit@10", GROUPS, **about) == []
