@@ -5,16 +5,10 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 from PIL import Image
 
 from helpers.first import paths
 from helpers.first.store.zones import open_zone
-
-# No deadline: a busy machine is no defect. The same examples everywhere unless one asks for more.
-settings.register_profile("steady", deadline=None, derandomize=True)
-settings.register_profile("search", deadline=None, max_examples=1000)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
 @pytest.fixture
