@@ -36,7 +36,7 @@ class Done:
 
 
 def real_data(name: str) -> Path | None:
-    """A folder of real data beside the project, or None; ``COURSE_REAL_DATA`` names another place."""
+    """Real data beside the project (or where ``COURSE_REAL_DATA`` says), or None."""
     given = os.environ.get("COURSE_REAL_DATA", "")
     folder = (Path(given) if given else ROOT.parent / "shared" / "real") / name
     return folder if folder.is_dir() else None
@@ -120,7 +120,7 @@ def write_captions(folder: Path, rows: list[tuple[str, str]]) -> Path:
 
 
 def real_photographs(n: int) -> Iterator[tuple[Path, str]]:
-    """Up to ``n`` photographs of dishes with their titles, where real data lie beside the project."""
+    """Up to ``n`` photographs of dishes with their titles; none without real data."""
     folder = real_data("public-domain-recipes")
     if folder is None:
         return
