@@ -102,7 +102,7 @@ def test_a_killed_process_leaves_whole_shards(tmp_path):
         "s.write_file_atomically = dying\n"
         "t.embed(t.KEYS, t.small_picture, sys.argv[1])\n"
     )
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=root, check=False)
     assert done.returncode == -9
     assert (tmp_path / "part-00001.parquet").is_file()

@@ -6,7 +6,8 @@ import types
 
 import pytest
 
-from helpers.first import __version__, course
+from helpers import __version__
+from helpers.first import course
 from helpers.first.runner import staging
 from tests.first.small_lessons import edit, write_lesson
 

@@ -60,8 +60,9 @@ def saved(request, tmp_path_factory):
 
 
 def same_rows(a, b) -> bool:
-    return np.array_equal(a.texts(WORDS), b.texts(WORDS)) and np.array_equal(
-        a.images(PICTURES), b.images(PICTURES)
+    """Equal weights, equal rows; some processors' kernels round by where an array lies."""
+    return np.allclose(a.texts(WORDS), b.texts(WORDS), atol=1e-6) and np.allclose(
+        a.images(PICTURES), b.images(PICTURES), atol=1e-6
     )
 
 

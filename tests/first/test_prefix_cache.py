@@ -81,7 +81,7 @@ def step_of(adapted, pairs, settings=STILL, *, towers=None):
     return record["loss"], {n: p.grad.clone() for n, p in named if p.grad is not None}
 
 
-def assert_equal_steps(found, wanted, *, tolerance=1e-6):
+def assert_equal_steps(found, wanted, *, tolerance=3e-6):  # kernels differ by processor
     (loss, gradients), (wanted_loss, wanted_gradients) = found, wanted
     assert loss == pytest.approx(wanted_loss, abs=tolerance)
     assert gradients.keys() == wanted_gradients.keys()

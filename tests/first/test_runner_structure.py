@@ -71,7 +71,7 @@ def about(**changes):
         (put(3, execution_count=1), "cell 3 holds an output or a count"),
         (put(3, source="x = 1"), "parameter rank is never read"),
         (put(3, source="rank = 1"), "parameter rank is never read"),
-        (put(3, source="\n" * 20 + "rank"), "cell 3 has 21 lines of code, at most 20"),
+        (put(3, source="\n" * 36 + "rank"), "cell 3 has 37 lines of code, at most 36"),
         (put(7, source="soup " * 120), "cell 7 has 120 words, fewer than 120"),
         (put(2, source="rank = 8"), "not a parameter"),
         (put(2, metadata={}), "no cell is tagged 'parameters'"),

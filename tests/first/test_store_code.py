@@ -24,7 +24,7 @@ def names_by_syntax(source: str) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return {name for name in found if name.split(".")[0] == PACKAGE.name}
+    return {name for name in found if name.startswith("helpers.first")}
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
