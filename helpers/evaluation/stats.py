@@ -1,0 +1,183 @@
+"""Means and differences with an error that holds both the test items and the training seeds.
+
+Every seed is tested on the same items, so both spread independently. The squared errors of the two
+add up, and Student's t takes the degrees of freedom of Satterthwaite ("An approximate distribution
+of estimates of variance components", 1946). What items and seeds do together counts twice, so the
+error is a little too large, never too small (Owen, "The pigeonhole bootstrap", 2007).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+ALPHA = 0.05
+POWER = 0.8
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean, or a difference of means, with its 95 % interval and a p-value against zero.
+
+    Attributes
+    ----------
+    value, low, high : float
+        NaN where ``missing`` says why there is no number.
+    p : float
+        Two-sided; it shares error and degrees of freedom with the interval.
+    error, item_error, seed_error : float
+        Standard errors: of both, of the test items, of the seeds (0 with one seed or none).
+    df : float
+        Degrees of freedom.
+    n : int
+        Queries; of both directions, those of the smaller one.
+    n_items, n_seeds : int
+        Items that were resampled, and trainings (0: nothing was trained).
+    """
+
+    value: float
+    low: float
+    high: float
+    p: float = math.nan
+    error: float = math.nan
+    item_error: float = math.nan
+    seed_error: float = 0.0
+    df: float = math.nan
+    n: int = 0
+    n_items: int = 0
+    n_seeds: int = 0
+    missing: str = ""
+
+    def detectable(self, n_tests: int = 1) -> float:
+        """The smallest true difference that a test shows with probability 0.8.
+
+        The level is 0.05 divided by the number of tests in the family.
+        """
+        if not self.error > 0:
+            return max(self.high - self.value, 0.0)
+        quantiles = stats.t.ppf(1 - ALPHA / 2 / n_tests, self.df) + stats.t.ppf(POWER, self.df)
+        return float(quantiles * self.error)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Values by seed and query, and the item of each query: (s, n) float and (n,) labels."""
+
+    values: np.ndarray
+    groups: Sequence[str]
+
+
+def estimate(
+    *samples: Sample, bounds: tuple[float, float] = (-math.inf, math.inf), shift: float = 0.0
+) -> Estimate:
+    """The mean of values by seed and query with its interval; of several samples, their mean.
+
+    Parameters
+    ----------
+    *samples : Sample
+        One, or one for each direction of retrieval: their means are averaged, whatever the number
+        of their queries. All have the same seeds (rows); a sample without seeds has one row.
+    bounds : (float, float)
+        What the interval is cut to: (0, 1) for a share.
+    shift : float
+        Added to the value: "at least -s" says that the value shifted by s exceeds 0.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not agree, a value is not finite, or there are fewer than two items.
+
+    Examples
+    --------
+    >>> values = np.array([[0, 1, 1, 0, 1, 1, 0, 1], [1, 1, -1, -1, 0, 0, 0, 1],
+    ...                    [1, 1, 0, 0, 0, 1, 1, 1]])
+    >>> found = estimate(Sample(values, list("abcdefgh")))
+    >>> [round(x, 3) for x in (found.value, found.low, found.high, found.p, found.df)]
+    [0.458, -0.113, 1.03, 0.098, 6.191]
+    """
+    items, by_seed, residuals = _sums(samples)
+    value = float(by_seed.mean())
+    n_items, n_seeds = len(items), len(by_seed)
+    item_error = math.sqrt(n_items / (n_items - 1) * float(residuals @ residuals))
+    seed_error = float(by_seed.std(ddof=1)) / math.sqrt(n_seeds) if n_seeds > 1 else 0.0
+    error = math.hypot(item_error, seed_error)
+    n = min(sample.values.shape[1] for sample in samples)
+    told = {"n": n, "n_items": n_items, "n_seeds": n_seeds}
+    value += shift
+    if error < 1e-12:  # no query differs: the one-sided limit of a share of 0 among the items
+        half = 1 - 0.025 ** (1 / n_items)
+        p = 1.0 if abs(value) < 1e-12 else 2 * 0.5**n_items
+        low, high = max(value - half, bounds[0]), min(value + half, bounds[1])
+        return Estimate(value, low, high, p, 0.0, 0.0, 0.0, n_items - 1.0, **told)
+    parts = ((item_error, n_items - 1), (seed_error, n_seeds - 1))
+    df = 1 / sum((part / error) ** 4 / free for part, free in parts if part)
+    half = float(stats.t.ppf(0.975, df)) * error
+    p = float(2 * stats.t.sf(abs(value) / error, df))
+    low, high = max(value - half, bounds[0]), min(value + half, bounds[1])
+    return Estimate(value, low, high, p, error, item_error, seed_error, df, **told)
+
+
+def _sums(samples: Sequence[Sample]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The items, the mean of each seed (s,), and what each item adds to the error (g,)."""
+    if not samples:
+        raise ValueError("nothing to estimate: give at least one sample")
+    items = np.unique(np.concatenate([np.asarray(s.groups, str) for s in samples]))
+    if len(items) < 2:
+        raise ValueError(f"{len(items)} test item: an interval needs at least two")
+    by_seed, residuals = [], np.zeros(len(items))
+    for sample in samples:
+        values = np.asarray(sample.values, float)
+        if values.ndim != 2 or values.shape[1] != len(sample.groups):
+            raise ValueError(f"values {values.shape} for {len(sample.groups)} queries: (s, n)")
+        if not np.isfinite(values).all():
+            raise ValueError("a value is not finite: leave out what could not be measured")
+        code = np.searchsorted(items, np.asarray(sample.groups, str))
+        mean = values.mean(axis=0)
+        total, size = (np.bincount(code, w, len(items)) for w in (mean, None))
+        residuals += (total - mean.mean() * size) / len(mean) / len(samples)
+        by_seed.append(values.mean(axis=1))
+    if len({len(means) for means in by_seed}) > 1:
+        raise ValueError("the directions have different numbers of seeds")
+    return items, np.mean(by_seed, axis=0), residuals
+
+
+def contrast(values: Mapping[str, np.ndarray], weights: Mapping[str, float]) -> np.ndarray:
+    """The weighted sum of arms, seed by seed: (s, n) float.
+
+    An arm that was not trained has one row and stands beside each seed of the others.
+    """
+    total: np.ndarray | float = 0.0
+    for arm, weight in weights.items():
+        total = total + weight * np.asarray(values[arm], float)
+    return np.asarray(total)
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """p-values of one family after Holm's correction ("A simple sequentially rejective multiple
+    test procedure", 1979), in the order given.
+
+    >>> holm([0.01, 0.04, 0.03]).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    p = np.asarray(p_values, float)
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty(len(p))
+    steps = p[order] * np.arange(len(p), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
+    return adjusted
+
+
+def cluster_bootstrap(
+    values: Sequence[float], groups: Sequence[str], *, n_resamples: int = 2000, seed: int = 42
+) -> tuple[float, float]:
+    """95 % percentile interval of a mean from resampled items, each with all its queries."""
+    code = np.unique(np.asarray(groups), return_inverse=True)[1]
+    total, size = np.bincount(code, np.asarray(values, float)), np.bincount(code)
+    found = stats.bootstrap(
+        (total, size), lambda t, n, axis=-1: t.sum(axis) / n.sum(axis), paired=True,
+        vectorized=True, n_resamples=n_resamples, method="percentile",
+        rng=np.random.default_rng(seed),
+    )  # fmt: skip
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)

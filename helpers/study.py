@@ -1,0 +1,298 @@
+"""One study: configurations x seeds -> ranks by query -> intervals, comparisons, verdicts.
+
+A study is one frame of ranks, a row for each configuration (``arm``), seed, test, direction and
+query. Tables, figures and verdicts are computed from this frame when they are shown and never
+stored beside it, so that a committed study and one that has just run are the same thing. What it
+asks is fixed in ``design.yaml`` before the first test result exists.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from helpers.evaluation import metrics
+from helpers.evaluation.ranking import DIRECTIONS
+from helpers.evaluation.stats import Estimate, Sample, contrast, estimate, holm
+from helpers.evaluation.verdicts import NOT_ASKED, Kind, verdict
+
+UNTRAINED = -1  # the seed of an arm that is not trained
+KEYS = ["test", "direction", "query", "arm", "seed"]
+QUERY = ["group", "gallery", "gallery_size", "positives"]  # what belongs to a query alone
+BOTH = "both"
+FLAT = 0.005  # two evaluations that differ by less are level
+
+
+@dataclass(frozen=True)
+class Queries:
+    """The queries of one test and direction: (q,) arrays, and the ranks of each arm, (s, q)."""
+
+    groups: np.ndarray
+    gallery_size: np.ndarray
+    positives: np.ndarray
+    ranks: dict[str, np.ndarray]
+    seeds: dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Study:
+    """Ranks by query, a row of numbers for each run, and further frames by name."""
+
+    ranks: pd.DataFrame
+    runs: pd.DataFrame
+    frames: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+
+    @property
+    def arms(self) -> list[str]:
+        return list(dict.fromkeys(self.runs["arm"]))
+
+    @property
+    def tests(self) -> list[str]:
+        return list(dict.fromkeys(self.ranks["test"]))
+
+    def seeds(self, arm: str) -> list[int]:
+        """The seeds with which an arm was trained; empty if it was not."""
+        return sorted(s for s in self.runs.loc[self.runs["arm"] == arm, "seed"] if s != UNTRAINED)
+
+    @cached_property
+    def _queries(self) -> dict[tuple[str, str], Queries]:
+        found = {}
+        for key, part in self.ranks.groupby(["test", "direction"], observed=True, sort=False):
+            wide = part.pivot(index="query", columns=["arm", "seed"], values="rank")
+            query = part.drop_duplicates("query").set_index("query").loc[wide.index]
+            if wide.isna().any(axis=None):
+                raise ValueError(f"study: not every run of {key} has ranked every query")
+            arms = list(dict.fromkeys(arm for arm, _ in wide.columns))
+            found[key] = Queries(
+                query["group"].astype(str).to_numpy(),
+                query["gallery_size"].to_numpy(),
+                query["positives"].to_numpy(),
+                {arm: wide[arm].sort_index(axis=1).to_numpy().T for arm in arms},
+                {arm: tuple(sorted(wide[arm].columns)) for arm in arms},
+            )
+        return found
+
+    def queries(self, test: str, direction: str) -> list[Queries]:
+        """The queries of a direction, or of both; an error names a test that is not there."""
+        wanted = DIRECTIONS if direction == BOTH else (direction,)
+        missing = [one for one in wanted if (test, one) not in self._queries]
+        if missing:
+            there = ", ".join(f"{t} {d}" for t, d in self._queries)
+            raise ValueError(f"study: no ranks of test {test!r}, {missing[0]} (there are: {there})")
+        return [self._queries[test, one] for one in wanted]
+
+    def estimate(
+        self, weights: str | Mapping[str, float], *, metric: str = "hit@10", test: str,
+        direction: str = BOTH, shift: float = 0.0,
+    ) -> Estimate:  # fmt: skip
+        """The metric of an arm, or a weighted sum of arms: ``{"lora": 1, "zero-shot": -1}``.
+
+        Arms are paired by seed number; seeds that one of the trained arms lacks are left out. An
+        arm that was not trained stands beside each seed of the others.
+        """
+        alone = isinstance(weights, str)
+        weights = {weights: 1.0} if alone else dict(weights)
+        parts = self.queries(test, direction)
+        unknown = set(weights) - set(parts[0].ranks)
+        if unknown:
+            raise ValueError(f"study: no arm {min(unknown)!r} (there are: {', '.join(self.arms)})")
+        size = int(min(part.gallery_size.min() for part in parts))
+        if missing := metrics.not_applicable(metric, size):
+            return Estimate(math.nan, math.nan, math.nan, missing=missing)
+        samples = []
+        for part in parts:
+            shared = _shared_seeds(part, weights)
+            values = {
+                arm: metrics.values_of(part.ranks[arm][_rows(part.seeds[arm], shared)], metric)
+                for arm in weights
+            }
+            samples.append(Sample(contrast(values, weights), part.groups))
+        bounds = (
+            (0.0, 1.0) if alone and metric.startswith(("hit", "mrr")) else (-math.inf, math.inf)
+        )
+        found = estimate(*samples, bounds=bounds, shift=shift)
+        trained = any(UNTRAINED not in part.seeds[arm] for arm in weights for part in parts)
+        found = replace(found, n_seeds=found.n_seeds if trained else 0)
+        if metric == "median rank":
+            value = float(np.mean([np.median(s.values, axis=1).mean() for s in samples]))
+            return replace(found, value=value, low=math.nan, high=math.nan, p=math.nan)
+        return found
+
+    def difference(self, a: str, b: str, **where) -> Estimate:
+        """Arm ``a`` minus arm ``b``; see :meth:`estimate`."""
+        return self.estimate({a: 1.0, b: -1.0}, **where)
+
+    def chance(self, metric: str, *, test: str, direction: str = BOTH) -> float:
+        """The metric of a random ranking of the same galleries."""
+        parts = self.queries(test, direction)
+        return float(
+            np.mean([metrics.chance(metric, p.gallery_size, p.positives).mean() for p in parts])
+        )
+
+    def table(
+        self, of: Mapping[str, str | Mapping[str, float]] | Sequence[str], *,
+        metrics: Sequence[str] = ("hit@10",), test: str, directions: Sequence[str] = DIRECTIONS,
+    ) -> pd.DataFrame:  # fmt: skip
+        """A row for each arm or weighted sum, metric and direction, with its :class:`Estimate`."""
+        named = of if isinstance(of, Mapping) else {arm: arm for arm in of}
+        rows = [
+            (name, metric, direction, self.estimate(what, metric=metric, test=test,
+                                                    direction=direction))
+            for name, what in named.items() for metric in metrics for direction in directions
+        ]  # fmt: skip
+        return pd.DataFrame(rows, columns=["arm", "metric", "direction", "estimate"])
+
+    def save(self, folder: Path) -> None:
+        """Write ``ranks.parquet``, ``runs.parquet`` and one Parquet file per further frame."""
+        folder.mkdir(parents=True, exist_ok=True)
+        ranks = self.ranks.sort_values(KEYS, ignore_index=True)
+        text = ranks.select_dtypes(["object", "string"]).columns
+        ranks = ranks.astype(dict.fromkeys(text, "category") | {"rank": "float32"})
+        for name, frame in {"ranks": ranks, "runs": self.runs, **self.frames}.items():
+            frame.to_parquet(folder / f"{name}.parquet", index=False, compression="zstd")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Study":
+        """A study that was saved; ``FileNotFoundError`` names the command that makes it."""
+        if not (folder / "ranks.parquet").is_file():
+            raise FileNotFoundError(
+                f"{folder} holds no ranks.parquet; course run --profile study --only "
+                f"{folder.name[:2]} makes it"
+            )
+        frames = {path.stem: pd.read_parquet(path) for path in sorted(folder.glob("*.parquet"))}
+        return cls(frames.pop("ranks"), frames.pop("runs"), frames)
+
+
+def _shared_seeds(part: Queries, weights: Mapping[str, float]) -> tuple[int, ...]:
+    sets = [set(part.seeds[arm]) for arm in weights if part.seeds[arm] != (UNTRAINED,)]
+    shared = set.intersection(*sets) if sets else {UNTRAINED}
+    if not shared:
+        raise ValueError(f"study: the arms {', '.join(weights)} have no seed in common")
+    return tuple(sorted(shared))
+
+
+def _rows(seeds: tuple[int, ...], shared: tuple[int, ...]) -> list[int]:
+    return [0] if seeds == (UNTRAINED,) else [seeds.index(seed) for seed in shared]
+
+
+class Hypothesis(BaseModel):
+    """A difference that is expected, with everything that judging it needs; sizes in points.
+
+    ``a`` minus ``b``, or the weighted sum of ``arms``; ``shift`` is added to it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str
+    says: str
+    test: str
+    kind: Kind
+    margin: float
+    a: str = ""
+    b: str = ""
+    arms: dict[str, float] = {}
+    shift: float = 0.0
+    metric: str = "hit@10"
+    direction: str = BOTH
+    reported: float | None = None
+    source: str = ""
+    gate: str = ""
+    planned: float | None = None  # smallest detectable difference that was planned for
+    frame: str = ""  # judged from another frame than the ranks
+
+    @property
+    def weights(self) -> dict[str, float]:
+        return self.arms or {self.a: 1.0, self.b: -1.0}
+
+
+class Design(BaseModel):
+    """What a study asks and of what, written before its first test result."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    lesson: str
+    version: int
+    date: str
+    question: str
+    base: dict[str, str]
+    data: dict[str, dict[str, Any]]
+    arms: dict[str, dict[str, Any]]
+    seeds: dict[str, int]
+    settings: dict[str, Any] = {}
+    hypotheses: list[Hypothesis]
+    notes: str = ""
+
+    @classmethod
+    def load(cls, folder: Path) -> "Design":
+        return cls(**yaml.safe_load((folder / "design.yaml").read_text(encoding="utf-8")))
+
+    def seeds_of(self, arm: str) -> list[int]:
+        """The seeds of an arm: 1, 2, ...; one that is not trained has none of its own."""
+        n = self.seeds.get(arm, self.seeds["default"])
+        return list(range(1, n + 1)) if n else [UNTRAINED]
+
+
+def judge(
+    study: Study, design: Design, others: Mapping[str, Estimate] | None = None
+) -> pd.DataFrame:
+    """Judge all hypotheses of a design as one family.
+
+    ``others`` holds estimates of hypotheses that do not rest on ranks. A hypothesis whose gate does
+    not hold keeps its place in the family, with p = 1.
+
+    Returns
+    -------
+    DataFrame
+        A row a hypothesis: its fields, ``estimate``, ``p_holm``, ``detectable``, ``verdict``,
+        ``text`` and ``size``.
+    """
+    others, rows = others or {}, []
+    gates = {h.name: gate_fails(study, h.gate) for h in design.hypotheses}
+    found = {
+        h.name: others[h.name] if h.frame else study.estimate(
+            h.weights, metric=h.metric, test=h.test, direction=h.direction, shift=h.shift / 100)
+        for h in design.hypotheses
+    }  # fmt: skip
+    p_holm = holm([1.0 if gates[name] else one.p for name, one in found.items()])
+    for hypothesis, p in zip(design.hypotheses, p_holm, strict=True):
+        one, gate = found[hypothesis.name], gates[hypothesis.name]
+        detectable = one.detectable(len(design.hypotheses))
+        reported = None if hypothesis.reported is None else hypothesis.reported / 100
+        said = verdict(
+            one.value, one.low, one.high, float(p), kind=hypothesis.kind,
+            margin=hypothesis.margin / 100, reported=reported, detectable=detectable,
+        )  # fmt: skip
+        told = (NOT_ASKED, f"{NOT_ASKED} (gate: {gate})", "") if gate else (
+            said.name, said.text, said.size)  # fmt: skip
+        rows.append(
+            hypothesis.model_dump()
+            | {"estimate": one, "p_holm": float(p), "detectable": detectable}
+            | dict(zip(("verdict", "text", "size"), told, strict=True))
+        )
+    return pd.DataFrame(rows)
+
+
+def gate_fails(study: Study, gate: str) -> str:
+    """Why a gate does not hold on validation, or "".
+
+    ``flat: ARM``: the last two evaluations, means over seeds, differ by less than half a point.
+    ``above: ARM, OTHER``: the last evaluation of one exceeds that of the other.
+    """
+    if not gate:
+        return ""
+    name, _, listed = gate.partition(":")
+    arms = [arm.strip() for arm in listed.split(",")]
+    scores = study.frames["evaluations"]
+    means = [scores[scores["arm"] == arm].groupby("step")["score"].mean() for arm in arms]
+    if name == "flat" and len(arms) == 1:
+        gain = float(means[0].iloc[-1] - means[0].iloc[-2])
+        return "" if abs(gain) < FLAT else f"{arms[0]} still moves by {100 * gain:+.1f} points"
+    if name == "above" and len(arms) == 2:
+        lead = float(means[0].iloc[-1] - means[1].iloc[-1])
+        return "" if lead > 0 else f"{arms[0]} is not above {arms[1]} ({100 * lead:+.1f} points)"
+    raise ValueError(f"unknown gate {gate!r}: use 'flat: ARM' or 'above: ARM, OTHER'")
