@@ -1,0 +1,214 @@
+"""Galleries: queries with their first results, and grids of images.
+
+A hit has a solid green frame and a check mark, a miss a dashed gray frame: mark and line say it
+without color too.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from PIL import Image
+
+from helpers.report.style import FAINT, HIT, INK, MISS, MUTED, plain, wrapped
+
+_THUMB_PX = 192
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryRow:
+    """A query and the best of its results, best first.
+
+    ``query`` is a text or a PIL image, ``results`` texts or PIL images, ``scores`` and ``correct``
+    one value a result; ``rank`` is that of the first hit in the whole gallery (None: unknown).
+    """
+
+    query: str | Image.Image
+    results: Sequence[str | Image.Image]
+    scores: Sequence[float]
+    correct: Sequence[bool]
+    rank: float | None = None
+
+    def __post_init__(self) -> None:
+        sizes = {len(self.results), len(self.scores), len(self.correct)}
+        if len(sizes) != 1 or 0 in sizes:
+            raise ValueError(
+                f"a gallery row has {len(self.results)} results, {len(self.scores)} scores and "
+                f"{len(self.correct)} marks; give one score and one mark a result"
+            )
+
+
+def retrieval_gallery(
+    rows: Sequence[GalleryRow], *, heading: str = "First results", note: str = ""
+) -> Figure:
+    """One line a query: the query on the left, its results with scores to the right of it.
+
+    Images come as thumbnails side by side; captions as a list, the best on top. The rank of the
+    first hit stands under the query. At most eight results are drawn, and rows may differ in kind.
+
+    Raises
+    ------
+    ValueError
+        If there is no row.
+
+    Examples
+    --------
+    >>> row = GalleryRow("red soup", ["hot soup", "a pie"], [0.8, 0.3], [True, False], rank=1)
+    >>> figure = retrieval_gallery([row])
+    """
+    if not rows:
+        raise ValueError("retrieval_gallery: no row to draw; choose some queries first")
+    columns = max(min(len(row.results), 8) for row in rows)
+    fig = plt.figure(figsize=(2.2 + 1.42 * max(columns, 3), 0.62 + 1.72 * len(rows)))
+    top = 1 - 0.62 / fig.get_figheight()
+    grid = fig.add_gridspec(
+        len(rows), columns + 1, width_ratios=[1.35] + [1] * columns, top=top, bottom=0.01,
+        left=0.01, right=0.99, hspace=0.24, wspace=0.07,
+    )  # fmt: skip
+    for i, row in enumerate(rows):
+        _draw_query(fig.add_subplot(grid[i, 0]), row)
+        if isinstance(row.results[0], str):
+            _draw_texts(fig.add_subplot(grid[i, 1:]), row)
+            continue
+        for j in range(min(len(row.results), columns)):
+            ax = fig.add_subplot(grid[i, j + 1])
+            _draw_image(ax, row.results[j], score=row.scores[j], hit=bool(row.correct[j]))
+    inch = 1 / fig.get_figheight()
+    fig.text(0.01, 1 - 0.08 * inch, plain(heading), va="top", fontsize=11, fontweight="bold")
+    legend = "✓ solid frame: same item   ·   dashed: another   ·   number: similarity"
+    fig.text(0.01, 1 - 0.31 * inch, plain(note or legend), va="top", fontsize=8.5, color=MUTED)
+    return fig
+
+
+def image_grid(
+    images: Sequence[Image.Image],
+    captions: Sequence[str] = (),
+    *,
+    columns: int = 6,
+    heading: str = "",
+) -> Figure:
+    """Thumbnails of images of any size, each above its caption (wrapped, at most three lines).
+
+    Raises
+    ------
+    ValueError
+        If there is no image, or captions are given but not one an image.
+    """
+    if not images or (captions and len(captions) != len(images)):
+        raise ValueError(
+            f"image_grid: {len(images)} images and {len(captions)} captions; give at least one "
+            "image, and a caption for each or for none"
+        )
+    columns = max(1, min(columns, len(images)))
+    lines = -(-len(images) // columns)
+    texts = [wrapped(caption, width=22, lines=3) for caption in captions]
+    words = 0.06 + 0.145 * max((text.count("\n") + 1 for text in texts), default=0)
+    height = lines * (1.4 + words) + 0.4 * bool(heading)
+    fig = plt.figure(figsize=(1.45 * columns, height))
+    for i, image in enumerate(images):
+        line, column = divmod(i, columns)
+        top = height - 0.4 * bool(heading) - line * (1.4 + words)  # inches from below
+        box = ((column + 0.03) / columns, (top - 1.4) / height, 0.94 / columns, 1.37 / height)
+        ax = fig.add_axes(box)
+        _show(ax, image)
+        if texts:
+            ax.text(0, -0.03, texts[i], transform=ax.transAxes, va="top", fontsize=7.5)
+    if heading:
+        fig.text(0.005, 1 - 0.06 / height, plain(heading), va="top", fontsize=11, fontweight="bold")
+    return fig
+
+
+def thumbnail(image: Image.Image, *, px: int = _THUMB_PX) -> np.ndarray:
+    """The image on a white square of ``px`` pixels, ratio kept: (px, px, 3) uint8.
+
+    Small images are enlarged by whole pixels, so that drawn ones stay sharp.
+    """
+    scale = px / max(image.size)
+    size = tuple(max(1, round(side * scale)) for side in image.size)
+    how = Image.Resampling.NEAREST if scale >= 2 else Image.Resampling.LANCZOS
+    square = Image.new("RGB", (px, px), "white")
+    small = image.convert("RGBA").resize(size, how)
+    square.paste(small, ((px - size[0]) // 2, (px - size[1]) // 2), small)
+    return np.asarray(square)
+
+
+def _show(ax: Axes, image: Image.Image) -> None:
+    ax.imshow(thumbnail(image), aspect="equal", interpolation="antialiased")
+    ax.set_axis_off()
+
+
+def _draw_query(ax: Axes, row: GalleryRow) -> None:
+    ax.set_axis_off()
+    rank = "" if row.rank is None else f"first hit at rank {row.rank:g}"
+    if isinstance(row.query, str):
+        ax.set(xlim=(0, 1), ylim=(0, 1))
+        ax.add_patch(Rectangle((0, 0.02), 0.025, 0.96, color=INK, lw=0))
+        text = wrapped(f"“{row.query}”", width=21, lines=6)
+        ax.text(0.08, 0.97, text, va="top", fontsize=9, linespacing=1.25)
+        ax.text(0.08, 0.03, rank, va="bottom", fontsize=8, color=MUTED)
+    else:
+        _show(ax, row.query)
+        ax.text(0.5, -0.03, rank, transform=ax.transAxes, ha="center", va="top", fontsize=8,
+                color=MUTED)  # fmt: skip
+
+
+def _draw_image(ax: Axes, image: Image.Image, *, score: float, hit: bool) -> None:
+    """A result's thumbnail in its frame, its score (and check mark) under it."""
+    _show(ax, image)
+    look = {"ec": HIT, "lw": 3, "ls": "-"} if hit else {"ec": MISS, "lw": 1.2, "ls": (0, (4, 3))}
+    frame = Rectangle((0, 0), 1, 1, transform=ax.transAxes, fill=False, clip_on=False, **look)
+    ax.add_patch(frame)
+    ax.text(0.5, -0.05, f"{'✓ ' * hit}{score:.3f}", transform=ax.transAxes, va="top", ha="center",
+            fontsize=8.5, fontweight="bold" if hit else "normal",
+            color=HIT if hit else MUTED)  # fmt: skip
+
+
+def _draw_texts(ax: Axes, row: GalleryRow) -> None:
+    """Captions as a list: place, mark, score, text; a hit's frame is solid, a miss's dashed."""
+    shown = min(len(row.results), 8)
+    ax.set(xlim=(0, 1), ylim=(shown, 0))
+    ax.set_axis_off()
+    width = int(ax.get_window_extent().width / ax.figure.dpi * 13.4) - 16
+    for j in range(shown):
+        hit = bool(row.correct[j])
+        look = {"ec": HIT, "lw": 2} if hit else {"ec": FAINT, "lw": 1, "ls": (0, (4, 3))}
+        ax.add_patch(Rectangle((0.012, j + 0.07), 0.982, 0.86, fill=False, clip_on=False, **look))
+        ax.text(0.03, j + 0.5, f"{j + 1}", va="center", fontsize=8, color=MUTED)
+        ax.text(
+            0.06, j + 0.5, "✓" if hit else "", va="center", fontsize=10, color=HIT, weight="bold"
+        )
+        ax.text(0.095, j + 0.5, f"{row.scores[j]:.3f}", va="center", fontsize=8.5,
+                color=HIT if hit else MUTED)  # fmt: skip
+        text = wrapped(row.results[j], width=width - hit * width // 12, lines=1)  # bold is wider
+        ax.text(0.185, j + 0.5, text, va="center", fontsize=9, clip_on=True,
+                weight="bold" if hit else "normal")  # fmt: skip
+
+
+def search_gallery(
+    queries: Sequence[int], data, scores: Mapping[str, np.ndarray], *, k: int = 5, heading: str = ""
+) -> Figure:
+    """The first ``k`` images of some captions, one line for each model that is named.
+
+    Parameters
+    ----------
+    queries : sequence of int
+        Numbers of captions.
+    data : RetrievalSet
+    scores : mapping of model to (captions, images) float
+        Similarities; with several models each caption has a line for each.
+    """
+    rows = []
+    for query in queries:
+        right = np.asarray(data.image_items) == data.caption_items[query]
+        for name, table in scores.items():
+            row = np.asarray(table[query])
+            best = np.argsort(-row, kind="stable")[:k]
+            rank = 1 + (row > row[right].max()).sum()
+            said = data.captions[query] if len(scores) == 1 else f"{name}: {data.captions[query]}"
+            images = [data.images[i] for i in best]
+            rows.append(GalleryRow(said, images, row[best], right[best], float(rank)))
+    return retrieval_gallery(rows, heading=heading or f"The first {k} images")

@@ -1,0 +1,221 @@
+"""Plots of tidy frames: points and lines with given intervals, histograms, learning curves.
+
+Seaborn computes intervals of its own; a study's intervals hold items and seeds, so they are drawn
+as they are given.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from helpers.report.style import (
+    DIRECTION_COLORS,
+    DIRECTION_NAMES,
+    FAINT,
+    INK,
+    LINES,
+    MARKERS,
+    MUTED,
+    percent_axis,
+    plain,
+    title,
+)
+
+
+def points_with_intervals(
+    table: pd.DataFrame, *, heading: str, note: str = "", xlabel: str = "hit@10, percent",
+    chance: Mapping[str, float] | None = None, zero: bool = False,
+) -> Figure:  # fmt: skip
+    """A line for each arm, a point with its 95 % interval for each direction.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``arm, direction, estimate``, as :meth:`helpers.study.Study.table` gives it for one metric.
+    chance : mapping of direction to chance level, optional
+        Drawn as a dashed line in the direction's color.
+    zero : bool
+        Differences: draw a line at zero.
+    """
+    arms = list(dict.fromkeys(table["arm"]))
+    directions = list(dict.fromkeys(table["direction"]))
+    fig, ax = plt.subplots(figsize=(7.6, 1.2 + 0.42 * len(arms)), layout="constrained")
+    for i, direction in enumerate(directions):
+        part = table[table["direction"] == direction].set_index("arm").loc[arms]
+        offset = 0.16 * (i - (len(directions) - 1) / 2)
+        color, marker = DIRECTION_COLORS.get(direction, LINES[i]), MARKERS[i]
+        found = [(place, one) for place, one in enumerate(part["estimate"]) if not one.missing]
+        y = np.array([place + offset for place, _ in found])
+        value, low, high = (
+            np.array([getattr(one, name) for _, one in found]) for name in ("value", "low", "high")
+        )
+        known = np.isfinite(low)
+        ax.hlines(y[known], low[known], high[known], color=color, lw=1.6)
+        name = DIRECTION_NAMES.get(direction, "mean of both directions")
+        ax.plot(value, y, marker, color=color, ms=5.5, label=name)
+        if chance and direction in chance:
+            ax.axvline(chance[direction], color=color, ls=(0, (4, 3)), lw=1)
+    if chance:
+        ax.plot([], [], color=MUTED, ls=(0, (4, 3)), lw=1, label="chance")
+    if zero:
+        ax.axvline(0, color=INK, lw=0.9)
+    ax.set(yticks=range(len(arms)), yticklabels=map(plain, arms), xlabel=xlabel)
+    ax.set_ylim(len(arms) - 0.5, -0.5)
+    ax.grid(axis="y", visible=False)
+    percent_axis(ax.xaxis)
+    _legend(ax, len(directions) + bool(chance) > 1)
+    title(ax, heading, note=note)
+    return fig
+
+
+def lines_with_intervals(
+    frame: pd.DataFrame, *, x: str, series: str, heading: str, xlabel: str,
+    ylabel: str = "hit@10, percent", references: Mapping[str, float] | None = None,
+) -> Figure:  # fmt: skip
+    """Values over a number, a line with its interval for each series.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The columns named by ``x`` and ``series``, and ``estimate`` (or ``value``, ``low``,
+        ``high``; NaN where there is no interval).
+    references : mapping of name to value, optional
+        Horizontal lines, such as chance or the zero-shot value.
+    """
+    if "estimate" in frame:
+        numbers = ("value", "low", "high")
+        frame = frame.assign(**{n: [getattr(e, n) for e in frame["estimate"]] for n in numbers})
+    fig, ax = plt.subplots(figsize=(7.2, 3.4), layout="constrained")
+    for i, (name, part) in enumerate(frame.groupby(series, sort=False)):
+        part = part.sort_values(x)
+        color, marker = LINES[i % len(LINES)], MARKERS[i % len(MARKERS)]
+        ax.plot(part[x], part["value"], color=color, marker=marker, ms=5, label=plain(name))
+        if "low" in part and part["low"].notna().any():
+            ax.fill_between(part[x], part["low"], part["high"], color=color, alpha=0.14, lw=0)
+    for name, level in (references or {}).items():
+        ax.axhline(level, color=MUTED, ls=(0, (4, 3)), lw=1)
+        ax.annotate(plain(name), (1, level), (-2, 3), xycoords=("axes fraction", "data"),
+                    textcoords="offset points", ha="right", color=MUTED, fontsize=8.5)  # fmt: skip
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    percent_axis(ax.yaxis)
+    _legend(ax, frame[series].nunique() > 1)
+    title(ax, heading)
+    return fig
+
+
+def histograms(
+    values: Mapping[str, Sequence[float]], *, heading: str, xlabel: str, note: str = "",
+    log: bool = False,
+) -> Figure:  # fmt: skip
+    """Distributions side by side on one axis, each as a share of its own values."""
+    fig, ax = plt.subplots(figsize=(7.2, 3.0), layout="constrained")
+    low, high = (f(np.concatenate([np.asarray(v) for v in values.values()])) for f in (min, max))
+    bins = np.geomspace(low, high, 24) if log else np.linspace(low, high, 41)
+    for i, (name, part) in enumerate(values.items()):
+        part = np.asarray(part, float)
+        ax.hist(part, bins, weights=np.full(len(part), 1 / len(part)), histtype="stepfilled",
+                alpha=0.35, color=LINES[i])  # fmt: skip
+        ax.hist(part, bins, weights=np.full(len(part), 1 / len(part)), histtype="step",
+                color=LINES[i], lw=1.4, ls=("-", "--", ":")[i % 3], label=plain(name))  # fmt: skip
+    if log:
+        ax.set_xscale("log")
+    ax.set(xlabel=xlabel, ylabel="share, percent")
+    percent_axis(ax.yaxis)
+    _legend(ax, len(values) > 1)
+    title(ax, heading, note=note)
+    return fig
+
+
+def learning_curves(
+    losses: pd.DataFrame, evaluations: pd.DataFrame, *, heading: str, guessing: float | None = None
+) -> Figure:
+    """The training loss by step, and the validation score at each evaluation.
+
+    Parameters
+    ----------
+    losses : DataFrame
+        ``step, loss`` and, with several runs, ``run``.
+    evaluations : DataFrame
+        ``step, score`` and, with several runs, ``run``.
+    guessing : float, optional
+        The loss of a model that tells nothing apart.
+    """
+    fig, (left, right) = plt.subplots(1, 2, figsize=(8.6, 3.1), layout="constrained")
+    for i, (name, part) in enumerate(_runs(losses)):
+        smooth = part["loss"].rolling(9, min_periods=1, center=True).mean()
+        left.plot(part["step"], part["loss"], color=FAINT, lw=0.8)
+        left.plot(part["step"], smooth, color=LINES[i % len(LINES)], label=plain(name))
+    for i, (name, part) in enumerate(_runs(evaluations)):
+        color, marker = LINES[i % len(LINES)], MARKERS[i % len(MARKERS)]
+        right.plot(part["step"], part["score"], color=color, marker=marker, ms=5, label=plain(name))
+    if guessing is not None:
+        left.axhline(guessing, color=MUTED, ls=(0, (4, 3)), lw=1)
+        left.annotate("guessing", (1, guessing), (-2, -10), xycoords=("axes fraction", "data"),
+                      textcoords="offset points", ha="right", color=MUTED, fontsize=8.5)  # fmt: skip
+    left.set(xlabel="step", ylabel="training loss", ylim=(0, None))
+    right.set(xlabel="step", ylabel="hit@10 on validation, percent")
+    percent_axis(right.yaxis)
+    _legend(right, "run" in evaluations)
+    title(left, heading)
+    return fig
+
+
+def _runs(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    return list(frame.groupby("run", sort=False)) if "run" in frame else [("", frame)]
+
+
+def gain_against_loss(
+    path: pd.DataFrame, *, heading: str, xlabel: str, ylabel: str, series: str = "method"
+) -> Figure:
+    """The path between a base and its adapted model: gain on one domain against loss on another.
+
+    Parameters
+    ----------
+    path : DataFrame
+        ``factor``, ``gain``, ``loss`` (points, the loss negative) and the column named by
+        ``series``; ``gain_low, gain_high, loss_low, loss_high`` where there are intervals.
+    """
+    fig, ax = plt.subplots(figsize=(6.6, 4.0), layout="constrained")
+    for i, (name, part) in enumerate(path.groupby(series, sort=False)):
+        color, marker = LINES[i % len(LINES)], MARKERS[i % len(MARKERS)]
+        part = part.sort_values("factor")
+        ax.plot(part["loss"], part["gain"], color=color, marker=marker, ms=5, label=plain(name))
+        if "gain_low" in part:
+            ax.vlines(part["loss"], part["gain_low"], part["gain_high"], color=color, lw=1)
+            ax.hlines(part["gain"], part["loss_low"], part["loss_high"], color=color, lw=1)
+        for row in part.itertuples():
+            ax.annotate(f"{row.factor:g}", (row.loss, row.gain), (6, -9), color=color,
+                        textcoords="offset points", fontsize=8)  # fmt: skip
+    ax.axvline(0, color=MUTED, lw=0.8)
+    ax.axhline(0, color=MUTED, lw=0.8)
+    ax.margins(0.1)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    _legend(ax, path[series].nunique() > 1)
+    title(ax, heading, note="numbers beside the points: the factor of the update")
+    return fig
+
+
+def heat_map(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], *, heading: str):
+    """A small matrix with its numbers in the cells, such as the similarities of a few captions."""
+    fig, ax = plt.subplots(
+        figsize=(2.2 + 0.95 * len(columns), 1.1 + 0.5 * len(rows)), layout="constrained"
+    )
+    ax.imshow(values, cmap="GnBu", aspect="auto")
+    middle = (np.min(values) + np.max(values)) / 2
+    for (i, j), value in np.ndenumerate(values):
+        color = "white" if value > middle + (np.max(values) - middle) / 2 else INK
+        ax.text(j, i, f"{value:.2f}", ha="center", va="center", color=color, fontsize=9)
+    ax.set_xticks(range(len(columns)), [plain(c) for c in columns], rotation=20, ha="right")
+    ax.set_yticks(range(len(rows)), [plain(r) for r in rows])
+    ax.grid(visible=False)
+    title(ax, heading)
+    return fig
+
+
+def _legend(ax: Axes, wanted: bool) -> None:
+    if wanted:
+        ax.legend(loc="best")

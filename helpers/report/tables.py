@@ -1,0 +1,88 @@
+"""Tables that a lesson shows: numbers as text with their intervals, every cell escaped."""
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from helpers.evaluation.stats import Estimate
+from helpers.report.style import DIRECTION_NAMES
+
+POINTS = "points"
+_STYLE = "border-collapse: collapse; font-size: 0.92em; max-width: 100%"
+
+
+def value_text(one: Estimate, metric: str = "hit@10") -> str:
+    """A value with its interval: percent for hit@K, else three digits; or why there is none."""
+    if one.missing:
+        return one.missing
+    scale, digits = (100, 1) if metric.startswith("hit") else (1, 3 if metric == "mrr" else 1)
+    text = [f"{scale * x:.{digits}f}" for x in (one.value, one.low, one.high) if math.isfinite(x)]
+    unit = " %" if metric.startswith("hit") else ""
+    return text[0] + unit + (f" [{text[1]}, {text[2]}]" if len(text) == 3 else "")
+
+
+def difference_text(one: Estimate) -> str:
+    """A difference of shares in points with its interval: ``+9.6 [8.2, 11.0]``."""
+    if one.missing:
+        return one.missing
+    return f"{100 * one.value:+.1f} [{100 * one.low:+.1f}, {100 * one.high:+.1f}]"
+
+
+def p_text(p: float) -> str:
+    """A p-value: two digits, or ``< 0.001``."""
+    return "–" if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.2g}"
+
+
+def wide_table(
+    table: pd.DataFrame, *, chance: dict | None = None, differences: bool = False
+) -> pd.DataFrame:
+    """A study's table for reading: a row for each arm and metric, a column for each direction.
+
+    ``table`` has the columns ``arm, metric, direction, estimate``; ``chance`` maps (metric,
+    direction) to the chance level, which gets rows of its own.
+    """
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for one in table.itertuples():
+        shown = (
+            difference_text(one.estimate) if differences else value_text(one.estimate, one.metric)
+        )
+        rows.setdefault((one.arm, one.metric), {})[_heading(one.direction, differences)] = shown
+    for (metric, direction), level in (chance or {}).items():
+        scale = f"{100 * level:.1f} %" if metric.startswith("hit") else f"{level:.3f}"
+        rows.setdefault(("chance", metric), {})[_heading(direction, differences)] = scale
+    frame = pd.DataFrame(rows).T.rename_axis(["", "metric"]).reset_index()
+    return frame.drop(columns="metric") if frame["metric"].nunique() == 1 else frame
+
+
+def _heading(direction: str, differences: bool) -> str:
+    name = DIRECTION_NAMES.get(direction, "mean of both directions")
+    return f"{name}, {POINTS} [95 %]" if differences else f"{name} [95 %]"
+
+
+def verdict_table(judged: pd.DataFrame, columns: Sequence[str] = ()) -> pd.DataFrame:
+    """The hypotheses of a study for reading, one line each."""
+    reported = ["–" if pd.isna(r) else f"{r:+.2f}" for r in judged["reported"]]
+    known = {
+        "hypothesis": judged["says"],
+        "difference, points [95 %]": [difference_text(one) for one in judged["estimate"]],
+        "reported": reported,
+        "p (Holm)": [p_text(p) for p in judged["p_holm"]],
+        "verdict": judged["text"],
+        "size": judged["size"],
+        "smallest detectable difference, points": [f"{100 * d:.1f}" for d in judged["detectable"]],
+    }
+    frame = pd.DataFrame(known)
+    frame = frame.drop(columns=[name for name in ("reported", "size") if not _says(frame[name])])
+    return frame[list(columns)] if columns else frame
+
+
+def _says(column: pd.Series) -> bool:
+    return bool((~column.isin(["–", ""])).any())
+
+
+def frame_html(frame: pd.DataFrame, *, index: bool = False) -> str:
+    """An HTML table whose cells are escaped, in a box of its own that scrolls if it is wide."""
+    table = frame.to_html(escape=True, index=index, border=0, na_rep="–", justify="left")
+    styled = table.replace("<table ", f'<table style="{_STYLE}" ', 1)
+    return f'<div style="overflow-x: auto">{styled}</div>'
