@@ -7,7 +7,7 @@ ambiguity of rank-based evaluation of entity alignment or link prediction method
 all-equal embeddings are refused, so that no broken encoder looks like the best one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -113,16 +113,37 @@ def first_hit_ranks(
             f"queries have {queries.shape[1]} dimensions and the gallery {gallery.shape[1]}; "
             "embed both with one model"
         )
+    columns = gallery.T.astype(np.float64)
+    return _ranks(
+        lambda part: queries[part].astype(np.float64) @ columns, query_items, gallery_items
+    )
+
+
+def first_hit_ranks_of_scores(
+    scores, query_items: Sequence[str], gallery_items: Sequence[str]
+) -> np.ndarray:
+    """Rank the first positive of each query by a matrix of scores, (q, g), higher is better.
+
+    Raises ``InvalidEmbeddings`` if a score is not finite; see :func:`first_hit_ranks`.
+    """
+    scores = np.asarray(scores, float)
+    if not np.isfinite(scores).all():
+        raise InvalidEmbeddings("scores hold NaN or infinite entries, which would all rank first")
+    return _ranks(lambda part: scores[part], query_items, gallery_items)
+
+
+def _ranks(
+    score: Callable[[slice], np.ndarray], query_items: Sequence[str], gallery_items: Sequence[str]
+) -> np.ndarray:
     counts, positives = positives_of(query_items, gallery_items)
     start = np.concatenate([[0], np.cumsum(counts)])
-    columns = gallery.T.astype(np.float64)
-    ranks = np.empty(len(queries))
-    size = max(1, _BLOCK // len(gallery))
-    for i in range(0, len(queries), size):
-        part = slice(i, min(i + size, len(queries)))
-        scores = queries[part].astype(np.float64) @ columns  # (size, g)
+    ranks = np.empty(len(counts))
+    size = max(1, _BLOCK // len(gallery_items))
+    for i in range(0, len(counts), size):
+        part = slice(i, min(i + size, len(counts)))
+        scores = score(part)  # (size, g)
         of_part = positives[start[part.start] : start[part.stop]]
-        row = np.repeat(np.arange(scores.shape[0]), counts[part])
+        row = np.repeat(np.arange(len(scores)), counts[part])
         own = scores[row, of_part]  # the scores of the positives, query after query
         best = np.maximum.reduceat(own, start[part] - start[part.start])
         above = np.count_nonzero(scores > best[:, None] + TIE_TOLERANCE, axis=1)
@@ -158,9 +179,8 @@ def positives_of(
 
 
 def rank_both_directions(
-    image_embeddings, text_embeddings, image_items: Sequence[str], caption_items: Sequence[str],
-    galleries: np.ndarray | dict[str, str] | None = None,
-) -> pd.DataFrame:  # fmt: skip
+    image_embeddings, text_embeddings, data, score: Callable[..., np.ndarray] | None = None
+) -> pd.DataFrame:
     """Rank images for every caption, and captions for every image, within disjoint galleries.
 
     hit@K depends on the size of the gallery. More test items are therefore not put into one larger
@@ -169,9 +189,11 @@ def rank_both_directions(
     Parameters
     ----------
     image_embeddings, text_embeddings : (n, d) and (m, d) float
-    image_items, caption_items : (n,) and (m,) str
-    galleries : mapping of item to gallery, optional
-        None: one gallery of all items.
+    data : RetrievalSet
+        ``image_items`` (n,), ``caption_items`` (m,) and ``galleries``, a mapping of item to gallery
+        or None.
+    score : callable, optional
+        ``score(direction, queries, gallery) -> (q, g)`` in the place of the dot product.
 
     Returns
     -------
@@ -180,18 +202,20 @@ def rank_both_directions(
         ``gallery_size``, ``positives`` (how many), ``rank`` of the first positive.
     """
     sides = {
-        "text_to_image": (text_embeddings, caption_items, image_embeddings, image_items),
-        "image_to_text": (image_embeddings, image_items, text_embeddings, caption_items),
+        "text_to_image": (text_embeddings, data.caption_items, image_embeddings, data.image_items),
+        "image_to_text": (image_embeddings, data.image_items, text_embeddings, data.caption_items),
     }
     parts = []
     for direction, (queries, query_items, gallery, gallery_items) in sides.items():
-        query_items, gallery_items = np.asarray(query_items), np.asarray(gallery_items)
-        in_gallery = _gallery_of(query_items, galleries), _gallery_of(gallery_items, galleries)
+        in_gallery = [gallery_of(items, data.galleries) for items in (query_items, gallery_items)]
         for name in np.unique(in_gallery[0]):
-            asked = np.flatnonzero(in_gallery[0] == name)
-            held = np.flatnonzero(in_gallery[1] == name)
+            asked, held = (np.flatnonzero(one == name) for one in in_gallery)
             items = query_items[asked], gallery_items[held]
-            ranks = first_hit_ranks(queries[asked], gallery[held], *items)
+            if score is None:
+                ranks = first_hit_ranks(queries[asked], gallery[held], *items)
+            else:
+                scores = score(direction, queries[asked], gallery[held])
+                ranks = first_hit_ranks_of_scores(scores, *items)
             counts, _ = positives_of(*items)
             columns = {"query": asked, "group": items[0], "gallery": name}
             sizes = {"gallery_size": len(held), "positives": counts, "rank": ranks}
@@ -199,10 +223,11 @@ def rank_both_directions(
     return pd.concat(parts, ignore_index=True)
 
 
-def _gallery_of(items: np.ndarray, galleries: dict[str, str] | None) -> np.ndarray:
+def gallery_of(items: Sequence[str], galleries: dict[str, int] | None) -> np.ndarray:
+    """The gallery of each item; 0 where there is one gallery of all."""
     if galleries is None:
         return np.zeros(len(items), int)
-    return pd.Series(items).map(galleries).to_numpy()
+    return np.array([galleries[item] for item in items])
 
 
 def disjoint_galleries(items: Sequence[str], size: int) -> dict[str, int]:

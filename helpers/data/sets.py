@@ -1,0 +1,115 @@
+"""Retrieval sets: images and captions of some items, each once, with the item of each beside it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from helpers.evaluation.ranking import disjoint_galleries
+
+WORLD = "helpers.first.data.world"  # opened by its name: nothing else of the course imports it
+
+
+class LazyImages(Sequence):
+    """Images that are opened when they are asked for, by a number or a slice."""
+
+    def __init__(self, keys: Sequence[str], load: Callable[[str], Image.Image]):
+        self.keys, self._load = tuple(keys), load
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return LazyImages(self.keys[index], self._load)
+        return self._load(self.keys[index])
+
+    def __iter__(self) -> Iterator[Image.Image]:
+        return map(self._load, self.keys)
+
+
+@dataclass(frozen=True)
+class RetrievalSet:
+    """Images and captions of some items (recipes, classes, products).
+
+    Attributes
+    ----------
+    images : sequence of n PIL images
+    image_items : (n,) str
+        The item of each image.
+    captions : sequence of m str
+    caption_items : (m,) str
+    name : str
+        What results call the data.
+    galleries : mapping of item to gallery, optional
+        Where the items are searched in several disjoint galleries of one size.
+    """
+
+    images: Sequence[Image.Image]
+    image_items: np.ndarray
+    captions: Sequence[str]
+    caption_items: np.ndarray
+    name: str = ""
+    galleries: dict[str, int] | None = field(default=None, repr=False)
+
+    @property
+    def items(self) -> list[str]:
+        """The items, in order of their images."""
+        return list(dict.fromkeys(self.image_items.tolist()))
+
+    @cached_property
+    def captions_of(self) -> dict[str, list[str]]:
+        """The captions of each item."""
+        captions = pd.Series(list(self.captions), dtype=object)
+        return captions.groupby(self.caption_items, sort=False).agg(list).to_dict()
+
+    def part(self, n_items: int) -> "RetrievalSet":
+        """The first ``n_items`` items with their images and captions."""
+        wanted = set(self.items[:n_items])
+        images = [i for i, item in enumerate(self.image_items) if item in wanted]
+        captions = [i for i, item in enumerate(self.caption_items) if item in wanted]
+        chosen = LazyImages([str(i) for i in images], lambda key: self.images[int(key)])
+        return RetrievalSet(
+            chosen, self.image_items[images], [self.captions[i] for i in captions],
+            self.caption_items[captions], self.name,
+        )  # fmt: skip
+
+
+def set_of(
+    recipes: Sequence[Any], load: Callable[[str], Image.Image], *, name: str = "", gallery: int = 0
+) -> RetrievalSet:
+    """The set of some recipes; with ``gallery`` their items lie in galleries of that size."""
+    images = [(key, one.recipe_id) for one in recipes for key in one.images]
+    captions = [(one.recipe_id, c.text) for one in recipes for c in one.captions]
+    keys, image_items = zip(*images, strict=True)
+    caption_items, texts = zip(*dict.fromkeys(captions), strict=True)
+    galleries = disjoint_galleries(image_items, gallery) if gallery else None
+    return RetrievalSet(
+        LazyImages(keys, load), np.array(image_items), list(texts), np.array(caption_items),
+        name, galleries,
+    )  # fmt: skip
+
+
+def drawn_set(source: str, *, first: int, n: int, gallery: int = 0, seed: int = 42) -> RetrievalSet:
+    """Recipes ``first`` to ``first + n`` of a procedurally generated domain.
+
+    Every lesson tests on a range of its own, and trains on another.
+
+    Parameters
+    ----------
+    source : str
+        ``world:kitchen``, ``world:general`` or ``world:garage``, with its options.
+    first, n : int
+        The recipes; each is drawn from its number and the seed alone.
+    gallery : int
+        Items of a gallery; 0: one gallery.
+    """
+    domain = source.removeprefix("world:")
+    world = import_module(WORLD).open_world(domain, n_recipes=first + n, seed=seed)
+    recipes = [world.recipe(index) for index in range(first, first + n)]
+    return set_of(recipes, world.load_image, name=world.name, gallery=gallery)
