@@ -1,0 +1,334 @@
+"""Any dual encoder by name: images and captions in, unit rows out.
+
+A name is that of a committed tiny checkpoint (``tiny-siglip``), a folder, or an id of the hub. What
+uses an encoder does not know which.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoProcessor,
+    PreTrainedModel,
+    ProcessorMixin,
+)
+from transformers.utils import logging
+
+from helpers import paths
+from helpers.repro import pick_device
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+class ModelError(ValueError):
+    """A model that cannot be opened, or is of no kind that the course knows."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """What differs between dual encoders.
+
+    Attributes
+    ----------
+    heads : tuple of str
+        The projection heads of the vision and the text tower, by their path in the model.
+    pads_to_full_length : bool
+        SigLIP pools the last token and attends to the padding, as in its training: its texts are
+        padded to the model's length and have no mask. CLIP pools the end token.
+    """
+
+    heads: tuple[str, str]
+    pads_to_full_length: bool = False
+
+
+FAMILIES = {
+    "clip": Family(("visual_projection", "text_projection")),
+    "metaclip_2": Family(("visual_projection", "text_projection")),
+    "siglip": Family(("vision_model.head", "text_model.head"), pads_to_full_length=True),
+}
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A dual encoder with its processor.
+
+    Attributes
+    ----------
+    name : str
+        ``tiny-siglip``, a hub id, or the last part of a folder's path.
+    family : str
+        A key of ``FAMILIES``.
+    model : transformers.PreTrainedModel
+        On ``device``, in evaluation mode but while it is trained.
+    fingerprint : str
+        A hash of the weights as they were loaded, before any change of precision; empty for weights
+        that are about to change.
+    revision : str
+        The commit of the hub, where there is one.
+    adapter : object
+        What ``models.lora.adapt`` put on it; None for the base.
+    """
+
+    name: str
+    family: str
+    model: PreTrainedModel
+    processor: ProcessorMixin
+    device: str = "cpu"
+    precision: str = "fp32"
+    fingerprint: str = ""
+    revision: str = ""
+    adapter: Any = None
+
+    @property
+    def dimension(self) -> int:
+        """Length of an embedding."""
+        if self.family == "siglip":
+            return self.model.config.vision_config.hidden_size
+        return self.model.config.projection_dim
+
+    @property
+    def text_length(self) -> int:
+        """How many tokens the text tower reads; longer captions are truncated."""
+        return self.model.config.text_config.max_position_embeddings
+
+    @property
+    def image_px(self) -> int:
+        """Side of the images that the vision tower reads."""
+        return self.model.config.vision_config.image_size
+
+    @property
+    def logit_scale(self) -> float:
+        """The learned inverse temperature (not its logarithm)."""
+        return float(self.model.logit_scale.detach().float().exp())
+
+    @property
+    def logit_bias(self) -> float:
+        """SigLIP's learned bias; 0 for CLIP, which has none."""
+        bias = getattr(self.model, "logit_bias", None)
+        return 0.0 if bias is None else float(bias.detach().float())
+
+    def prepare_images(self, images: Sequence[Image.Image]) -> torch.Tensor:
+        """Pixel values as the vision tower reads them: (n, 3, image_px, image_px) float32."""
+        done = self.processor.image_processor(images=list(images), return_tensors="pt")
+        return done["pixel_values"]
+
+    def prepare_texts(self, captions: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Tokens for the text tower: ``input_ids`` (n, length) int64, with CLIP also a mask."""
+        full = FAMILIES[self.family].pads_to_full_length
+        return dict(
+            self.processor.tokenizer(
+                list(captions),
+                padding="max_length" if full else "longest",
+                truncation=True,
+                max_length=self.text_length,
+                return_attention_mask=not full,
+                return_tensors="pt",
+            )
+        )
+
+    def count_truncated(self, captions: Sequence[str]) -> int:
+        """How many captions are longer than the text tower reads."""
+        ids = self.processor.tokenizer(list(captions), truncation=False, verbose=False)["input_ids"]
+        return sum(len(one) > self.text_length for one in ids)
+
+    def image_features(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Embeddings of prepared images with their gradient: (n, dimension) float32, unit rows."""
+        pixel_values = pixel_values.to(self.device, self.model.dtype)
+        features = self.model.get_image_features(pixel_values=pixel_values).pooler_output
+        return F.normalize(features.float(), dim=-1)
+
+    def text_features(self, tokens: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Embeddings of prepared texts with their gradient: (n, dimension) float32, unit rows."""
+        tokens = {name: ids.to(self.device) for name, ids in tokens.items()}
+        features = self.model.get_text_features(**tokens).pooler_output
+        return F.normalize(features.float(), dim=-1)
+
+    def images(
+        self, images: Iterable[Image.Image], *, batch_size: int = 64, progress: bool = False
+    ) -> np.ndarray:
+        """Embeddings of images, batch by batch: (n, dimension) float32, unit rows, no gradient.
+
+        Raises ``ModelError`` if nothing is given, or for embeddings that nothing can be ranked by.
+        """
+        return encode(
+            images, lambda part: self.image_features(self.prepare_images(part)),
+            batch_size=batch_size, name=f"image embeddings of {self.name}", progress=progress,
+        )  # fmt: skip
+
+    def texts(
+        self, captions: Iterable[str], *, batch_size: int = 256, progress: bool = False
+    ) -> np.ndarray:
+        """Embeddings of captions, (n, dimension) float32, unit rows; see :meth:`images`."""
+        return encode(
+            captions, lambda part: self.text_features(self.prepare_texts(part)),
+            batch_size=batch_size, name=f"text embeddings of {self.name}", progress=progress,
+        )  # fmt: skip
+
+
+def encode(
+    inputs: Iterable[Any],
+    run: Callable[[list[Any]], torch.Tensor],
+    *,
+    batch_size: int,
+    name: str,
+    progress: bool = False,
+) -> np.ndarray:
+    """The rows that ``run`` gives for batches of inputs; degenerate ones are refused."""
+    stream, rows = iter(inputs), []
+    total = len(inputs) if hasattr(inputs, "__len__") else None
+    with torch.inference_mode(), tqdm(total=total, desc=name, disable=not progress) as bar:
+        while batch := list(islice(stream, batch_size)):
+            rows.append(run(batch).cpu().numpy())
+            bar.update(len(batch))
+    if not rows:
+        raise ModelError(f"{name}: empty; embed at least one item")
+    found = np.concatenate(rows)  # (n, dimension)
+    broken = np.flatnonzero(~np.isfinite(found).all(axis=1) | ~found.any(axis=1))
+    if len(broken):
+        raise ModelError(
+            f"{name}: {len(broken)} of {len(found)} rows have NaN or infinite entries or only "
+            f"zeros (rows {', '.join(map(str, broken[:5]))}); look at these inputs and at the "
+            "encoder's weights and precision, then embed again"
+        )
+    if len(found) > 1 and (np.ptp(found, axis=0) <= 1e-6).all() and _differ(inputs):
+        raise ModelError(
+            f"{name}: all {len(found)} rows are identical, the encoder tells nothing apart; check "
+            "that its weights were loaded and that the inputs differ"
+        )
+    return found
+
+
+def load_encoder(model: str, *, device: str = "auto", precision: str = "fp32") -> Encoder:
+    """Open a dual encoder, frozen and in evaluation mode.
+
+    Parameters
+    ----------
+    model : str
+        ``tiny-siglip`` or ``tiny-clip``; a folder with configuration, weights, tokenizer and
+        preprocessor; or a hub id such as ``google/siglip-base-patch16-224``.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    precision : str
+        ``fp32`` or ``bf16`` (weights and activations; embeddings are float32 either way).
+
+    Raises
+    ------
+    ModelError
+        If the model is not found, is incomplete, or of a family that the course does not know.
+
+    Examples
+    --------
+    >>> load_encoder("tiny-siglip", device="cpu").texts(["tomato soup", "a red mug"]).shape
+    (2, 96)
+    """
+    if precision not in DTYPES:
+        raise ModelError(f"unknown precision {precision!r}: use one of {', '.join(DTYPES)}")
+    path = checkpoint_path(model)
+    config = _open(AutoConfig, model, path)
+    if config.model_type not in FAMILIES:
+        raise ModelError(
+            f"model {model!r} is a {config.model_type!r} model; this course adapts "
+            f"{', '.join(FAMILIES)} dual encoders, such as openai/clip-vit-base-patch32"
+        )
+    network, loaded = _open(AutoModel, model, path, dtype=torch.float32, output_loading_info=True)
+    if wrong := sorted(map(str, [*loaded["missing_keys"], *loaded["mismatched_keys"]])):
+        raise ModelError(
+            f"the weights of model {model!r} at {path} do not fill its configuration: "
+            f"{wrong[0]} and {len(wrong) - 1} more are missing or of another shape"
+        )
+    processor = _open(AutoProcessor, model, path)
+    if not all(getattr(processor, part, None) for part in ("tokenizer", "image_processor")):
+        raise ModelError(
+            f"model {model!r} at {path} has no complete processor: a tokenizer and "
+            "preprocessor_config.json must lie beside its weights"
+        )
+    network = network.eval().requires_grad_(False)
+    name = Path(path).name if Path(path).is_dir() else model
+    fingerprint, target = weights_fingerprint(network), pick_device(device)
+    return Encoder(
+        name, config.model_type, network.to(target, DTYPES[precision]), processor, target,
+        precision, fingerprint, getattr(config, "_commit_hash", None) or "",
+    )  # fmt: skip
+
+
+def checkpoint_path(model: str) -> str:
+    """The folder or hub id behind a model's name.
+
+    Raises
+    ------
+    ModelError
+        If a path was meant and nothing lies there.
+    """
+    tiny = sorted(folder.name for folder in paths.tiny().glob("tiny-*"))
+    if model.startswith("tiny-") and "/" not in model:
+        folder = paths.tiny() / model
+        if not (folder / "config.json").is_file():
+            raise ModelError(f"{folder} holds no model: make it with 'course pretrain {model}'")
+        return str(folder)
+    folder = Path(model).expanduser()
+    for place in (folder, paths.root() / folder):
+        if (place / "config.json").is_file():
+            return str(place)
+        if place.is_dir():
+            raise ModelError(f"{place} is a directory without config.json, so it holds no model")
+    if folder.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1:
+        raise ModelError(
+            f"no model at {model!r}: give {', '.join(tiny)}, a directory, "
+            "or a hub id of the form owner/name"
+        )
+    return model
+
+
+def weights_fingerprint(model: torch.nn.Module) -> str:
+    """A hash of all weights: names, shapes, types and bytes."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        raw = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+        digest.update(memoryview(raw.numpy()))
+    return digest.hexdigest()[:16]
+
+
+def _open(kind: Any, model: str, path: str, **options: Any) -> Any:
+    """``kind.from_pretrained(path)`` without the library's notes and bars."""
+    try:
+        with _quiet():
+            return kind.from_pretrained(path, trust_remote_code=False, **options)
+    except (OSError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ModelError(
+            f"model {model!r} could not be opened from {path} ({first}); "
+            "without a network, give a directory that holds the whole checkpoint"
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the library's notes and bars: what matters of them is checked here."""
+    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _differ(inputs: Iterable[Any]) -> bool:
+    """Whether inputs are known to differ: captions may all be the same text."""
+    texts = [one for one in inputs if isinstance(one, str)] if hasattr(inputs, "__len__") else []
+    return not texts or len(set(texts)) > 1

@@ -1,0 +1,101 @@
+"""What makes a run repeatable: seeds, device, hashes, files written whole, the environment line.
+
+torch is imported inside the functions that need it: the command line asks for hashes alone.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import random
+import uuid
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal text.
+
+    Raises ``TypeError`` for what JSON cannot say and ``ValueError`` for NaN and infinity.
+    """
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+def hash_of(value: Any, *, digits: int = 12) -> str:
+    """The first ``digits`` hex digits of the SHA-256 of a JSON value.
+
+    >>> hash_of({"rank": 8, "alpha": 16}) == hash_of({"alpha": 16, "rank": 8})
+    True
+    """
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:digits]
+
+
+def sha256_file(path: Path) -> str:
+    """The SHA-256 of a file's bytes."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: a reader sees the old bytes or the new ones."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def library_versions() -> dict[str, str]:
+    """The versions of the libraries that decide numbers."""
+    names = ("torch", "transformers", "peft", "numpy", "pillow", "pandas", "faiss-cpu")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch, and ask CUDA for deterministic kernels where there is CUDA."""
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - for libraries that still use the global state
+    torch.manual_seed(seed)
+    if torch.cuda.is_available():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+        torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def pick_device(device: str = "auto") -> str:
+    """``cuda``, ``mps`` or ``cpu``: the best there is for ``auto``, else the named one.
+
+    Raises ``ValueError`` if the named device is not available here.
+    """
+    import torch
+
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    here = [name for name, there in available.items() if there] + ["cpu"]
+    if device == "auto":
+        return here[0]
+    if device.split(":")[0] not in here:
+        raise ValueError(
+            f"device {device!r} is not available here (this machine has {', '.join(here)}); "
+            "use device='auto'"
+        )
+    return device
+
+
+def environment_line(device: str = "auto") -> str:
+    """One line on the machine and the libraries, for the top of a lesson."""
+    import torch
+
+    chosen = pick_device(device)
+    name = torch.cuda.get_device_name() if chosen.startswith("cuda") else f"{os.cpu_count()} cores"
+    libraries = ", ".join(f"{n} {version(n)}" for n in ("torch", "transformers", "peft"))
+    return f"{chosen} ({name}), Python {platform.python_version()}, {libraries}"
