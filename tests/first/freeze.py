@@ -5,17 +5,21 @@ rests on them.
 """
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from helpers.first import paths
-from helpers.first.data.world import DOMAINS, World, open_world
+from helpers.first.data.world import DOMAINS, World, open_world, reading
+from helpers.first.data.world.corpus import draw_corpus
+from helpers.first.data.world.crawl import CrawledWorld
 from helpers.first.repro import hash_of, sha256_file
 
 REFERENCE = Path(__file__).parent / "reference" / "world.png"
 FROZEN = paths.tiny() / "frozen.json"
+CRAWLED = "kitchen?captions=mixed"
 PICTURES = 8  # a row
 
 
@@ -26,6 +30,20 @@ def world_text(world: World, n: int = 200) -> str:
         for r in (world.recipe(i) for i in range(n))
     ]
     return hash_of(rows, digits=64)
+
+
+def crawled_text(world: CrawledWorld, n: int = 200) -> str:
+    """A hash of the crawl's captions of the first ``n`` recipes, with all that is known of them."""
+    rows = [list(asdict(truth).values()) for i in range(n) for truth in world.truths(i)]
+    return hash_of(rows, digits=64)
+
+
+def pretraining_text(n: int = 200) -> str:
+    """A hash of texts that the tiny weights were trained on: captions, and texts on two scenes."""
+    captions = draw_corpus(n, web_share=0.5, photo_share=0.5, progress=False).captions
+    rng = np.random.default_rng(0)
+    read = [list(asdict(reading.draw_reading(rng)).values()) for _ in range(n)]
+    return hash_of([captions, read], digits=64)
 
 
 def contact_sheet() -> np.ndarray:
@@ -47,6 +65,8 @@ def main() -> None:
     Image.fromarray(contact_sheet()).save(REFERENCE, optimize=True)
     frozen = {
         "world_text": {name: world_text(open_world(name)) for name in sorted(DOMAINS)},
+        "crawled_text": crawled_text(open_world(CRAWLED)),
+        "pretraining_text": pretraining_text(),
         "weights": {
             file.parent.name: sha256_file(file)
             for file in sorted(paths.tiny().glob("*/model.safetensors"))

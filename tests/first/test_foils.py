@@ -2,7 +2,7 @@
 
 from helpers.first.data.records import Recipe
 from helpers.first.data.world import open_world
-from helpers.first.data.world.phrases import WORDS
+from helpers.first.data.world.phrases import SINGULAR, WORDS
 from helpers.first.prepare.foils import COUNTS, KINDS, ORDER, attribute_foils
 
 KITCHEN = {r.recipe_id: r for r in open_world("kitchen", n_recipes=60).recipes()}
@@ -11,7 +11,7 @@ GENERAL = {r.recipe_id: r for r in open_world("general", n_recipes=80).recipes()
 
 def holds(text: str, attribute: str, value: str) -> bool:
     words = (value,) if attribute == "plate" else WORDS[attribute][value]
-    return any(word in text for word in words)
+    return any(word in text or SINGULAR.get(word, word) in text for word in words)
 
 
 def test_the_truth_names_the_recipes_value_and_the_foil_another():

@@ -215,16 +215,20 @@ def test_a_report_is_judged_by_its_own_command_line_when_listed(course):
 
 
 def test_files_that_a_lesson_reads_unasked_are_inputs(home):
-    """The augmentation file, and the committed records, but not for the run that makes these."""
+    """The augmentation file, the world's frozen hashes, and the committed records, but the last not
+    for the run that makes them."""
     settings = home / "notebooks" / "profiles" / "augmentation_config.yaml"
     records = home / "reports" / "study" / "02_x" / "results.json"
-    for path in (settings, records):
+    frozen = home / "data" / "tiny" / "frozen.json"
+    for path in (settings, records, frozen):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("one")
-    code = {"prepare/augmentation_settings.py": "", "report/studies.py": ""}
+    names = ("prepare/augmentation_settings.py", "report/studies.py", "data/world/world.py")
+    code = dict.fromkeys(names, "")
     read = state._read_unasked("02_x", "tiny", code)
-    assert set(read) == {"profiles/augmentation_config.yaml", "02_x/results.json"}
-    assert set(state._read_unasked("02_x", "study", code)) == {"profiles/augmentation_config.yaml"}
+    both = {"profiles/augmentation_config.yaml", "tiny/frozen.json"}
+    assert set(read) == {*both, "02_x/results.json"}
+    assert set(state._read_unasked("02_x", "study", code)) == both
     assert state._read_unasked("02_x", "tiny", {}) == {}
     records.write_text("two")
     assert state._read_unasked("02_x", "tiny", code) != read

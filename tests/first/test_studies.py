@@ -1,13 +1,17 @@
 """Comparisons as records and back; the committed records of a study."""
 
+import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from helpers.first import paths
 from helpers.first.evaluation.comparison import holm, paired_comparison
 from helpers.first.report.results import Record, read_results, write_results
 from helpers.first.report.studies import (
+    FROZEN,
     against,
     comparison_records,
     comparison_table,
@@ -96,6 +100,34 @@ def test_study_records_come_from_the_committed_folder(home):
     records = records_of("good")
     write_results(home / "reports" / "study" / "04_lora_finetune", records)
     assert study_records("04_lora_finetune") == records
+
+
+@pytest.mark.parametrize(
+    ("data", "inputs", "said"),
+    [
+        ("world:kitchen, captions", {}, "first edition of world:kitchen,"),
+        ("world:garage", {"model": "a"}, "first edition of world:garage,"),
+        ("world:kitchen", {FROZEN: "a"}, ""),
+        ("world:general", {}, ""),
+        ("recipes.jsonl", {}, ""),
+    ],
+)
+def test_records_made_before_captions_changed_say_so(home, capsys, data, inputs, said):
+    folder = home / "reports" / "study" / "04_lora_finetune"
+    write_results(folder, [replace(r, data=data) for r in records_of("good")])
+    (folder / "run.json").write_text(json.dumps({"fingerprint": {"inputs": inputs}}))
+    assert study_records("04_lora_finetune")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == bool(said)
+    assert said in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    "lesson", sorted(path.parent.name for path in (paths.reports() / "study").glob("*/run.json"))
+)
+def test_every_committed_study_says_at_most_one_thing_before_it_is_shown(lesson, capsys):
+    assert study_records(lesson)
+    assert len(capsys.readouterr().out.splitlines()) <= 1
 
 
 def test_values_and_comparisons_of_several_models_at_once():

@@ -11,12 +11,22 @@ from PIL import Image
 from helpers.first.data.world import DOMAINS, World, general, kitchen, open_world
 from helpers.first.data.world import world as world_module
 from helpers.first.data.world.corpus import CORPUS_SEED, draw_corpus
-from helpers.first.data.world.phrases import WORDS
+from helpers.first.data.world.garage import MAKES
+from helpers.first.data.world.phrases import SINGULAR, WORDS, with_article
+from helpers.first.data.world.said import Extra, Said
 from helpers.first.data.world.styles import style_of
 from helpers.first.data.world.surfaces import COLORS
 from helpers.first.data.world.watermark import Watermark, overlay
 from helpers.first.store.code import Modules
-from tests.first.freeze import FROZEN, REFERENCE, contact_sheet, world_text
+from tests.first.freeze import (
+    CRAWLED,
+    FROZEN,
+    REFERENCE,
+    contact_sheet,
+    crawled_text,
+    pretraining_text,
+    world_text,
+)
 
 
 def pixels(world: World, index: int, j: int = 0) -> np.ndarray:
@@ -26,6 +36,15 @@ def pixels(world: World, index: int, j: int = 0) -> np.ndarray:
 def test_text_is_the_frozen_one():
     frozen = json.loads(FROZEN.read_text())["world_text"]
     assert {name: world_text(open_world(name)) for name in frozen} == frozen
+
+
+def test_crawled_text_is_the_frozen_one():
+    frozen = json.loads(FROZEN.read_text())["crawled_text"]
+    assert crawled_text(open_world(CRAWLED)) == frozen
+
+
+def test_pretraining_text_is_the_one_that_the_weights_rest_on():
+    assert pretraining_text() == json.loads(FROZEN.read_text())["pretraining_text"]
 
 
 def test_pixels_are_the_frozen_ones_but_for_the_last_bits():
@@ -127,6 +146,51 @@ def test_kitchen_captions_say_what_is_there_and_nothing_else():
             for attribute in ("dish", "garnish", "sauce", "shape", "table"):
                 assert said(caption.text, attribute) <= {recipe.attributes[attribute]}, caption
             assert said(caption.text, "dish") == {recipe.attributes["dish"]}
+
+
+@pytest.mark.parametrize(
+    ("dish", "main", "pretraining", "caption"),
+    [
+        (("pizza", True), ("egg", True), "fried eggs flatbread", "fried egg flatbread"),
+        (("sushi", False), ("carrot", True), "carrots sushi", "carrot sushi"),
+        (("salad", True), ("egg", False), "egg leafy greens", "leafy greens with egg"),
+        (("salad", True), ("egg", True), "fried eggs leafy greens", "leafy greens with fried eggs"),
+        (("salad", False), ("shrimp", True), "prawns salad", "prawn salad"),
+        (("soup", False), ("chicken", False), "chicken soup", "chicken soup"),
+        (("", False), ("shrimp", True), "prawns a meal", "a meal with prawns"),
+        (("pie", False), ("", False), "pie", "pie"),
+    ],
+)
+def test_captions_are_edited_and_pretraining_text_is_not(dish, main, pretraining, caption):
+    joined = Said("", dish, "" if dish[0] else "a meal", main, True, (Extra("table", 1, "slate"),))
+    assert kitchen.in_edited_english(joined) == f"{caption} over a slate board"
+    assert kitchen.in_english(joined) == f"{pretraining} over a slate board"
+    apart = Said("fresh", ("soup", False), "", main, False, ())
+    assert kitchen.in_edited_english(apart) == kitchen.in_english(apart)
+
+
+def test_no_caption_of_the_kitchen_has_a_plural_or_any_noun_where_english_has_none():
+    dishes = "|".join(word for words in WORDS["dish"].values() for word in words)
+    mains = "|".join(word for words in WORDS["main"].values() for word in words)
+    wrong = re.compile(rf"\b(?:{'|'.join(SINGULAR)}) (?:{dishes})\b|\b(?:{mains}) leafy greens\b")
+    for recipe in open_world("kitchen", n_recipes=500).recipes():
+        assert not [c.text for c in recipe.captions if wrong.search(c.text)]
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["an oval plate", "an orange", "a blue mug", "an Arvano Lido coupe", "a Fjordan Nord sedan",
+     "an E1", "an Elkins E1 van", "a J20 van", "an SUV", "a UFO", "an 80", "a 100", "an 11",
+     "a one-pot soup", "an onion", "a European plate", "a uniform", "an unusual dish", "an hour",
+     "a used car", "an Umi van"],
+)  # fmt: skip
+def test_articles_follow_the_sound(said):
+    assert with_article(said.split(" ", 1)[1]) == said
+
+
+def test_captions_of_cars_have_their_articles():
+    texts = [c.text for i in range(960) for c in open_world("garage", n_recipes=960).captions(i)]
+    assert not [text for text in texts if re.search(r"\ba [AEIOU]|\ban [^AEIOU]", text)]
 
 
 def test_a_recipe_has_two_to_four_pictures_and_three_captions():
@@ -254,6 +318,18 @@ def test_what_belongs_to_a_class_of_cars_can_be_seen(name):
         np.asarray(world.picture({**a, **extra}, 0, 0).image).astype(int) for a in (first, other)
     ]
     assert (np.abs(pictures[0] - pictures[1]).max(axis=2) > 40).sum() > 5  # pixels
+
+
+def test_every_two_makes_can_be_told_apart_at_96_pixels():
+    """Same body, wheels, color and light: what differs is the front alone."""
+    world = open_world("garage?px=96", n_recipes=960)
+    extra = {**world.picture_attributes(0, 0), "body": "sedan"}
+    drawn = [
+        world.picture({**extra, "make": make, "model": models[0]}, 0, 0).image
+        for make, (_, _, models) in MAKES.items()
+    ]
+    for one, other in itertools.combinations([np.asarray(d).astype(int) for d in drawn], 2):
+        assert (np.abs(one - other).max(axis=2) > 40).sum() >= 20  # pixels; 9 with lines alone
 
 
 def _alone(first: dict[str, str], key: tuple[str, ...], name: str) -> bool:

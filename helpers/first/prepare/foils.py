@@ -73,11 +73,16 @@ def _changed(a: dict[str, str], number: int, rng: np.random.Generator) -> list[t
         others = [v for v in kitchen.VALUES[name] if v not in (NONE, a[name])]
         wrong = {**a, name: pick(rng, others)}
         texts = [
-            kitchen.describe(values, np.random.default_rng(number), {"dish", "main", name})
+            _caption(values, np.random.default_rng(number), {"dish", "main", name})
             for values in (a, wrong)
         ]
         found.append((kind, *texts))
     return found
+
+
+def _caption(a: dict[str, str], rng: np.random.Generator, mentioned: set[str]) -> str:
+    """A caption in the kitchen's words that mentions some attributes."""
+    return kitchen.in_edited_english(kitchen.plan(a, rng, mentioned, second=0.5))
 
 
 def _denied(a: dict[str, str], rng: np.random.Generator) -> list[tuple[str, ...]]:

@@ -126,6 +126,9 @@ DISHES = word_set(
     """
 ) | {"french toast", "rice bowl", "fried rice", "leafy greens", "maki rolls"}  # fmt: skip
 
+# Takes no noun before it: "leafy greens with egg", not "egg leafy greens".
+ALWAYS_WITH = "leafy greens"
+
 # Names of their own: taken apart they name something else.
 FIXED_NAMES = frozenset(
     {

@@ -10,10 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
+from helpers.first.prepare.food_words import ALWAYS_WITH
 from helpers.first.prepare.glossary_terms import (
     Term,
     dictionary,
     english_words,
+    modifier,
     singular,
     tokens_of,
 )
@@ -42,8 +44,11 @@ class _Phrase:
         kept = sorted((a for a in self.adjectives if a.rank < BOUND), key=lambda a: a.rank)
         bound = [a.english for a in self.adjectives if a.rank == BOUND]
         made = self.noun.about in THINGS
-        before = [MADE_OF.get(w, w) if made else w for w in self.before]
-        said = " ".join([*(a.english for a in kept), *before, *bound, self.noun.english])
+        before = [MADE_OF.get(w, w) if made else modifier(w) for w in self.before]
+        after = []
+        if self.before and self.noun.english == ALWAYS_WITH:
+            before, after = [], ["with", *self.before]
+        said = " ".join([*(a.english for a in kept), *before, *bound, self.noun.english, *after])
         return f"{'an' if said[0] in 'aeiou' else 'a'} {said}" if self.article else said
 
 

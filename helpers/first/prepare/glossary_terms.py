@@ -8,6 +8,7 @@ from functools import cache
 from helpers.first.prepare.glossary_words import (
     ADJECTIVES,
     ENGLISH_PLURALS,
+    ENGLISH_SINGULARS,
     LINKS,
     MADE_OF,
     NOUNS,
@@ -105,6 +106,11 @@ def singular(english: str) -> str:
     return _singulars().get(english, english)
 
 
+def modifier(english: str) -> str:
+    """A noun as English has it before another: "fried egg" of "fried eggs"."""
+    return ENGLISH_SINGULARS.get(english, singular(english))
+
+
 @cache
 def _singulars() -> Mapping[str, str]:
     said = [s.rsplit(" ", 1)[0] for f, s in _entries(NOUNS["de"]) if not f.endswith("!")]
@@ -119,5 +125,6 @@ def english_words() -> frozenset[str]:
         s.rsplit(" ", 1)[0] for t in tables for text in t.values() for _, s in _entries(text)
     ]
     links = [s for text in LINKS.values() for _, s in _entries(text)]
-    said = " ".join([*entries, *map(_plural, entries), *links, "a an on top", *MADE_OF.values()])
+    plurals, singulars = map(_plural, entries), ENGLISH_SINGULARS.values()
+    said = " ".join([*entries, *plurals, *singulars, *links, "a an on top", *MADE_OF.values()])
     return frozenset(said.replace("|", " ").split())

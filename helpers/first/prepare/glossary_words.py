@@ -9,6 +9,8 @@ P plate, T table. A line of adjectives is ``base = English rank``: 0 homemade an
 from collections.abc import Callable, Mapping
 
 ENGLISH_PLURALS = {"leaf": "leaves", "shrimp": "shrimp", "tomato": "tomatoes", "potato": "potatoes"}
+# Dictionary words in the plural, as they stand before another noun: prawns, but prawn curry.
+ENGLISH_SINGULARS = {"prawns": "prawn", "fried eggs": "fried egg", "champignons": "champignon"}
 
 NOUNS = {
     "de": """

@@ -9,7 +9,14 @@ import re
 import numpy as np
 
 from helpers.first.prepare.augmentation_settings import TextRule
-from helpers.first.prepare.food_words import DISHES, FIXED_NAMES, INGREDIENTS, PRAISE, SINGULAR
+from helpers.first.prepare.food_words import (
+    ALWAYS_WITH,
+    DISHES,
+    FIXED_NAMES,
+    INGREDIENTS,
+    PRAISE,
+    SINGULAR,
+)
 from helpers.first.prepare.text_shape import (
     any_of,
     first_lower,
@@ -42,7 +49,7 @@ def reorder(text: str, rule: TextRule, rng: np.random.Generator) -> str:
         return text
     parts = parts_of(text)
     body = parts.body
-    if found := _BEHIND.match(body):
+    if (found := _BEHIND.match(body)) and not found["dish"].casefold().endswith(ALWAYS_WITH):
         moved = f"{_single(found['food'])} {found['dish']}"
     elif (found := _BEFORE.match(body)) and _may_be_split(found):
         moved = f"{found['dish']} with {found['food']}"

@@ -4,7 +4,9 @@ A comparison is two records: the difference with its interval, and the p-value o
 are drawn from the p-values of all comparisons that are shown together, after Holm's correction.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,15 +19,34 @@ from helpers.first.studies.arms import interval
 STUDY = "study"
 P_UNIT = "p"
 MINUS = " minus "
+EDITED = ("world:kitchen", "world:garage")  # whose captions or images changed after the first runs
+FROZEN = "tiny/frozen.json"  # what a run records as an input since then
 
 
 def study_records(lesson: str) -> list[Record]:
     """The committed records of a lesson's study: ``reports/study/<lesson>/results.json``.
 
-    Empty where the study has not been run.
+    Empty where the study has not been run. A line is printed above what the lesson makes of them
+    where they were computed before captions and images changed.
     """
     path = paths.reports() / STUDY / lesson / "results.json"
-    return read_results(path) if path.is_file() else []
+    records = read_results(path) if path.is_file() else []
+    if note := _first_edition_note(records, path.parent / "run.json"):
+        print(note)
+    return records
+
+
+def _first_edition_note(records: Iterable[Record], run: Path) -> str:
+    """That records were computed on the first edition of a data set; empty where they were not."""
+    edited = {name for r in records for name in EDITED if r.data.startswith(name)}
+    if not edited or not run.is_file():
+        return ""
+    if FROZEN in json.loads(run.read_text(encoding="utf-8"))["fingerprint"]["inputs"]:
+        return ""
+    return (
+        f"The committed results below were computed on the first edition of "
+        f"{' and '.join(sorted(edited))}, before captions were corrected and cars drawn anew."
+    )
 
 
 def comparison_records(

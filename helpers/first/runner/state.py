@@ -103,9 +103,11 @@ def _read_unasked(slug: str, name: str, code: Mapping[str, str]) -> dict[str, st
     The run ``study`` itself does not stand on the records that it makes.
     """
     settings = paths.notebooks() / "profiles" / "augmentation_config.yaml"
+    frozen = paths.tiny() / "frozen.json"  # hashes of the world's captions
     records = paths.reports() / STUDY / slug / "results.json"
     read = {
         settings: "prepare/augmentation_settings.py" in code,
+        frozen: "data/world/world.py" in code,
         records: "report/studies.py" in code and name != STUDY,
     }
     return {

@@ -10,7 +10,7 @@ import numpy as np
 from helpers.first.data.world.dishes import DISHES, serve
 from helpers.first.data.world.domain import NONE, Attributes, Domain, Scene
 from helpers.first.data.world.food import GARNISHES, MAINS, SAUCES
-from helpers.first.data.world.phrases import WORDS, chance, pick, with_article
+from helpers.first.data.world.phrases import SINGULAR, WORDS, chance, pick, with_article
 from helpers.first.data.world.said import OPENINGS, Extra, Said
 from helpers.first.data.world.surfaces import COLORS, PLATE_SHAPES, TABLES, plate, plate_mask
 
@@ -72,10 +72,11 @@ def plan(a: Attributes, rng: np.random.Generator, mentioned: set[str], *, second
 def describe(
     a: Attributes, rng: np.random.Generator, mentioned: set[str], *, second: float = 0.5
 ) -> str:
-    """A caption that mentions some attributes; ``second`` is the share of rarer synonyms."""
+    """A caption as pretrained models read it; ``second`` is the share of rarer synonyms."""
     return in_english(plan(a, rng, mentioned, second=second))
 
 
+LEAFY = "leafy greens"  # takes no noun before it
 _OPENINGS = {"": "", "photo": "a photo of ", "homemade": "homemade ", "fresh": "fresh "}
 _FORMS = {
     "sauce": ("in {}", "with {}", "covered in {}"),
@@ -86,11 +87,38 @@ _FORMS = {
 
 
 def in_english(said: Said) -> str:
-    """The caption that the kitchen has by default."""
-    what = WORDS["dish"][said.dish[0]][said.dish[1]] if said.dish[0] else said.unnamed
-    if said.main[0]:
-        main = WORDS["main"][said.main[0]][said.main[1]]
-        what = f"{main} {what}" if said.joined else f"{what} with {main}"
+    """The English that the tiny models were pretrained on: "fried eggs flatbread" among it.
+
+    Their weights rest on these words, so it stays as it is; captions are in ``in_edited_english``.
+    """
+    main, dish = _main(said), _dish(said)
+    what = f"{main} {dish}" if said.joined else f"{dish} with {main}"
+    return _around(what if main else dish, said)
+
+
+def in_edited_english(said: Said) -> str:
+    """The kitchen's captions: ``in_english`` with a singular before a noun that has a name.
+
+    "fried egg flatbread", "leafy greens with egg".
+    """
+    main, dish = _main(said), _dish(said)
+    if main and said.joined and said.dish[0] and dish != LEAFY:
+        what = f"{SINGULAR.get(main, main)} {dish}"
+    else:
+        what = f"{dish} with {main}" if main else dish
+    return _around(what, said)
+
+
+def _dish(said: Said) -> str:
+    return WORDS["dish"][said.dish[0]][said.dish[1]] if said.dish[0] else said.unnamed
+
+
+def _main(said: Said) -> str:
+    return WORDS["main"][said.main[0]][said.main[1]] if said.main[0] else ""
+
+
+def _around(what: str, said: Said) -> str:
+    """The opening before the dish, and what follows it."""
     extras = [_FORMS[e.about][e.form].format(_noun(e)) for e in said.extras]
     return f"{_OPENINGS[said.opening]}{what} {', '.join(extras)}".strip()
 
@@ -120,7 +148,7 @@ def plans(a: Attributes, rng: np.random.Generator) -> tuple[tuple[str, Said], ..
 
 def captions(a: Attributes, rng: np.random.Generator) -> tuple[tuple[str, str], ...]:
     """Three captions of one dish, from brief to detailed: (kind, text)."""
-    return tuple((kind, in_english(said)) for kind, said in plans(a, rng))
+    return tuple((kind, in_edited_english(said)) for kind, said in plans(a, rng))
 
 
 def weak_caption(a: Attributes, rng: np.random.Generator, *, second: float = 0.15) -> str:

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from types import MappingProxyType
 
 from helpers.first.data.world import german, romance
-from helpers.first.data.world.kitchen import in_english
+from helpers.first.data.world.kitchen import in_edited_english
 from helpers.first.data.world.said import Said
 
 WRITERS = (0, 1)
 _RENDER: dict[str, Callable[[Said, int], str]] = {
-    "en": lambda said, writer: in_english(said),
+    "en": lambda said, writer: in_edited_english(said),
     "de": german.render,
     "es": romance.SPANISH.render,
     "fr": romance.FRENCH.render,

@@ -12,7 +12,7 @@ from functools import cache
 
 from helpers.first.data.world.domain import NONE, Attributes
 from helpers.first.data.world.kitchen import VALUES
-from helpers.first.data.world.phrases import WORDS
+from helpers.first.data.world.phrases import SINGULAR, WORDS
 from helpers.first.data.world.surfaces import COLORS
 
 Value = tuple[str, str]
@@ -80,7 +80,8 @@ def _phrases() -> dict[str, Value]:
     }
     # How people shorten them: the article of a table, the color of an onion.
     more = {word.removeprefix("a "): value for word, value in found.items()}
-    return {**more, **found, "onion": ("garnish", "onion")}
+    single = {one: found[several] for several, one in SINGULAR.items()}  # prawn curry
+    return {**single, **more, **found, "onion": ("garnish", "onion")}
 
 
 @cache

@@ -4,6 +4,7 @@ The first synonym is the common one. Pretraining text prefers it, the kitchen us
 that part of a domain's vocabulary is new to a pretrained model.
 """
 
+import re
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -70,6 +71,20 @@ WORDS: dict[str, dict[str, tuple[str, str]]] = {
     },
 }
 
+# A plural as it stands before another noun: prawns, but prawn curry.
+SINGULAR: dict[str, str] = {
+    "prawns": "prawn",
+    "fried eggs": "fried egg",
+    "champignons": "champignon",
+    "tomatoes": "tomato",
+    "potatoes": "potato",
+    "carrots": "carrot",
+}
+_SPELLED = re.compile(r"[A-Z][A-Z\d]*\b")  # E1, SUV: read letter by letter
+_SPELLED_WITH_AN = "AEFHILMNORSX"
+_WITH_AN = re.compile(r"[aeiou]|hour|honest|heir|8|1[18]\b", re.IGNORECASE)
+_WITH_A = re.compile(r"one\b|once\b|eu|uni(?!n)|us[eu]", re.IGNORECASE)
+
 
 def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
     """One of ``options``, uniform."""
@@ -87,5 +102,13 @@ def chance(rng: np.random.Generator, probability: float) -> bool:
 
 
 def with_article(noun: str) -> str:
-    """The noun with "a" or "an" before it."""
-    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+    """The noun with "a" or "an" before it, by the sound that it begins with.
+
+    >>> [with_article(n) for n in ("oval plate", "Elkins E1 van", "SUV", "one-pot soup")]
+    ['an oval plate', 'an Elkins E1 van', 'an SUV', 'a one-pot soup']
+    """
+    if _SPELLED.match(noun):
+        vowel = noun[0] in _SPELLED_WITH_AN
+    else:
+        vowel = bool(_WITH_AN.match(noun)) and not _WITH_A.match(noun)
+    return f"{'an' if vowel else 'a'} {noun}"
