@@ -49,3 +49,8 @@ def report_folder(report: str, lesson: str) -> Path:
     folder = folder if folder.is_absolute() else root() / folder
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def study(lesson: str) -> Path:
+    """The committed study of a lesson: its design, ranks and runs."""
+    return reports() / "study" / lesson

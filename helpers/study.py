@@ -49,6 +49,32 @@ class Study:
     runs: pd.DataFrame
     frames: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
+    @classmethod
+    def of(
+        cls, ranked: Mapping[str, pd.DataFrame], *, test: str = "", seed: int = UNTRAINED,
+        info: Mapping[str, Any] | None = None,
+    ) -> "Study":  # fmt: skip
+        """The study of one run of some arms; ``test`` names the test where the ranks do not."""
+        named = {"seed": seed} | ({"test": test} if test else {})
+        ranks = [frame.assign(arm=arm, **named) for arm, frame in ranked.items()]
+        runs = pd.DataFrame([{"arm": arm, "seed": seed, **(info or {})} for arm in ranked])
+        return cls(pd.concat(ranks, ignore_index=True), runs)
+
+    def add(self, arm: str, ranks: pd.DataFrame, **about) -> "Study":
+        """This study with one arm more; see :meth:`of`."""
+        return self.join(Study.of({arm: ranks}, **about))
+
+    def join(self, *others: "Study") -> "Study":
+        """This study and others as one; runs of the same arm and seed are one run."""
+        ranks, runs = ([getattr(s, n) for s in (self, *others)] for n in ("ranks", "runs"))
+        together = pd.concat(runs, ignore_index=True).drop_duplicates(["arm", "seed"])
+        frames: dict[str, list[pd.DataFrame]] = {}
+        for study in (self, *others):
+            for name, frame in study.frames.items():
+                frames.setdefault(name, []).append(frame)
+        joined = {name: pd.concat(parts, ignore_index=True) for name, parts in frames.items()}
+        return Study(pd.concat(ranks, ignore_index=True), together.reset_index(drop=True), joined)
+
     @property
     def arms(self) -> list[str]:
         return list(dict.fromkeys(self.runs["arm"]))

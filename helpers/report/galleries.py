@@ -189,26 +189,28 @@ def _draw_texts(ax: Axes, row: GalleryRow) -> None:
 
 
 def search_gallery(
-    queries: Sequence[int], data, scores: Mapping[str, np.ndarray], *, k: int = 5, heading: str = ""
-) -> Figure:
-    """The first ``k`` images of some captions, one line for each model that is named.
+    queries: Sequence[int], data, scores: np.ndarray | Mapping[str, np.ndarray], *, k: int = 5,
+    heading: str = "",
+) -> Figure:  # fmt: skip
+    """The first ``k`` images of some captions.
 
     Parameters
     ----------
     queries : sequence of int
         Numbers of captions.
     data : RetrievalSet
-    scores : mapping of model to (captions, images) float
-        Similarities; with several models each caption has a line for each.
+    scores : (captions, images) float, or a mapping of model to such
+        With several models each caption has a line for each.
     """
+    named = scores if isinstance(scores, Mapping) else {"": scores}
     rows = []
     for query in queries:
         right = np.asarray(data.image_items) == data.caption_items[query]
-        for name, table in scores.items():
+        for name, table in named.items():
             row = np.asarray(table[query])
             best = np.argsort(-row, kind="stable")[:k]
-            rank = 1 + (row > row[right].max()).sum()
-            said = data.captions[query] if len(scores) == 1 else f"{name}: {data.captions[query]}"
+            rank = 1.0 + (row > row[right].max()).sum()
+            text = f"{name}: {data.captions[query]}" if name else data.captions[query]
             images = [data.images[i] for i in best]
-            rows.append(GalleryRow(said, images, row[best], right[best], float(rank)))
+            rows.append(GalleryRow(text, images, row[best], right[best], rank))
     return retrieval_gallery(rows, heading=heading or f"The first {k} images")

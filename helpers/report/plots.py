@@ -75,6 +75,7 @@ def points_with_intervals(
 def lines_with_intervals(
     frame: pd.DataFrame, *, x: str, series: str, heading: str, xlabel: str,
     ylabel: str = "hit@10, percent", references: Mapping[str, float] | None = None,
+    percent: bool = True,
 ) -> Figure:  # fmt: skip
     """Values over a number, a line with its interval for each series.
 
@@ -101,7 +102,8 @@ def lines_with_intervals(
         ax.annotate(plain(name), (1, level), (-2, 3), xycoords=("axes fraction", "data"),
                     textcoords="offset points", ha="right", color=MUTED, fontsize=8.5)  # fmt: skip
     ax.set(xlabel=xlabel, ylabel=ylabel)
-    percent_axis(ax.yaxis)
+    if percent:
+        percent_axis(ax.yaxis)
     _legend(ax, frame[series].nunique() > 1)
     title(ax, heading)
     return fig
@@ -155,7 +157,7 @@ def learning_curves(
     if guessing is not None:
         left.axhline(guessing, color=MUTED, ls=(0, (4, 3)), lw=1)
         left.annotate("guessing", (1, guessing), (-2, -10), xycoords=("axes fraction", "data"),
-                      textcoords="offset points", ha="right", color=MUTED, fontsize=8.5)  # fmt: skip
+                      textcoords="offset points", ha="right", color=MUTED, fontsize=8)  # fmt: skip
     left.set(xlabel="step", ylabel="training loss", ylim=(0, None))
     right.set(xlabel="step", ylabel="hit@10 on validation, percent")
     percent_axis(right.yaxis)
@@ -212,6 +214,20 @@ def heat_map(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], *,
     ax.set_xticks(range(len(columns)), [plain(c) for c in columns], rotation=20, ha="right")
     ax.set_yticks(range(len(rows)), [plain(r) for r in rows])
     ax.grid(visible=False)
+    title(ax, heading)
+    return fig
+
+
+def components(embeddings: Mapping[str, np.ndarray], *, heading: str) -> Figure:
+    """Sets of embeddings in the plane of their first two principal components."""
+    together = np.concatenate(list(embeddings.values()))
+    axes = np.linalg.svd(together - together.mean(axis=0), full_matrices=False)[2][:2]
+    fig, ax = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
+    for i, (name, part) in enumerate(embeddings.items()):
+        x, y = ((part - together.mean(axis=0)) @ axes.T).T
+        ax.plot(x, y, MARKERS[i], ms=2.6, alpha=0.45, color=LINES[i], label=plain(name))
+    ax.set(xlabel="first component", ylabel="second component", aspect="equal")
+    ax.legend(loc="best", markerscale=2)
     title(ax, heading)
     return fig
 

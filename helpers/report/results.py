@@ -20,9 +20,9 @@ from matplotlib.figure import Figure
 
 from helpers import paths, repro
 from helpers.report.style import set_style
-from helpers.report.tables import frame_html
+from helpers.report.tables import frame_html, verdict_sentences
 from helpers.store.atomic import write_file_atomically
-from helpers.study import UNTRAINED, Study
+from helpers.study import UNTRAINED, Design, Study, judge
 
 NAME = re.compile(r"[A-Za-z0-9_-]+")
 METRICS = ("hit@1", "hit@5", "hit@10", "mrr", "median rank", "mean rank")
@@ -79,6 +79,19 @@ class Lesson:
             say(f"**Found:** {found}")
         if read:
             say(f"**How to read it:** {read}")
+
+    def answer(self, n: int = 2) -> None:
+        """Say what the committed study of this lesson found, from its first ``n`` hypotheses."""
+        folder = paths.study(self.name)
+        if not (folder / "ranks.parquet").is_file():
+            say("**Finding:** the study of this lesson has not been measured yet.")
+            return
+        study, design = Study.load(folder), Design.load(folder)
+        said = verdict_sentences(judge(study, design))[:n]
+        seeds = max(len(study.seeds(arm)) for arm in study.arms)
+        about = f"{study.ranks['group'].nunique():,} test items"
+        about += f", up to {seeds} trainings a configuration" if seeds else ", nothing trained"
+        say(f"**Finding** of the committed study ({about}). " + ". ".join(said) + ".")
 
     def finish(
         self, live: Study | None = None, *, model: str = "", data: str = "", run: str = "",

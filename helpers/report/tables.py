@@ -12,6 +12,12 @@ POINTS = "points"
 _STYLE = "border-collapse: collapse; font-size: 0.92em; max-width: 100%"
 
 
+def number(value: float, metric: str) -> str:
+    """A bare value of a metric: percent for hit@K, three digits for MRR, one for ranks."""
+    scale = 100 if metric.startswith("hit") else 1
+    return f"{scale * value:.{3 if metric == 'mrr' else 1}f}" + " %" * (scale == 100)
+
+
 def value_text(one: Estimate, metric: str = "hit@10") -> str:
     """A value with its interval: percent for hit@K, else three digits; or why there is none."""
     if one.missing:
@@ -49,10 +55,11 @@ def wide_table(
         )
         rows.setdefault((one.arm, one.metric), {})[_heading(one.direction, differences)] = shown
     for (metric, direction), level in (chance or {}).items():
-        scale = f"{100 * level:.1f} %" if metric.startswith("hit") else f"{level:.3f}"
-        rows.setdefault(("chance", metric), {})[_heading(direction, differences)] = scale
+        shown = number(level, metric)
+        rows.setdefault(("chance", metric), {})[_heading(direction, differences)] = shown
     frame = pd.DataFrame(rows).T.rename_axis(["", "metric"]).reset_index()
-    return frame.drop(columns="metric") if frame["metric"].nunique() == 1 else frame
+    alike = [name for name in ("", "metric") if frame[name].nunique() == 1]
+    return frame.drop(columns=alike)
 
 
 def _heading(direction: str, differences: bool) -> str:
@@ -79,6 +86,15 @@ def verdict_table(judged: pd.DataFrame, columns: Sequence[str] = ()) -> pd.DataF
 
 def _says(column: pd.Series) -> bool:
     return bool((~column.isin(["–", ""])).any())
+
+
+def verdict_sentences(judged: pd.DataFrame) -> list[str]:
+    """What a study found, a sentence for each hypothesis, made from its numbers."""
+    return [
+        f"{row.says}: {difference_text(row.estimate)} points, {row.text}"
+        + (f", {row.size}" if row.size else "")
+        for row in judged.itertuples()
+    ]
 
 
 def frame_html(frame: pd.DataFrame, *, index: bool = False) -> str:

@@ -369,3 +369,25 @@ def _wilson(hits: int, queries: int, z: float = 1.96) -> tuple[float, float]:
     middle = (share + spread / 2) / (1 + spread)
     half = z * sqrt(share * (1 - share) / queries + spread / queries / 4) / (1 + spread)
     return middle - half, middle + half
+
+
+@exercise(example={"caption": "red soup in a white bowl", "rng": np.random.default_rng(1)})
+def shuffle_words(answer: Callable) -> Verdict:
+    """``f(caption, rng) -> str``: the same words in another order."""
+    caption = "tomato soup with basil in a blue bowl on a wooden table"
+    results = [ask(answer, caption=caption, rng=np.random.default_rng(seed)) for seed in range(8)]
+    wrong = next((one for one in results if not isinstance(one, str)), None)
+    if wrong is not None:
+        return hint(
+            f"a text is due, and you returned {type(wrong).__name__}: put the words together again "
+            "with `' '.join(...)`."
+        )
+    if any(sorted(one.split()) != sorted(caption.split()) for one in results):
+        return hint(
+            "the words are not the same: split at spaces, permute, join; letters stay as they are."
+        )
+    if all(one == caption for one in results):
+        return hint("the order is the same: `rng.permutation(words)` gives another one.")
+    if len(set(results)) == 1:
+        return hint("every generator gives the same order: use the `rng` that you are given.")
+    return correct("the same words, the order gone: what is left is what a bag of words can do.")

@@ -1,0 +1,122 @@
+"""Lesson 03: what a frozen dual encoder gains without training, and its study."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+from scipy.special import logsumexp
+
+from helpers.data.sets import RetrievalSet, drawn_set
+from helpers.evaluation.metrics import summary
+from helpers.evaluation.ranking import DIRECTIONS, gallery_of, rank_both_directions
+from helpers.models.encoder import load_encoder
+from helpers.study import Design, Study
+
+BETAS = (3, 10, 20, 50, 100)
+Sides = tuple[np.ndarray, np.ndarray]  # embeddings of images (n, d) and of captions (m, d)
+
+
+def center(embeddings: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Subtract a mean embedding and scale to length 1 again."""
+    moved = embeddings - mean
+    return moved / np.linalg.norm(moved, axis=1, keepdims=True)
+
+
+def with_bank(banks: Mapping[str, np.ndarray], betas: Mapping[str, float]) -> Callable:
+    """A score that takes off each item's popularity among the queries of a bank.
+
+    The inverted softmax of Smith et al., "Offline bilingual word vectors" (2017), as Bogolin et
+    al., "Cross modal retrieval with querybank normalisation" (2022), use it.
+    """
+
+    def score(direction: str, queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+        beta = betas[direction]
+        popularity = logsumexp(beta * (banks[direction] @ gallery.T), axis=0) / beta  # (g,)
+        return queries @ gallery.T - popularity
+
+    return score
+
+
+def choose_betas(banks: Mapping[str, np.ndarray], held: Sides, data: RetrievalSet) -> dict:
+    """The sharpness that validates best in MRR, for each direction."""
+    scores = {}
+    for beta in BETAS:
+        ranks = rank_both_directions(*held, data, with_bank(banks, dict.fromkeys(banks, beta)))
+        for direction, part in ranks.groupby("direction"):
+            scores[direction, beta] = summary(part["rank"], "mrr")
+    return {d: max(BETAS, key=lambda beta, d=d: scores[d, beta]) for d in DIRECTIONS}
+
+
+def mixed_ranks(images: np.ndarray, texts: np.ndarray, data: RetrievalSet) -> pd.DataFrame:
+    """Search images and captions in one gallery with each caption.
+
+    Only entries of other recipes push an answer down, and a caption does not find itself.
+
+    Returns
+    -------
+    DataFrame
+        As :func:`helpers.evaluation.ranking.rank_both_directions`, with ``test``: ``mixed, images``
+        ranks the first image of the caption's recipe, ``mixed, captions`` the first other caption
+        (of captions that are not alone).
+    """
+    parts = []
+    of_image, of_text = (
+        gallery_of(i, data.galleries) for i in (data.image_items, data.caption_items)
+    )
+    for name in np.unique(of_text):
+        held, asked = of_image == name, of_text == name
+        scores = texts[asked] @ np.vstack([images[held], texts[asked]]).T  # (q, images + captions)
+        np.fill_diagonal(scores[:, held.sum() :], -np.inf)
+        own = np.r_[data.image_items[held], data.caption_items[asked]]
+        positive = data.caption_items[asked][:, None] == own
+        negatives = np.where(positive, -np.inf, scores)
+        is_image = np.arange(len(own)) < held.sum()
+        for answers, kind in (("images", is_image), ("captions", ~is_image)):
+            best = np.where(positive & kind, scores, -np.inf).max(axis=1)
+            found = {"query": np.flatnonzero(asked), "group": own[held.sum() :]}
+            about = {"test": f"mixed, {answers}", "direction": "text_to_image", "gallery": name}
+            sizes = {"gallery_size": len(own) - 1, "positives": (positive & kind).sum(axis=1)}
+            rank = {"rank": 1.0 + (negatives > best[:, None]).sum(axis=1)}
+            parts.append(pd.DataFrame(found | about | sizes | rank)[np.isfinite(best)])
+    return pd.concat(parts, ignore_index=True)
+
+
+def run_study(design: Design, *, device: str = "cpu") -> Study:
+    """Measure every treatment of every base model on the recipes that the design names."""
+    parts = [_measure(design, base, device) for base in design.base]
+    return parts[0].join(*parts[1:])
+
+
+def _measure(design: Design, base: str, device: str) -> Study:
+    sets = {
+        name: drawn_set(
+            **{k: v for k, v in about.items() if k in ("source", "first", "n", "gallery")}
+        )
+        for name, about in design.data.items()
+    }
+    encoder = load_encoder(base, device=device)
+    sides = {n: (encoder.images(s.images), encoder.texts(s.captions)) for n, s in sets.items()}
+    new, known, held = (sides[name] for name in ("test", "training", "validation"))
+    data = sets["test"]
+    means = [one.mean(axis=0) for one in known]
+    moved = tuple(center(*pair) for pair in zip(new, means, strict=True))
+    banks = {"text_to_image": known[1], "image_to_text": known[0]}
+    betas = choose_betas(banks, held, sets["validation"])
+    sharp = dict.fromkeys(betas, design.settings["too_sharp"])
+    other = {
+        "text_to_image": encoder.texts(sets["other domain"].captions),
+        "image_to_text": encoder.images(sets["other domain"].images),
+    }
+    ranked = {
+        "zero-shot": rank_both_directions(*new, data),
+        "centered": rank_both_directions(*moved, data),
+        "query bank": rank_both_directions(*new, data, with_bank(banks, betas)),
+        "bank too sharp": rank_both_directions(*new, data, with_bank(banks, sharp)),
+        "bank of another domain": rank_both_directions(*new, data, with_bank(other, betas)),
+    }
+    mixed = {"zero-shot": mixed_ranks(*new, data), "centered": mixed_ranks(*moved, data)}
+    label = "" if base == next(iter(design.base)) else f", {base}"
+    info = {"base": base, **{f"beta {d}": b for d, b in betas.items()},
+            "gap": float(np.linalg.norm(means[0] - means[1]))}  # fmt: skip
+    both = Study.of({f"{k}{label}": v for k, v in ranked.items()}, test="kitchen", info=info)
+    return both.join(Study.of({f"{k}{label}": v for k, v in mixed.items()}, info=info))
