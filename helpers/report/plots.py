@@ -23,12 +23,13 @@ from helpers.report.style import (
     percent_axis,
     plain,
     title,
+    wrapped,
 )
 
 
 def points_with_intervals(
     table: pd.DataFrame, *, heading: str, note: str = "", xlabel: str = "hit@10, percent",
-    chance: Mapping[str, float] | None = None, zero: bool = False,
+    chance: Mapping[str, float] | None = None, differences: bool = False,
 ) -> Figure:  # fmt: skip
     """A line for each arm, a point with its 95 % interval for each direction.
 
@@ -38,8 +39,8 @@ def points_with_intervals(
         ``arm, direction, estimate``, as :meth:`helpers.study.Study.table` gives it for one metric.
     chance : mapping of direction to chance level, optional
         Drawn as a dashed line in the direction's color.
-    zero : bool
-        Differences: draw a line at zero.
+    differences : bool
+        The values are differences: a line at zero, the axis in points.
     """
     arms = list(dict.fromkeys(table["arm"]))
     directions = list(dict.fromkeys(table["direction"]))
@@ -61,8 +62,9 @@ def points_with_intervals(
             ax.axvline(chance[direction], color=color, ls=(0, (4, 3)), lw=1)
     if chance:
         ax.plot([], [], color=MUTED, ls=(0, (4, 3)), lw=1, label="chance")
-    if zero:
+    if differences:
         ax.axvline(0, color=INK, lw=0.9)
+        xlabel = "difference, points"
     ax.set(yticks=range(len(arms)), yticklabels=map(plain, arms), xlabel=xlabel)
     ax.set_ylim(len(arms) - 0.5, -0.5)
     ax.grid(axis="y", visible=False)
@@ -94,7 +96,14 @@ def lines_with_intervals(
     for i, (name, part) in enumerate(frame.groupby(series, sort=False)):
         part = part.sort_values(x)
         color, marker = LINES[i % len(LINES)], MARKERS[i % len(MARKERS)]
-        ax.plot(part[x], part["value"], color=color, marker=marker, ms=5, label=plain(name))
+        ax.plot(
+            part[x],
+            part["value"],
+            color=color,
+            marker=marker,
+            ms=5,
+            label=plain(DIRECTION_NAMES.get(name, name)),
+        )
         if "low" in part and part["low"].notna().any():
             ax.fill_between(part[x], part["low"], part["high"], color=color, alpha=0.14, lw=0)
     for name, level in (references or {}).items():
@@ -201,18 +210,17 @@ def gain_against_loss(
     return fig
 
 
-def heat_map(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], *, heading: str):
-    """A small matrix with its numbers in the cells, such as the similarities of a few captions."""
-    fig, ax = plt.subplots(
-        figsize=(2.2 + 0.95 * len(columns), 1.1 + 0.5 * len(rows)), layout="constrained"
-    )
+def heat_map(values: np.ndarray, *, columns: Sequence[str], heading: str) -> Figure:
+    """Similarities of a few images (rows) and captions (columns), with the numbers in the cells."""
+    n, m = values.shape
+    fig, ax = plt.subplots(figsize=(2.2 + 1.15 * m, 1.5 + 0.42 * n), layout="constrained")
     ax.imshow(values, cmap="GnBu", aspect="auto")
-    middle = (np.min(values) + np.max(values)) / 2
     for (i, j), value in np.ndenumerate(values):
-        color = "white" if value > middle + (np.max(values) - middle) / 2 else INK
-        ax.text(j, i, f"{value:.2f}", ha="center", va="center", color=color, fontsize=9)
-    ax.set_xticks(range(len(columns)), [plain(c) for c in columns], rotation=20, ha="right")
-    ax.set_yticks(range(len(rows)), [plain(r) for r in rows])
+        dark = value > values.min() + 0.7 * np.ptp(values)
+        ax.text(j, i, f"{value:.2f}", ha="center", va="center", color="white" if dark else INK)
+    texts = [wrapped(text, width=17, lines=3) for text in columns]
+    ax.set_xticks(range(m), texts, fontsize=7.5)
+    ax.set_yticks(range(n), [f"image {i + 1}" for i in range(n)])
     ax.grid(visible=False)
     title(ax, heading)
     return fig

@@ -9,16 +9,19 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from IPython.display import display
 from matplotlib.figure import Figure
 
 from helpers import paths, repro
+from helpers.evaluation.stats import Estimate
 from helpers.report.style import set_style
 from helpers.report.tables import frame_html, verdict_sentences
 from helpers.store.atomic import write_file_atomically
@@ -35,6 +38,7 @@ class Lesson:
     name: str
     folder: Path
     seed: int
+    model: str = ""
     found: list[str] = field(default_factory=list)
     shown: set[str] = field(default_factory=set)
 
@@ -80,42 +84,123 @@ class Lesson:
         if read:
             say(f"**How to read it:** {read}")
 
+    @cached_property
+    def design(self) -> Design:
+        """What the committed study of this lesson asks."""
+        return Design.load(paths.study(self.name))
+
+    @cached_property
+    def study(self) -> Study:
+        """The committed study of this lesson; see :meth:`helpers.study.Study.load`."""
+        return Study.load(paths.study(self.name))
+
+    def save_study(self, study: Study) -> None:
+        """Write a study that has just been measured in the place of the committed one."""
+        study.save(paths.study(self.name))
+        self.__dict__.pop("study", None)
+
+    def judged(self, others: dict[str, Estimate] | None = None) -> pd.DataFrame:
+        """The hypotheses of the committed study, judged."""
+        return judge(self.study, self.design, others)
+
     def answer(self, n: int = 2) -> None:
-        """Say what the committed study of this lesson found, from its first ``n`` hypotheses."""
-        folder = paths.study(self.name)
-        if not (folder / "ranks.parquet").is_file():
+        """Say what the committed study found, from the first ``n`` hypotheses on ranks."""
+        if not (paths.study(self.name) / "ranks.parquet").is_file():
             say("**Finding:** the study of this lesson has not been measured yet.")
             return
-        study, design = Study.load(folder), Design.load(folder)
-        said = verdict_sentences(judge(study, design))[:n]
-        seeds = max(len(study.seeds(arm)) for arm in study.arms)
-        about = f"{study.ranks['group'].nunique():,} test items"
-        about += f", up to {seeds} trainings a configuration" if seeds else ", nothing trained"
-        say(f"**Finding** of the committed study ({about}). " + ". ".join(said) + ".")
+        asked = [h for h in self.design.hypotheses if not h.frame]
+        judged = judge(self.study, self.design.model_copy(update={"hypotheses": asked}))
+        seeds = max(len(self.study.seeds(arm)) for arm in self.study.arms)
+        about = f"{self.study.ranks['group'].nunique():,} test items"
+        about += f", up to {seeds} trainings of a configuration" if seeds else ", nothing trained"
+        found = ". ".join(verdict_sentences(judged)[:n])
+        say(f"**Finding** of the committed study ({about}). {found}.")
+
+    def save_baseline(self, zone: Any, live: Study, data: Any, scores: np.ndarray) -> None:
+        """Write ``experiments/baseline/``: the metrics, and the first five of some captions."""
+        save_experiment(zone, "baseline", live, data, scores, model=self.model)
 
     def finish(
-        self, live: Study | None = None, *, model: str = "", data: str = "", run: str = "",
-        split: str = "test", numbers: Sequence[dict[str, Any]] = (),
-    ) -> None:  # fmt: skip
+        self,
+        live: Study | None = None,
+        *,
+        data: str = "",
+        run: str = "",
+        costs: Sequence[dict[str, Any]] = (),
+    ) -> None:
         """Write ``results.json`` and list what the lesson has found.
 
-        ``numbers`` are further records: ``metric``, ``value``, ``unit`` and what else is known.
+        ``costs`` are further records: ``metric``, ``value``, ``unit`` and what else is known.
         """
-        about = {"lesson": self.name[:2], "run": run, "model": model, "data": data,
-                 "split": split, "seed": self.seed}  # fmt: skip
+        about = {"lesson": self.name[:2], "run": run, "model": self.model, "data": data,
+                 "split": "test", "seed": self.seed}  # fmt: skip
         records = study_records(live, about) if live is not None else []
-        records += [record(**{**about, "direction": "", **number}) for number in numbers]
+        records += [record(**{**about, "direction": "", "split": "", **number}) for number in costs]
         lines = [json.dumps(one, ensure_ascii=False, allow_nan=False) for one in records]
         text = "[\n" + ",\n".join(f"  {line}" for line in lines) + "\n]\n" if lines else "[]\n"
         write_file_atomically(self.folder / "results.json", text.encode())
         say("\n".join(f"- {sentence}" for sentence in self.found))
 
 
-def begin(name: str, *, report: str = "", seed: int = 42) -> Lesson:
-    """Set seeds and style, and open the folder for a lesson's figures and results."""
+def begin(
+    name: str, *, report: str = "", seed: int = 42, model: str = "", source: str = ""
+) -> Lesson:
+    """Set seeds and style, open the folder for figures and results, and say what was found before.
+
+    Where a tiny model is asked about images that are not drawn, that is said first.
+    """
     set_style()
     repro.seed_everything(seed)
-    return Lesson(name, paths.report_folder(report, name), seed)
+    lesson = Lesson(name, paths.report_folder(report, name), seed, model)
+    if model.startswith("tiny-") and not source.startswith("world:"):
+        say(
+            f"**These numbers mean nothing for your images.** `{model}` has seen drawings only. "
+            f"Run `course run --only {name[:2]} -p source={source} "
+            "-p model=openai/clip-vit-base-patch32` instead."
+        )
+    lesson.answer()
+    return lesson
+
+
+def save_experiment(
+    zone: Any, name: str, live: Study, data: Any, scores: np.ndarray, *, model: str,
+    arm: str = "", more: dict[str, str] | None = None,
+) -> None:  # fmt: skip
+    """Write results and examples of a model below ``fine-tuning-zone/experiments/<name>/``.
+
+    Parameters
+    ----------
+    zone : Zone
+    live : Study
+        With the ranks of ``arm`` (its first one by default).
+    data : RetrievalSet
+    scores : (captions, images) float
+    more : mapping of file name to text, optional
+    """
+    arm, folder = arm or live.arms[0], f"fine-tuning-zone/experiments/{name}"
+    table = live.table([arm], metrics=METRICS, test=live.tests[0])
+    about = {"lesson": "", "run": "", "model": model, "data": data.name, "split": "test"}
+    rows = [
+        record(**about, direction=r.direction, metric=r.metric, estimate=r.estimate,
+               unit="rank" if "rank" in r.metric else "fraction")
+        for r in table.itertuples()
+    ]  # fmt: skip
+    keys = getattr(data.images, "keys", [str(i) for i in range(len(data.images))])
+    examples = [
+        {"caption": data.captions[i], "item": str(data.caption_items[i]),
+         "images": [{"image": keys[j], "item": str(data.image_items[j]),
+                     "similarity": round(float(scores[i, j]), 4)}
+                    for j in np.argsort(-scores[i], kind="stable")[:5]]}
+        for i in np.linspace(0, len(data.captions) - 1, 10).astype(int)
+    ]  # fmt: skip
+    kind = "lora" if name.startswith("lora") else "baseline"
+    files = {f"results_{kind}.json": _json(rows), "examples_top5.json": _json(examples)}
+    for file, text in (files | (more or {})).items():
+        zone.write_bytes(f"{folder}/{file}", text.encode())
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def say(text: str) -> None:

@@ -1,6 +1,6 @@
 """Lesson 03: what a frozen dual encoder gains without training, and its study."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,8 @@ from helpers.data.sets import RetrievalSet, drawn_set
 from helpers.evaluation.metrics import summary
 from helpers.evaluation.ranking import DIRECTIONS, gallery_of, rank_both_directions
 from helpers.models.encoder import load_encoder
+from helpers.report import tables
+from helpers.report.style import DIRECTION_NAMES
 from helpers.study import Design, Study
 
 BETAS = (3, 10, 20, 50, 100)
@@ -120,3 +122,50 @@ def _measure(design: Design, base: str, device: str) -> Study:
             "gap": float(np.linalg.norm(means[0] - means[1]))}  # fmt: skip
     both = Study.of({f"{k}{label}": v for k, v in ranked.items()}, test="kitchen", info=info)
     return both.join(Study.of({f"{k}{label}": v for k, v in mixed.items()}, info=info))
+
+
+def study_differences(study: Study) -> dict[str, dict[str, float]]:
+    """Each treatment of the study minus zero-shot, for every base model, by a name to show."""
+    ends = sorted({arm.partition(", ")[2] for arm in study.arms})
+    first = study.runs["base"].iloc[0]
+    return {
+        f"{treatment}, {end or first}": {
+            f"{treatment}, {end}".rstrip(", "): 1, f"zero-shot, {end}".rstrip(", "): -1
+        }
+        for end in ends
+        for treatment in dict.fromkeys(arm.partition(", ")[0] for arm in study.arms)
+        if treatment != "zero-shot"
+    }  # fmt: skip
+
+
+SYSTEM_B = {  # hit@K in percent: zero-shot and after LoRA, text to image and image to text
+    "hit@1": (57.4, 68.9, 59.3, 68.9), "hit@5": (79.6, 91.3, 85.2, 94.2),
+    "hit@10": (94.4, 96.1, 96.3, 99.0), "mrr": (0.688, 0.796, 0.702, 0.799),
+    "mean rank": (3.57, 2.07, 3.28, 1.95),
+}  # fmt: skip
+
+
+def beside_system_b(live: Study, arms: Sequence[str] = ("zero-shot",)) -> pd.DataFrame:
+    """All metrics of some arms in both directions, with chance and what system B reports."""
+    metrics = ["hit@1", "hit@5", "hit@10", "mrr", "median rank", "mean rank"]
+    test = live.tests[0]
+    table = tables.wide_table(live.table(list(arms), metrics=metrics, test=test))
+    for direction, name in DIRECTION_NAMES.items():
+        levels = [live.chance(m, test=test, direction=direction) for m in table["metric"]]
+        table[f"chance, {name}"] = list(map(tables.number, levels, table["metric"]))
+    for i, name in ((0, "B zero-shot"), (2, "B after LoRA")):
+        cells = [SYSTEM_B.get(m, ("–",) * 4)[i : i + 2] for m in table["metric"]]
+        table[f"{name}: text to image / image to text"] = [f"{a} / {b}" for a, b in cells]
+    return table
+
+
+def mixed_table(mixed: Study) -> pd.DataFrame:
+    """hit@10 of the answers of a mixed gallery: a row for each arm, a column for each answer."""
+    cells = {
+        answers.partition(", ")[2]: [
+            tables.value_text(mixed.estimate(arm, test=answers, direction="text_to_image"))
+            for arm in mixed.arms
+        ]
+        for answers in mixed.tests
+    }
+    return pd.DataFrame(cells, index=pd.Index(mixed.arms, name="embeddings"))
