@@ -306,6 +306,7 @@ def _take_step(
     loss, items = given if isinstance(given, tuple) else (given, ())
     if loss.requires_grad:
         loss.backward()
+    loss = loss.detach()
     if run.step == 0:
         _require_gradients(run.trainable)
     weights = list(run.trainable.values())
