@@ -1,4 +1,4 @@
-"""What makes a run repeatable: seeds, device, hashes, files written whole, the environment line.
+"""What makes a run repeatable: seeds, device, hashes, the environment line.
 
 torch is imported inside the functions that need it: the command line asks for hashes alone.
 """
@@ -8,7 +8,6 @@ import json
 import os
 import platform
 import random
-import uuid
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -39,18 +38,6 @@ def sha256_file(path: Path) -> str:
     """The SHA-256 of a file's bytes."""
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: a reader sees the old bytes or the new ones."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def library_versions() -> dict[str, str]:

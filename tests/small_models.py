@@ -3,8 +3,6 @@
 import math
 from collections.abc import Iterable
 from functools import cache
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +28,7 @@ from transformers import (
     SiglipProcessor,
 )
 
+from helpers.data.sets import LazyImages, RetrievalSet
 from helpers.models.encoder import Encoder, weights_fingerprint
 from helpers.models.lora import Placement, adapt
 from helpers.training.batches import TrainingPairs, prepare_pairs
@@ -74,20 +73,20 @@ def small_encoder(family: str, *, seed: int = 0) -> Encoder:
     return Encoder(f"small-{family}", family, model, processor, fingerprint=fingerprint)
 
 
-def small_image(item: int, image: int) -> Image.Image:
+def small_image(key: str) -> Image.Image:
     """Noise that the images of an item share, brighter in the second."""
-    noise = np.random.default_rng(item).integers(0, 200, (20, 24, 3))
-    return Image.fromarray((noise + 30 * image).astype(np.uint8))
+    item, image = key.removesuffix(".jpg").split("/")
+    noise = np.random.default_rng(int(item)).integers(0, 200, (20, 24, 3))
+    return Image.fromarray((noise + 30 * int(image)).astype(np.uint8))
 
 
-def small_data(*, n_items: int = 12, n_images: int = 2) -> Any:
-    """A retrieval set: items with two images and two captions each, their number first."""
-    numbers = [(i, j) for i in range(n_items) for j in range(n_images)]
+def small_data(*, n_items: int = 12, n_images: int = 2) -> RetrievalSet:
+    """Items with two images and two captions each, their number first."""
+    keys = [f"{i}/{j}.jpg" for i in range(n_items) for j in range(n_images)]
     captions = [(i, f"{i} {word}") for i in range(n_items) for word in WORDS[:2]]
-    return SimpleNamespace(
-        images=[small_image(i, j) for i, j in numbers],
-        image_items=np.array([f"r{i}" for i, _ in numbers]),
-        image_keys=[f"{i}/{j}.jpg" for i, j in numbers],
+    return RetrievalSet(
+        images=LazyImages(keys, small_image),
+        image_items=np.array([f"r{key.split('/')[0]}" for key in keys]),
         captions=[text for _, text in captions],
         caption_items=np.array([f"r{i}" for i, _ in captions]),
     )
@@ -100,7 +99,7 @@ def small_pairs(family: str, *, negatives: bool = True) -> TrainingPairs:
     items = [int(item[1:]) for item in data.image_items]
     wrong = [(i, f"{(item + 1) % 12} {WORDS[2]}") for i, item in enumerate(items)]
     encoder = small_encoder(family)
-    return prepare_pairs(encoder, data, negatives=wrong if negatives else (), progress=False)
+    return prepare_pairs(encoder, data, negatives=wrong if negatives else ())
 
 
 def small_adapted(family: str, *, scalars: Iterable[str] = ("logit_scale",), **choices) -> Encoder:

@@ -54,7 +54,7 @@ def test_weights_are_those_of_the_first_edition_bit_for_bit(family, loss, name):
     second = train_lora(
         small_models.small_encoder(family), small_models.small_pairs(family),
         placement=Placement(**where), settings=Settings(**how), transform=small_models.noisy,
-        validation=lambda encoder: score(encoder.texts(small_models.WORDS)), progress=False,
+        validation=lambda encoder: score(encoder.texts(small_models.WORDS)), prefix=False,
     )  # fmt: skip
     wanted = dict(adapted.encoder.model.named_parameters())
     found = dict(second.encoder.model.named_parameters())

@@ -27,6 +27,7 @@ from transformers import (
 from transformers.utils import logging
 
 from helpers import paths
+from helpers.evaluation.ranking import check_embeddings
 from helpers.repro import pick_device
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -160,7 +161,7 @@ class Encoder:
     ) -> np.ndarray:
         """Embeddings of images, batch by batch: (n, dimension) float32, unit rows, no gradient.
 
-        Raises ``ModelError`` if nothing is given, or for embeddings that nothing can be ranked by.
+        Raises ``InvalidEmbeddings`` if nothing is given, or where nothing can be ranked by them.
         """
         return encode(
             images, lambda part: self.image_features(self.prepare_images(part)),
@@ -192,22 +193,8 @@ def encode(
         while batch := list(islice(stream, batch_size)):
             rows.append(run(batch).cpu().numpy())
             bar.update(len(batch))
-    if not rows:
-        raise ModelError(f"{name}: empty; embed at least one item")
-    found = np.concatenate(rows)  # (n, dimension)
-    broken = np.flatnonzero(~np.isfinite(found).all(axis=1) | ~found.any(axis=1))
-    if len(broken):
-        raise ModelError(
-            f"{name}: {len(broken)} of {len(found)} rows have NaN or infinite entries or only "
-            f"zeros (rows {', '.join(map(str, broken[:5]))}); look at these inputs and at the "
-            "encoder's weights and precision, then embed again"
-        )
-    if len(found) > 1 and (np.ptp(found, axis=0) <= 1e-6).all() and _differ(inputs):
-        raise ModelError(
-            f"{name}: all {len(found)} rows are identical, the encoder tells nothing apart; check "
-            "that its weights were loaded and that the inputs differ"
-        )
-    return found
+    found = np.concatenate(rows) if rows else np.empty((0, 0), np.float32)  # (n, dimension)
+    return check_embeddings(found, name=name)
 
 
 def load_encoder(model: str, *, device: str = "auto", precision: str = "fp32") -> Encoder:
@@ -326,9 +313,3 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(before)
         if bars:
             logging.enable_progress_bar()
-
-
-def _differ(inputs: Iterable[Any]) -> bool:
-    """Whether inputs are known to differ: captions may all be the same text."""
-    texts = [one for one in inputs if isinstance(one, str)] if hasattr(inputs, "__len__") else []
-    return not texts or len(set(texts)) > 1

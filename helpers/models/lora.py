@@ -26,7 +26,8 @@ from transformers import PreTrainedModel
 
 from helpers.models import methods
 from helpers.models.encoder import FAMILIES, Encoder
-from helpers.repro import hash_of, library_versions, sha256_file, write_atomically
+from helpers.repro import hash_of, library_versions, sha256_file
+from helpers.store.atomic import write_file_atomically
 
 METHODS = ("lora", "dora", "rslora", "qlora", "prompt", "full")
 MODULES = {
@@ -347,7 +348,7 @@ def save_adapter(
         "versions": library_versions(),
     }
     (folder / "README.md").write_text(_card(encoder, base, training or {}, data), encoding="utf-8")
-    write_atomically(folder / BASE_FILE, (json.dumps(record, indent=1) + "\n").encode())
+    write_file_atomically(folder / BASE_FILE, (json.dumps(record, indent=1) + "\n").encode())
 
 
 def load_adapter(encoder: Encoder, folder: Path) -> Encoder:

@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
+from helpers.data.sets import RetrievalSet
 from helpers.models.encoder import Encoder
 from helpers.repro import hash_of
 
@@ -94,10 +95,9 @@ class TrainingPairs:
 
 def prepare_pairs(
     encoder: Encoder,
-    data: Any,
+    data: RetrievalSet,
     *,
     negatives: Sequence[tuple[int, str]] = (),
-    progress: bool = True,
 ) -> TrainingPairs:
     """Decode, resize and tokenize a retrieval set once; each image is paired with each caption.
 
@@ -106,8 +106,7 @@ def prepare_pairs(
     encoder : Encoder
         Whose processor is used.
     data : RetrievalSet
-        ``images``, ``image_items``, ``captions``, ``caption_items`` and ``image_keys``. An image is
-        paired with every caption of its item.
+        An image is paired with every caption of its item.
     negatives : sequence of (int, str)
         Explicit negatives: the number of an image in ``data``, and a caption that is wrong for it.
 
@@ -125,10 +124,10 @@ def prepare_pairs(
     image_ids, text_ids = np.array(pairs, dtype=np.int64).T
     text_ids_all, unique = pd.factorize(np.array([*captions, *(text for _, text in negatives)]))
     text_ids = text_ids_all[text_ids]  # equal captions of two items are one text
-    bar = tqdm(data.images, desc="reading images", unit="image", disable=not progress)
-    keys = data.image_keys if len(data.image_keys) else map(str, range(len(items)))
+    bar = tqdm(data.images, desc="reading images", unit="image", delay=2, leave=False)
+    keys = [str(key) for key in getattr(data.images, "keys", range(len(items)))]
     return TrainingPairs(
-        items[image_ids], image_ids, text_ids, np.array(list(keys), str), unique.astype(str),
+        items[image_ids], image_ids, text_ids, np.array(keys), unique.astype(str),
         torch.cat([resized(encoder, image) for image in bar]), encoder.prepare_texts(list(unique)),
         np.array([image for image, _ in negatives], dtype=np.int64),
         text_ids_all[len(captions) :].astype(np.int64),

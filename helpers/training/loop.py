@@ -22,7 +22,8 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from helpers.models.encoder import weights_fingerprint
-from helpers.repro import hash_of, write_atomically
+from helpers.repro import hash_of
+from helpers.store.atomic import write_file_atomically
 from helpers.training.losses import clamp_logit_scale
 
 CHOICES = {
@@ -225,7 +226,6 @@ def fit(
     evaluate: Callable[[int], float] | None = None,
     state: Path | None = None,
     identity: str = "",
-    progress: bool = True,
 ) -> Fitted:
     """Train the parameters of ``module`` that require a gradient, in place, with AdamW.
 
@@ -272,7 +272,7 @@ def fit(
     if state is not None:
         run.resume(Path(state))
     saved = run.step
-    bar = tqdm(total=total, initial=run.step, desc="training", unit="step", disable=not progress)
+    bar = tqdm(total=total, initial=run.step, desc="training", unit="step", delay=2, leave=False)
     devices = sorted({p.device.index or 0 for p in run.trainable.values() if p.is_cuda})
     with torch.random.fork_rng(devices), bar:
         while True:
@@ -306,6 +306,7 @@ def _take_step(
     loss, items = given if isinstance(given, tuple) else (given, ())
     if loss.requires_grad:
         loss.backward()
+    loss = loss.detach()
     if run.step == 0:
         _require_gradients(run.trainable)
     weights = list(run.trainable.values())
@@ -389,7 +390,7 @@ class _Run:
         content = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
         values = {name: getattr(self, name) for name in (*self.SAVED, "identity")}
         header = {"state": json.dumps(values, allow_nan=False)}
-        write_atomically(path, save(content, metadata=header))
+        write_file_atomically(path, save(content, metadata=header))
 
     SAVED = ("step", "seconds", "records", "evaluations", "best_step", "stopped_early")
 

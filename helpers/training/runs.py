@@ -1,6 +1,7 @@
 """Training runs: a base model, pairs and settings in; an adapted encoder and its log out."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from helpers.data.sets import RetrievalSet
 from helpers.models.encoder import Encoder
 from helpers.models.lora import Placement, adapt, trainable_counts
 from helpers.repro import hash_of
@@ -26,6 +28,7 @@ from helpers.training.batches import (
 from helpers.training.gradcache import accumulate_cached, accumulate_plain
 from helpers.training.loop import Settings, fit
 from helpers.training.losses import info_nce, pairwise_sigmoid
+from helpers.training.prefix import Prefixes, why_not
 
 SCALARS = {"info_nce": ("logit_scale",), "sigmoid": ("logit_scale", "logit_bias")}
 
@@ -40,7 +43,9 @@ class Trained:
     losses, evaluations : DataFrame
         See :class:`helpers.training.loop.Fitted`.
     info : dict
-        ``seconds``, ``best_step``, ``validation``, ``trainable_parameters``, ``parameters``.
+        ``seconds`` of training, ``prefix_seconds`` of computing prefixes, ``prefix`` (``cached`` or
+        why not), ``best_step``, ``validation`` (its score), ``trainable_parameters``,
+        ``parameters``.
     """
 
     encoder: Encoder
@@ -51,14 +56,14 @@ class Trained:
 
 def train_lora(
     encoder: Encoder,
-    train: Any,
+    train: RetrievalSet | TrainingPairs,
     *,
     placement: Placement,
     settings: Settings,
-    validation: Callable[[Encoder], float] | None = None,
+    validation: Callable[[Any], float] | None = None,
     transform: Transform | None = None,
     state: Path | None = None,
-    progress: bool = True,
+    prefix: Path | bool = True,
 ) -> Trained:
     """Fine-tune a copy of a model on pairs: LoRA and its variants, prompts, or all weights.
 
@@ -70,31 +75,45 @@ def train_lora(
         What :func:`helpers.training.batches.prepare_pairs` takes or gives. Explicit negatives,
         where the pairs have some, join the batches.
     placement : Placement
-        ``Placement(method="full")`` trains all weights.
+        ``Placement(method="full")`` trains the weights themselves.
     settings : Settings
     validation : callable, optional
-        The encoder to a score of which more is better, on validation data.
+        Something with ``images`` and ``texts``, as an encoder has them, to a score of which more is
+        better, on validation data; called when ``settings.evaluations`` says.
     transform : callable, optional
         Augmentation at run time; see :func:`helpers.training.batches.plain_towers`.
     state : Path, optional
         A file to resume from; see :func:`helpers.training.loop.fit`.
+    prefix : bool or Path
+        Train from cached prefixes (:mod:`helpers.training.prefix`), where that is possible and the
+        run is in fp32; a path is the folder of the caches.
     """
-    pairs = train
-    if not isinstance(train, TrainingPairs):
-        pairs = prepare_pairs(encoder, train, progress=progress)
+    pairs = train if isinstance(train, TrainingPairs) else prepare_pairs(encoder, train)
     adapted = adapt(encoder, placement, seed=settings.seed, scalars=SCALARS[settings.loss])
-    towers = plain_towers(adapted, pairs, transform=transform)
-    size = settings.pairs_per_step
+    reason = why_not(placement, adapted, transforms=transform is not None)
+    if prefix is False or settings.precision == "bf16":
+        reason = reason or "switched off, or the run is in bf16"
+    embeds, began = adapted, time.perf_counter()
+    if reason:
+        towers = plain_towers(adapted, pairs, transform=transform)
+    else:
+        embeds = Prefixes(adapted, None if prefix is True else Path(prefix))
+        towers = embeds.towers(pairs)
+    waited = time.perf_counter() - began
+    per_epoch = len(list(_epoch(pairs, settings, 0)))
     fitted = fit(
         adapted.model, contrastive_step(adapted, pairs, towers, settings), settings=settings,
-        steps_per_epoch=sum(1 for _ in _epoch(pairs, size, settings, 0)),
-        evaluate=None if validation is None else lambda step: validation(adapted),
-        state=state, identity=hash_of([pairs.fingerprint]), progress=progress,
+        steps_per_epoch=per_epoch, evaluate=validation and (lambda step: validation(embeds)),
+        state=state, identity=hash_of([pairs.fingerprint, reason]),
     )  # fmt: skip
-    counts = trainable_counts(adapted.model)
+    counts, scores = trainable_counts(adapted.model), fitted.evaluations
+    best = scores.loc[scores["step"] == fitted.best_step, "score"] if len(scores) else []
     info = {
         "seconds": fitted.seconds,
+        "prefix_seconds": waited,
+        "prefix": reason or "cached",
         "best_step": fitted.best_step,
+        "validation": float(best.iloc[0]) if len(best) else None,
         "trainable_parameters": counts.trainable,
         "parameters": counts.total,
     }
@@ -105,8 +124,8 @@ def contrastive_step(
     encoder: Encoder, pairs: TrainingPairs, towers: Towers, settings: Settings
 ) -> Callable[[int, np.random.Generator], tuple[torch.Tensor, list[str]]]:
     """The step of a contrastive run, for ``fit``: draws a batch, accumulates its gradients."""
-    size, per_step = settings.batch_size, settings.pairs_per_step
-    if per_step < 2:
+    size = settings.batch_size
+    if settings.pairs_per_step < 2:
         raise ValueError("batch_size 1 without accumulation has no negatives: give at least 2")
     if settings.accumulate == "plain" and size < 2:
         raise ValueError(
@@ -114,7 +133,7 @@ def contrastive_step(
             "or accumulate='cached'"
         )
     loss = contrastive_loss(encoder.model, pairs, settings)
-    batches_of = lru_cache(maxsize=2)(lambda epoch: list(_epoch(pairs, per_step, settings, epoch)))
+    batches_of = lru_cache(maxsize=2)(lambda epoch: list(_epoch(pairs, settings, epoch)))
     per_epoch = len(batches_of(0))
 
     def encode(batch: tuple[Any, ...]) -> tuple[torch.Tensor, ...]:
@@ -163,7 +182,6 @@ def contrastive_loss(
     return loss
 
 
-def _epoch(pairs: TrainingPairs, size: int, settings: Settings, epoch: int) -> Any:
-    return epoch_batches(
-        pairs, batch_size=size, draw=settings.draw, seed=settings.seed, epoch=epoch
-    )
+def _epoch(pairs: TrainingPairs, settings: Settings, epoch: int) -> Iterator[np.ndarray]:
+    size, draw, seed = settings.pairs_per_step, settings.draw, settings.seed
+    return epoch_batches(pairs, batch_size=size, draw=draw, seed=seed, epoch=epoch)
