@@ -58,6 +58,12 @@ class RetrievalSet:
     galleries: dict[str, int] | None = field(default=None, repr=False)
 
     @property
+    def image_keys(self) -> list[str]:
+        """A name for each image."""
+        numbered = map(str, range(len(self.images)))
+        return list(getattr(self.images, "keys", numbered))
+
+    @property
     def items(self) -> list[str]:
         """The items, in order of their images."""
         return list(dict.fromkeys(self.image_items.tolist()))

@@ -221,6 +221,17 @@ def adapt(
     return replace(encoder, model=model.eval(), fingerprint="", adapter=adapter)
 
 
+def adopt(encoder: Encoder, wrapped: PeftModel, placement: Placement) -> Encoder:
+    """The encoder of a peft model that was made by hand from a copy of an encoder's network.
+
+    ``placement`` describes it, for what saves and scales adapters.
+    """
+    return replace(
+        encoder, model=wrapped.base_model.model.eval(), fingerprint="",
+        adapter=Adapter(placement, encoder, wrapped),
+    )  # fmt: skip
+
+
 def adapted_layers(placement: Placement, model: PreTrainedModel) -> dict[str, range]:
     """The numbers of the adapted layers by tower (``vision``, ``text``); may be empty.
 

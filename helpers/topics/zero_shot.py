@@ -1,6 +1,6 @@
 """Lesson 03: what a frozen dual encoder gains without training, and its study."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,6 @@ from helpers.evaluation.metrics import summary
 from helpers.evaluation.ranking import DIRECTIONS, gallery_of, rank_both_directions
 from helpers.models.encoder import load_encoder
 from helpers.report import tables
-from helpers.report.style import DIRECTION_NAMES
 from helpers.study import Design, Study
 
 BETAS = (3, 10, 20, 50, 100)
@@ -136,27 +135,6 @@ def study_differences(study: Study) -> dict[str, dict[str, float]]:
         for treatment in dict.fromkeys(arm.partition(", ")[0] for arm in study.arms)
         if treatment != "zero-shot"
     }  # fmt: skip
-
-
-SYSTEM_B = {  # hit@K in percent: zero-shot and after LoRA, text to image and image to text
-    "hit@1": (57.4, 68.9, 59.3, 68.9), "hit@5": (79.6, 91.3, 85.2, 94.2),
-    "hit@10": (94.4, 96.1, 96.3, 99.0), "mrr": (0.688, 0.796, 0.702, 0.799),
-    "mean rank": (3.57, 2.07, 3.28, 1.95),
-}  # fmt: skip
-
-
-def beside_system_b(live: Study, arms: Sequence[str] = ("zero-shot",)) -> pd.DataFrame:
-    """All metrics of some arms in both directions, with chance and what system B reports."""
-    metrics = ["hit@1", "hit@5", "hit@10", "mrr", "median rank", "mean rank"]
-    test = live.tests[0]
-    table = tables.wide_table(live.table(list(arms), metrics=metrics, test=test))
-    for direction, name in DIRECTION_NAMES.items():
-        levels = [live.chance(m, test=test, direction=direction) for m in table["metric"]]
-        table[f"chance, {name}"] = list(map(tables.number, levels, table["metric"]))
-    for i, name in ((0, "B zero-shot"), (2, "B after LoRA")):
-        cells = [SYSTEM_B.get(m, ("–",) * 4)[i : i + 2] for m in table["metric"]]
-        table[f"{name}: text to image / image to text"] = [f"{a} / {b}" for a, b in cells]
-    return table
 
 
 def mixed_table(mixed: Study) -> pd.DataFrame:

@@ -4,8 +4,18 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 
-from helpers.topics.exercises.engine import Verdict, ask, compare, correct, exercise, hint, number
+from helpers.topics.exercises.engine import (
+    Verdict,
+    ask,
+    compare,
+    correct,
+    exercise,
+    hint,
+    not_attempted,
+    number,
+)
 
 
 def _unit(n: int, d: int, seed: int) -> np.ndarray:
@@ -230,3 +240,61 @@ def same_as_one_batch(answer: Any) -> Verdict:
             "Which cells of an image's row are negatives?",
         )
     )
+
+
+def _sigmoid(images, texts, items, scale, bias=-10.0, *, mask=True, sign=1, per="n") -> float:
+    """SigLIP's loss from a matrix of logits, and what the usual slips make of it."""
+    logits = sign * (scale * images.numpy() @ texts.numpy().T + bias)
+    own = np.eye(len(logits), dtype=bool)
+    costs = np.logaddexp(0, -np.where(own, logits, -logits))
+    if mask:
+        costs = np.where((items[:, None] == items) & ~own, 0, costs)
+    return float(costs.sum() / {"n": len(costs), "cells": costs.size, "1": 1}[per])
+
+
+def _batch(n: int, d: int, scale: float, seed: int) -> dict[str, Any]:
+    images, texts = (torch.from_numpy(_unit(n, d, seed + i).astype("float32")) for i in (0, 100))
+    return {"images": images, "texts": texts, "items": np.array(list("abca")[:n]), "scale": scale}
+
+
+_SIGMOID_CASES = [_batch(4, 6, 20.0, 1), _batch(3, 4, 5.0, 2), _batch(4, 3, 12.0, 3)]
+_SIGMOID_MISTAKES: list[tuple[Callable[..., float], str]] = [
+    (lambda **c: _sigmoid(**c, mask=False),
+     "other captions of the same item count as negatives in your sum: leave those cells out."),
+    (lambda **c: _sigmoid(**c, per="cells"),
+     "you divide by the number of cells: the loss is the sum divided by n, the number of pairs."),
+    (lambda **c: _sigmoid(**c, per="1"), "divide the sum by n, the number of pairs."),
+    (lambda **c: _sigmoid(**c, sign=-1),
+     "the signs: a pair has z = 1, every other cell z = -1, and the loss is minus the logarithm."),
+    (lambda **c: _sigmoid(**c, bias=0.0), "the bias is missing: add it to every logit."),
+    (lambda **c: _sigmoid(**c | {"scale": 1.0}), "the scale is missing: it multiplies cosines."),
+]  # fmt: skip
+
+
+@exercise(example=_SIGMOID_CASES[1])
+def sigmoid_loss(answer: Callable) -> Verdict:
+    """``f(images, texts, items, scale, bias=-10.0)``: SigLIP's loss without false negatives."""
+    tolerant = lambda **c: round(float(ask(answer, **c)), 4)  # noqa: E731 - float32 sums
+    rounded = [(lambda f=f, **c: round(f(**c), 4), text) for f, text in _SIGMOID_MISTAKES]
+    wrong = compare(
+        lambda *a: tolerant(**dict(zip(_SIGMOID_CASES[0], a, strict=True))), _SIGMOID_CASES,
+        lambda **c: round(_sigmoid(**c), 4), rounded,
+    )  # fmt: skip
+    return wrong or correct("it has the signature of `info_nce`, so the loop can train with it.")
+
+
+@exercise()
+def collapsed_loss(answer: Any) -> Verdict:
+    """``(loss, batch_size)``: the loss of a model that can only guess."""
+    value, size = answer
+    if value is None or value is Ellipsis:
+        return not_attempted()
+    try:
+        value = float(value)
+    except (TypeError, ValueError):
+        return hint(f"a number is due; you gave {value!r}.")
+    if abs(value - np.log(size)) < 0.01:
+        return correct("a model that can only guess has the loss log n.")
+    if abs(value - np.log2(size)) < 0.01:
+        return hint("cross-entropy takes the natural logarithm, not that of base 2.")
+    return hint("what is the loss of guessing among the captions of a batch?")

@@ -1,0 +1,214 @@
+"""Lesson 04: LoRA on a dual encoder, and the study of what it gains and costs."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import stats
+
+from helpers.data.sets import RetrievalSet, drawn_set
+from helpers.evaluation.efficiency import seconds_in_turns
+from helpers.evaluation.metrics import summary
+from helpers.evaluation.ranking import rank_both_directions
+from helpers.evaluation.stats import Estimate
+from helpers.grid import Result, run_grid
+from helpers.models.encoder import Encoder, load_encoder
+from helpers.models.lora import Placement, adapt, merge
+from helpers.study import Design, Study
+from helpers.training.batches import TrainingPairs, plain_towers, prepare_pairs
+from helpers.training.loop import Settings
+from helpers.training.runs import contrastive_step, train_lora
+
+COST = "adapters cost nothing"
+
+
+def hit10(encoder: Encoder, data: RetrievalSet) -> float:
+    """hit@10, mean of both directions: the score by which settings are chosen on validation."""
+    ranks = ranks_of(encoder, data)
+    return float(
+        np.mean([summary(part["rank"], "hit@10") for _, part in ranks.groupby("direction")])
+    )
+
+
+def ranks_of(encoder: Encoder, data: RetrievalSet) -> pd.DataFrame:
+    """Embed a set and rank it in both directions."""
+    return rank_both_directions(encoder.images(data.images), encoder.texts(data.captions), data)
+
+
+def random_negatives(data: RetrievalSet, seed: int) -> list[tuple[int, str]]:
+    """One caption of another item for every image: pairs with label 0."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for image, item in enumerate(data.image_items):
+        while data.caption_items[other := int(rng.integers(len(data.captions)))] == item:
+            pass
+        found.append((image, data.captions[other]))
+    return found
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The data and base models of a design, and the training of one of its arms."""
+
+    design: Design
+    device: str = "cpu"
+
+    @cached_property
+    def sets(self) -> dict[str, RetrievalSet]:
+        known = ("source", "first", "n", "gallery")
+        return {
+            name: drawn_set(**{k: v for k, v in about.items() if k in known})
+            for name, about in self.design.data.items()
+        }
+
+    @cached_property
+    def bases(self) -> dict[str, Encoder]:
+        return {name: load_encoder(name, device=self.device) for name in self.design.base}
+
+    @cached_property
+    def _prepared(self) -> dict[tuple[str, bool], TrainingPairs]:
+        return {}
+
+    def pairs(self, base: str, negatives: bool) -> TrainingPairs:
+        train = self.sets["training"]
+        drawn = (
+            random_negatives(train, self.design.settings["seed of negatives"]) if negatives else ()
+        )
+        return prepare_pairs(self.bases[base], train, negatives=drawn, progress=False)
+
+    def train(self, *, seed: int, base: str, **factors: Any) -> Result:
+        """Train one arm with one seed, and rank every test; without ``steps`` the base itself."""
+        encoder, info, frames = self.bases[base], {}, {}
+        scores = pd.DataFrame({"step": [0], "score": [hit10(encoder, self.sets["validation"])]})
+        if "steps" in factors:
+            trained = train_lora(
+                encoder, self.pairs(base, factors.get("negatives", False)),
+                placement=placement_of(self.design.settings["placement"]),
+                settings=self.settings(seed, factors),
+                validation=lambda one: hit10(one, self.sets["validation"]), progress=False,
+            )  # fmt: skip
+            encoder, info, scores = trained.encoder, trained.info, trained.evaluations
+            frames["losses"] = trained.losses[["step", "loss", "gradient_norm"]]
+        frames["evaluations"] = scores[["step", "score"]]
+        tests = ("kitchen", "general")
+        ranks = [ranks_of(encoder, self.sets[test]).assign(test=test) for test in tests]
+        return Result(pd.concat(ranks), info, frames)
+
+    def settings(self, seed: int, factors: Mapping[str, Any]) -> Settings:
+        steps = factors["steps"]
+        evaluated = tuple(round(steps * share) for share in (0.25, 0.5, 0.75, 1))
+        return Settings(
+            steps=steps, batch_size=factors["batch_size"], draw="image", keep="last",
+            accumulation=factors.get("accumulation", 1), accumulate="plain",
+            learning_rate=factors["learning_rate"], evaluations=evaluated, seed=seed,
+        )  # fmt: skip
+
+
+def placement_of(settings: Mapping[str, Any]) -> Placement:
+    """The placement that a design or a lesson describes."""
+    return Placement(**settings)
+
+
+def run_study(design: Design, folder, *, device: str = "cpu") -> Study:
+    """Train what the design asks; finished runs in ``folder`` are not trained again."""
+    experiment = Experiment(design, device)
+    study = run_grid(experiment.train, design.arms, seeds=design.seeds_of, folder=folder)
+    if "costs" in study.frames:
+        return study
+    base = experiment.bases[next(iter(design.base))]
+    costs = encoding_seconds(base, experiment.sets["kitchen"], design)
+    return Study(study.ranks, study.runs, {**study.frames, "costs": costs})
+
+
+def encoding_seconds(base: Encoder, data: RetrievalSet, design: Design) -> pd.DataFrame:
+    """Seconds to embed a batch with the base, an adapter beside its weights, and merged."""
+    adapted = adapt(base, placement_of(design.settings["placement"]), seed=1)
+    networks = {"base": base, "adapter": adapted, "merged": merge(adapted)}
+    pixels = base.prepare_images([data.images[i] for i in range(128)])
+    tokens = base.prepare_texts(list(data.captions[:128]))
+    rows = []
+    for what, given in (("images", pixels), ("captions", tokens)):
+        variants = _variants(networks, what, given)
+        seconds = seconds_in_turns(variants, rounds=design.settings["rounds of cost"])
+        rows += [(what, name, i, s) for name, part in seconds.items() for i, s in enumerate(part)]
+    return pd.DataFrame(rows, columns=["inputs", "model", "round", "seconds"])
+
+
+def cost_estimate(costs: pd.DataFrame, model: str = "adapter") -> Estimate:
+    """How much longer a model takes than the base, as a share: rounds are what varies.
+
+    The mean over rounds of the logarithm of the ratio, images and captions alike.
+    """
+    wide = costs.pivot_table("seconds", ["inputs", "round"], "model")
+    ratio = np.log(wide[model] / wide["base"]).groupby("round").mean().to_numpy()
+    n, value = len(ratio), float(ratio.mean())
+    error = float(ratio.std(ddof=1)) / math.sqrt(n)
+    half = float(stats.t.ppf(0.975, n - 1)) * error
+    low, middle, high = (math.expm1(x) for x in (value - half, value, value + half))
+    p = float(2 * stats.t.sf(abs(value) / error, n - 1))
+    return Estimate(middle, low, high, p, error, error, 0.0, n - 1.0, n, n, 0)
+
+
+def batch_of(pairs: TrainingPairs, images: np.ndarray, rng: np.random.Generator) -> tuple:
+    """Pixels and tokens of some images, each with one caption of its item, drawn at random.
+
+    Returns ``pixel_values`` (b, 3, px, px) and tokens of (b, length), as the towers read them.
+    """
+    first = np.searchsorted(pairs.image_ids, images)  # the pairs of an image lie together
+    count = np.searchsorted(pairs.image_ids, images, "right") - first
+    texts = pairs.text_ids[first + (rng.random(len(images)) * count).astype(int)]
+    tokens = {name: ids[texts] for name, ids in pairs.tokens.items()}
+    return pairs.pixels[images], tokens
+
+
+def first_gradient(
+    base: Encoder, pairs: TrainingPairs, *, size: int, accumulate: str, seed: int, n: int = 32
+) -> tuple[float, torch.Tensor]:
+    """Loss and gradient of the first step on ``n`` pairs, in micro-batches of ``size``.
+
+    The adapter has no dropout and its B is not zero, so that every weight gets a gradient.
+    """
+    encoder = adapt(base, Placement(dropout=0.0), seed=seed)
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for name, weight in encoder.model.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(0, 0.02)
+    settings = Settings(
+        batch_size=size, accumulation=n // size, accumulate=accumulate, draw="image", seed=seed
+    )
+    towers = plain_towers(encoder, pairs)
+    step = contrastive_step(encoder, pairs, towers, settings)
+    loss, _ = step(0, np.random.default_rng(seed))
+    if loss.requires_grad:
+        loss.backward()
+    weights = [p for p in encoder.model.parameters() if p.requires_grad]
+    return float(loss.detach()), torch.cat([p.grad.flatten() for p in weights])
+
+
+def costs_of(base: Encoder, adapted: Encoder, data: RetrievalSet) -> list[dict[str, Any]]:
+    """Images and captions embedded per second: the base, the adapter beside it, and merged."""
+    n = min(128, len(data.images), len(data.captions))
+    inputs = {
+        "images": base.prepare_images([data.images[i] for i in range(n)]),
+        "captions": base.prepare_texts(list(data.captions[:n])),
+    }
+    networks = {"zero-shot": base, "LoRA": adapted, "LoRA merged": merge(adapted)}
+    rows = []
+    for what, given in inputs.items():
+        seconds = seconds_in_turns(_variants(networks, what, given))
+        for name, part in seconds.items():
+            low, value, high = (n / np.quantile(part, q) for q in (1, 0.5, 0))
+            rate = {"value": value, "low": low, "high": high, "n": n, "unit": f"{what}/s"}
+            rows.append({"metric": f"{what} embedded", "model": name} | rate)
+    return rows
+
+
+def _variants(networks: Mapping[str, Encoder], what: str, given: Any) -> dict[str, Callable]:
+    part = "image_features" if what == "images" else "text_features"
+    return {name: partial(getattr(one, part), given) for name, one in networks.items()}
