@@ -8,18 +8,15 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import yaml
 from IPython.display import display
 from matplotlib.figure import Figure
 
@@ -127,30 +124,6 @@ class Lesson:
     def runs(self) -> Path:
         """Where the finished trainings of this lesson's study lie until they are joined."""
         return paths.study(self.name) / "runs"
-
-    def save_run(
-        self, zone: Any, encoder: Any, live: Study, data: Any, scores: np.ndarray,
-        logs: dict[str, pd.DataFrame],
-    ) -> str:  # fmt: skip
-        """Write ``experiments/lora/run_<id>/``: adapter, configuration, logs, results, examples.
-
-        The id is the time; a study's configurations are told apart by their names, not by runs.
-        """
-        from helpers.models.lora import save_adapter
-
-        run = f"lora/run_{datetime.now(UTC):%Y%m%dT%H%M%S}"
-        placement = asdict(encoder.adapter.placement)
-        config = {"method": placement.pop("method"), "model": self.model, "lora": placement,
-                  "seed": self.seed}  # fmt: skip
-        log = {name: frame.to_dict("records") for name, frame in logs.items()}
-        more = {"config.yaml": yaml.safe_dump(config), "training_logs.json": _json(log)}
-        save_experiment(zone, run, live, data, scores, model=self.model, arm="LoRA", more=more)
-        with TemporaryDirectory() as folder:
-            save_adapter(encoder, Path(folder), training=config, data=data.name)
-            for file in sorted(Path(folder).iterdir()):
-                key = f"fine-tuning-zone/experiments/{run}/adapters/{file.name}"
-                zone.write_bytes(key, file.read_bytes())
-        return run
 
     def finish(
         self,

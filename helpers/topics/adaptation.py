@@ -1,14 +1,19 @@
 """Lesson 04: LoRA on a dual encoder, and the study of what it gains and costs."""
 
+import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from functools import cached_property, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+import yaml
 from scipy import stats
 
 from helpers.data.sets import RetrievalSet, drawn_set
@@ -18,7 +23,8 @@ from helpers.evaluation.ranking import rank_both_directions
 from helpers.evaluation.stats import Estimate
 from helpers.grid import Result, run_grid
 from helpers.models.encoder import Encoder, load_encoder
-from helpers.models.lora import Placement, adapt, merge
+from helpers.models.lora import Placement, adapt, merge, save_adapter
+from helpers.report.results import Lesson, save_experiment
 from helpers.study import Design, Study
 from helpers.training.batches import TrainingPairs, plain_towers, prepare_pairs
 from helpers.training.loop import Settings
@@ -212,3 +218,26 @@ def costs_of(base: Encoder, adapted: Encoder, data: RetrievalSet) -> list[dict[s
 def _variants(networks: Mapping[str, Encoder], what: str, given: Any) -> dict[str, Callable]:
     part = "image_features" if what == "images" else "text_features"
     return {name: partial(getattr(one, part), given) for name, one in networks.items()}
+
+
+def save_run(
+    lesson: Lesson, zone: Any, encoder: Encoder, live: Study, data: RetrievalSet,
+    scores: np.ndarray, logs: Mapping[str, pd.DataFrame],
+) -> str:  # fmt: skip
+    """Write ``experiments/lora/run_<id>/``: adapter, configuration, logs, results, examples.
+
+    The id is the time; a study's configurations are told apart by their names, not by runs.
+    """
+    run = f"lora/run_{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    placement = asdict(encoder.adapter.placement)
+    config = {"method": placement.pop("method"), "model": lesson.model, "lora": placement,
+              "seed": lesson.seed}  # fmt: skip
+    log = {name: frame.to_dict("records") for name, frame in logs.items()}
+    more = {"config.yaml": yaml.safe_dump(config), "training_logs.json": json.dumps(log, indent=1)}
+    save_experiment(zone, run, live, data, scores, model=lesson.model, arm="LoRA", more=more)
+    with TemporaryDirectory() as folder:
+        save_adapter(encoder, Path(folder), training=config, data=data.name)
+        for file in sorted(Path(folder).iterdir()):
+            key = f"fine-tuning-zone/experiments/{run}/adapters/{file.name}"
+            zone.write_bytes(key, file.read_bytes())
+    return run

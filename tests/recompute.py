@@ -1,0 +1,120 @@
+"""Every number that the lessons say of their committed studies, computed from the files alone.
+
+``python -m tests.recompute 03 04`` prints them. It imports numpy, pandas, yaml and scipy's t
+quantile, and nothing of the course: what a reader would write who trusts none of its code.
+"""
+
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+from scipy.stats import t
+
+STUDIES = Path(__file__).resolve().parents[1] / "reports" / "study"
+WAYS = ("text_to_image", "image_to_text")
+
+
+def value(rank: pd.Series, metric: str) -> np.ndarray:
+    """The value of each query: a hit of the first K, or 1 / rank."""
+    if metric.startswith("hit@"):
+        return (rank.to_numpy() <= int(metric[4:])).astype(float)
+    return 1 / rank.to_numpy() if metric == "mrr" else rank.to_numpy().astype(float)
+
+
+def wide(ranks: pd.DataFrame, arm: str, test: str, way: str, metric: str) -> pd.DataFrame:
+    """A row a seed, a column a query."""
+    part = ranks[(ranks["arm"] == arm) & (ranks["test"] == test) & (ranks["direction"] == way)]
+    part = part.assign(value=value(part["rank"], metric))
+    return part.pivot(index="seed", columns="query", values="value")
+
+
+def contrast(ranks: pd.DataFrame, weights: dict[str, float], h: dict) -> dict[str, float]:
+    """Value, interval and p of a weighted sum of arms, items and seeds both resampled."""
+    ways = WAYS if h.get("direction", "both") == "both" else (h["direction"],)
+    means, by_group = [], []
+    for way in ways:
+        tables = {arm: wide(ranks, arm, h["test"], way, h["metric"]) for arm in weights}
+        trained = [set(x.index) for x in tables.values() if set(x.index) != {-1}]
+        seeds = sorted(set.intersection(*trained)) if trained else [-1]
+        total = 0
+        for arm, weight in weights.items():
+            x = tables[arm]
+            x = x.to_numpy() if set(x.index) == {-1} else x.loc[seeds].to_numpy()
+            total = total + weight * x
+        query = ranks[(ranks["test"] == h["test"]) & (ranks["direction"] == way)]
+        group = query.drop_duplicates("query").set_index("query")["group"].astype(str)
+        group = group.loc[tables[next(iter(weights))].columns]
+        d = total.mean()
+        means.append(total.mean(axis=1))
+        off = pd.Series(total.mean(axis=0) - d).groupby(group.to_numpy()).sum() / total.shape[1]
+        by_group.append(off)
+    d_s = np.mean(means, axis=0)
+    u = pd.concat(by_group, axis=1).fillna(0).sum(axis=1) / len(ways)
+    g, s, d = len(u), len(d_s), float(d_s.mean()) + h.get("shift", 0) / 100
+    se_g = math.sqrt(g / (g - 1) * float((u**2).sum()))
+    se_s = float(d_s.std(ddof=1)) / math.sqrt(s) if s > 1 else 0.0
+    se = math.hypot(se_g, se_s)
+    if se < 1e-12:
+        half = 1 - 0.025 ** (1 / g)
+        return {"value": d, "low": d - half, "high": d + half, "p": 1.0, "se": 0.0, "df": g - 1.0}
+    df = se**4 / (se_g**4 / (g - 1) + (se_s**4 / (s - 1) if s > 1 else 0))
+    half = t.ppf(0.975, df) * se
+    p = float(2 * t.sf(abs(d) / se, df))
+    return {"value": d, "low": d - half, "high": d + half, "p": p, "se": se, "df": df}
+
+
+def cost(frame: pd.DataFrame) -> dict[str, float]:
+    """How much longer an adapter beside the weights takes than the base, rounds resampled."""
+    x = frame.pivot_table("seconds", ["inputs", "round"], "model")
+    r = np.log(x["adapter"] / x["base"]).groupby("round").mean().to_numpy()
+    n, d, se = len(r), r.mean(), r.std(ddof=1) / math.sqrt(len(r))
+    half = t.ppf(0.975, n - 1) * se
+    numbers = {"value": d, "low": d - half, "high": d + half}
+    p = float(2 * t.sf(abs(d) / se, n - 1))
+    return {k: math.expm1(v) for k, v in numbers.items()} | {"p": p, "se": se, "df": n - 1.0}
+
+
+def holm(p: list[float]) -> list[float]:
+    """p-values of one family, each multiplied by the number of those not smaller."""
+    order, worst, found = np.argsort(p, kind="stable"), 0.0, [0.0] * len(p)
+    for step, i in enumerate(order):
+        worst = max(worst, min(1.0, p[i] * (len(p) - step)))
+        found[i] = worst
+    return found
+
+
+def recompute(number: str) -> pd.DataFrame:
+    """The hypotheses of a lesson's study with all their numbers, in points."""
+    (folder,) = STUDIES.glob(f"{number}_*/design.yaml")
+    folder, design = folder.parent, yaml.safe_load(folder.read_text(encoding="utf-8"))
+    ranks = pd.read_parquet(folder / "ranks.parquet")
+    rows = []
+    for h in design["hypotheses"]:
+        h = {"metric": "hit@10"} | h
+        weights = h.get("arms") or {h.get("a"): 1.0, h.get("b"): -1.0}
+        found = (
+            cost(pd.read_parquet(folder / f"{h['frame']}.parquet")) if h.get("frame")
+            else contrast(ranks, weights, h)
+        )  # fmt: skip
+        rows.append({"name": h["name"], **found})
+    frame = pd.DataFrame(rows)
+    k = len(frame)
+    quantiles = [t.ppf(1 - 0.025 / k, df) + t.ppf(0.8, df) for df in frame["df"]]
+    frame = frame.assign(p_holm=holm(frame["p"].tolist()), detectable=quantiles * frame["se"])
+    points = ["value", "low", "high", "se", "detectable"]
+    return frame.assign(**{name: 100 * frame[name] for name in points})
+
+
+def main(numbers: list[str]) -> None:
+    """Print the tables of some lessons, or of all whose study has ranks."""
+    known = sorted(p.parent.name[:2] for p in STUDIES.glob("*/ranks.parquet"))
+    for number in numbers or known:
+        print(f"lesson {number}")
+        print(recompute(number).round(3).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

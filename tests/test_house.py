@@ -1,0 +1,102 @@
+"""What may import what, and how large anything may get: numbers that can only fall."""
+
+import pytest
+
+from helpers.course.form import is_second_edition
+from tests.house import (
+    FIRST,
+    MODULES,
+    ROOT,
+    closure,
+    imports_of,
+    is_back_room,
+    lesson_imports,
+    lessons,
+    lines,
+)
+
+NEW = [name for name in MODULES if not name.startswith(FIRST)]
+PORTED = {number: path for number, path in lessons().items() if is_second_edition(path)}
+MAY_CALL_BOTH = "helpers.course"
+OPENS_THE_WORLD = {"helpers.data.sources", "helpers.data.sets"}
+# What is not ported is held at the figures of its move, what is ported at those of the design.
+MAX_LINES = {"helpers/first": 58_900, "tests/first": 36_500, "core": 8_500, "topics": 11_500}
+MAX_UNDER = {"03": (30, 5_000)}
+MAX_UNDER_ANY = (60, 10_500)
+MAX_IMPORTED = {"07": 15}
+MAX_MODULE = 460
+
+
+def topic_of(name: str) -> str:
+    """The topic a module belongs to; empty for one that belongs to none."""
+    parts = name.split(".")
+    return parts[2] if parts[:2] == ["helpers", "topics"] and len(parts) > 2 else ""
+
+
+def wrong_imports(name: str, source: str) -> set[str]:
+    """The imports of a module that the layers do not allow."""
+    wrong = set()
+    for other in imports_of(source):
+        into_first = other.startswith(FIRST) and not name.startswith(MAY_CALL_BOTH)
+        into_topic = topic_of(other) and topic_of(other) != topic_of(name)
+        may_open = name in OPENS_THE_WORLD or is_back_room(name)
+        into_back_room = is_back_room(other) and not may_open
+        if into_first or (into_topic and not is_back_room(name)) or into_back_room:
+            wrong.add(other)
+    return wrong
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_core_imports_no_topic_and_a_topic_no_other(name):
+    assert wrong_imports(name, MODULES[name].read_text(encoding="utf-8")) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "wrong"),
+    [
+        ("helpers.study", "from helpers.evaluation import metrics", set()),
+        ("helpers.study", "from helpers.topics import zero_shot", {"helpers.topics.zero_shot"}),
+        ("helpers.topics.zero_shot", "from helpers.study import Study", set()),
+        ("helpers.topics.zero_shot", "def f():\n    import helpers.topics.adaptation",
+         {"helpers.topics.adaptation"}),
+        ("helpers.report.plots", "import helpers.first.paths", {"helpers.first.paths"}),
+        ("helpers.report.plots", "from helpers.course import form", {"helpers.course.form"}),
+        ("helpers.course.cli", "from helpers.first import course", set()),
+    ],
+)  # fmt: skip
+def test_a_wrong_import_is_found(name, source, wrong):
+    assert wrong <= wrong_imports(name, source)
+    assert bool(wrong) == bool(wrong_imports(name, source))
+
+
+def lines_below(folder: str) -> int:
+    files = (ROOT / folder).rglob("*.py")
+    return sum(path.read_text(encoding="utf-8").count("\n") for path in files)
+
+
+@pytest.mark.parametrize("folder", ["helpers/first", "tests/first"])
+def test_what_waits_to_be_ported_does_not_grow(folder):
+    assert lines_below(folder) <= MAX_LINES[folder]
+
+
+def test_the_new_house_keeps_its_size():
+    topics = [name for name in NEW if topic_of(name)]
+    core = [name for name in NEW if not topic_of(name) and not is_back_room(name)]
+    assert lines(core) <= MAX_LINES["core"]
+    assert lines(topics) <= MAX_LINES["topics"]
+
+
+@pytest.mark.parametrize("name", [n for n in NEW if not n.startswith("helpers.world")])
+def test_a_module_is_one_noun(name):
+    assert lines([name]) <= MAX_MODULE
+
+
+@pytest.mark.parametrize("number", PORTED)
+def test_what_lies_under_a_lesson(number):
+    imported = lesson_imports(PORTED[number])
+    under = closure(imported)
+    most_modules, most_lines = MAX_UNDER.get(number, MAX_UNDER_ANY)
+    assert not [name for name in under if name.startswith(FIRST)]
+    assert len(imported) <= MAX_IMPORTED.get(number, 12), sorted(imported)
+    assert len(under) <= most_modules, sorted(under)
+    assert lines(under) <= most_lines

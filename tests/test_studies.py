@@ -1,0 +1,88 @@
+"""The committed studies: design before results, numbers that anybody can compute again, sizes."""
+
+import datetime
+import subprocess
+
+import pytest
+
+from helpers.evaluation.verdicts import NOT_ASKED
+from helpers.study import Design, Study, judge
+from helpers.topics.adaptation import COST, cost_estimate
+from tests.house import ROOT
+from tests.recompute import STUDIES, recompute
+
+FOLDERS = sorted(path.parent for path in STUDIES.glob("*/ranks.parquet"))
+LIMIT_MB = 16
+
+
+def judged_of(folder):
+    study = Study.load(folder)
+    others = {COST: cost_estimate(study.frames["costs"])} if "costs" in study.frames else {}
+    return judge(study, Design.load(folder), others)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_every_number_can_be_computed_from_the_files_alone(folder):
+    judged = judged_of(folder).set_index("name")
+    again = recompute(folder.name[:2]).set_index("name")
+    assert list(again.index) == list(judged.index)
+    gated = judged["verdict"].eq(NOT_ASKED).any()
+    for name, row in judged.iterrows():
+        for number in ("value", "low", "high", "p"):
+            scale = 1 if number == "p" else 100
+            found = scale * getattr(row["estimate"], number)
+            assert again.loc[name, number] == pytest.approx(found, abs=1e-6), (name, number)
+        assert again.loc[name, "detectable"] == pytest.approx(100 * row["detectable"], abs=1e-6)
+        if not gated:
+            assert again.loc[name, "p_holm"] == pytest.approx(row["p_holm"], abs=1e-9)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_the_design_holds_what_judging_needs(folder):
+    design, study = Design.load(folder), Study.load(folder)
+    assert design.lesson == folder.name[:2]
+    assert set(design.arms) <= set(study.arms)
+    for h in design.hypotheses:
+        assert h.margin > 0
+        if h.planned is not None:
+            reach = h.margin if h.kind == "same" else max(h.margin, abs(h.reported or 0))
+            assert h.planned <= reach or "cannot decide" in design.notes, h.name
+    for arm in design.arms:
+        wanted = [seed for seed in design.seeds_of(arm) if seed > 0]
+        assert study.seeds(arm) == wanted, arm
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_the_design_was_committed_before_its_ranks(folder):
+    def first_commit(name: str) -> datetime.datetime | None:
+        done = subprocess.run(
+            ["git", "log", "--diff-filter=A", "--format=%cI", "--", str(folder / name)],
+            cwd=ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        dates = done.stdout.split()
+        return datetime.datetime.fromisoformat(dates[-1]) if dates else None
+
+    before, after = first_commit("design.yaml"), first_commit("ranks.parquet")
+    if before is None or after is None:
+        pytest.skip("no history here: a copy without git, or a study that is not committed yet")
+    assert before < after
+
+
+def test_the_studies_stay_small():
+    total = sum(path.stat().st_size for path in STUDIES.rglob("*.parquet"))
+    assert total <= LIMIT_MB * 1e6
+
+
+def test_test_recipes_belong_to_one_lesson():
+    """Ranges of test recipes of two studies never overlap, nor with training and validation."""
+    taken: dict[tuple[str, int], str] = {}
+    for folder in FOLDERS:
+        design = Design.load(folder)
+        tests = set(Study.load(folder).tests)
+        for name, about in design.data.items():
+            if name not in tests and name != "test":
+                continue
+            for index in range(about["first"], about["first"] + about["n"]):
+                assert index >= 100_000 * int(design.lesson)
+                owner = taken.setdefault((about["source"], index), design.lesson)
+                assert owner == design.lesson
