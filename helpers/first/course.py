@@ -8,8 +8,10 @@ import errno
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from types import FrameType
+from typing import NoReturn
 
 from helpers import __version__
 from helpers.first.runner.lessons import CourseError, choose, find_lessons
@@ -17,6 +19,16 @@ from helpers.first.runner.search import add_search
 from helpers.first.runner.settings import DEFAULT_PROFILE, check_profile, from_command_line
 
 DEFAULT_TIMEOUT = 3600.0  # seconds a cell may take
+LONGEST = 1000  # letters of a message
+UNEXPECTED = (LookupError, AttributeError, TypeError, NameError, AssertionError, ArithmeticError)
+
+
+class Parser(argparse.ArgumentParser):
+    """A grammar whose refusals are one line, like those of everything else."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the command line; ``main`` says why."""
+        raise CourseError(f"{message}; {self.prog} --help shows what there is")
 
 
 def _positive(text: str) -> int:
@@ -62,7 +74,7 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The command line's grammar."""
-    top = argparse.ArgumentParser(prog="course", description="Runs the lessons of the course.")
+    top = Parser(prog="course", description="Runs the lessons of the course.")
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     listing = commands.add_parser("list", help="lessons, question, minutes, state")
@@ -74,6 +86,8 @@ def parser() -> argparse.ArgumentParser:
     add_search(commands)
     # Its options are its own: main hands them on before this grammar sees them.
     commands.add_parser("pretrain", help="make a tiny checkpoint from nothing")
+    for command in commands.choices.values():
+        command.add_argument("--debug", action="store_true", help="show an error's traceback")
     return top
 
 
@@ -128,31 +142,46 @@ def _stop(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def _message(error: Exception) -> str:
+    """What an error says, in one line; of one that nobody foresaw, that it was not foreseen."""
+    text = " ".join(str(error).split())
+    text = text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG):
+        return f"no room to write: {text}; free some space and try again"
+    if type(error).__module__.partition(".")[0] == "helpers":
+        return text
+    if isinstance(error, UNEXPECTED) or not text:
+        text = f"this command met something that it was not written for ({text or 'no text'})"
+    return f"{text}; the same command with --debug shows where"
+
+
+def _carried_out(argv: list[str]) -> int:
+    if argv[:1] == ["pretrain"]:
+        return _pretrain([part for part in argv[1:] if part != "--debug"])
+    arguments = parser().parse_args(argv)
+    code = arguments.command(arguments)
+    sys.stdout.flush()  # here, where a closed pipe can still be told from a fault
+    return code
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code.
 
-    0: all is well. 1: a lesson or a check failed. 2: the command could not be carried out, and the
-    message on standard error says why. 130: stopped by the user.
+    0: all is well. 1: a lesson or a check failed. 2: the command could not be carried out, and one
+    line on standard error says why (after the traceback, with ``--debug``). 130: stopped by the
+    user.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    if argv[:1] == ["pretrain"]:
-        return _pretrain(argv[1:])
-    arguments = parser().parse_args(argv)
     before = signal.signal(signal.SIGTERM, _stop)
     try:
-        code = arguments.command(arguments)
-        sys.stdout.flush()  # here, where a closed pipe can still be told from a fault
-        return code
-    except CourseError as error:
-        print(f"course: {error}", file=sys.stderr)
-        return 2
+        return _carried_out(argv)
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EFBIG):
-            raise
-        print(f"course: no room to write: {error}; free some space and try again", file=sys.stderr)
+    except Exception as error:  # noqa: BLE001 (of whatever layer: the user gets one line)
+        if "--debug" in argv:
+            traceback.print_exception(error)
+        print(f"course: {_message(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
