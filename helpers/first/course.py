@@ -109,7 +109,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     from helpers.first.runner import session, staging
-    from helpers.first.runner.plan import check_source, make_plans
+    from helpers.first.runner.plan import check_plans, check_source, make_plans
 
     check_profile(arguments.profile)
     lessons = find_lessons()
@@ -120,6 +120,7 @@ def _run(arguments: argparse.Namespace) -> int:
     settings = session.Settings(name, arguments.force, arguments.jobs, arguments.timeout)
     plans = make_plans(lessons, chosen, layers, profile=arguments.profile, name=name)
     check_source(plans, lessons)
+    check_plans(plans)
     if arguments.jobs > 1:  # kernels inherit it: several of them share the cores
         threads = max(1, (os.cpu_count() or 1) // arguments.jobs)
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))

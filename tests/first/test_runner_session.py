@@ -78,7 +78,8 @@ def test_zone_report_and_given_values_reach_the_lesson(home, kernel):
     assert "report" not in record["fingerprint"]["parameters"]
 
 
-def test_a_zone_of_the_users_own_wins(home, kernel):
+def test_a_zone_of_the_users_own_wins(home, kernel, monkeypatch):
+    monkeypatch.chdir(home)
     course.main(["run", "--only", "01", "-p", "zone=elsewhere"])
     assert kernel.ran[0][1]["zone"] == "elsewhere"
 

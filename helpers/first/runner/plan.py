@@ -11,6 +11,7 @@ from helpers.first.runner.parameters import (
     Parameter,
     Value,
     check_names,
+    check_values,
     declared_parameters,
     resolve,
 )
@@ -39,6 +40,17 @@ class Plan:
         """The state of the lesson's report under these values, and what it was judged by."""
         now = state.fingerprint(self.lesson, self.values, name=self.name, shared=shared)
         return state.judge(self.lesson, now, name=self.name), now
+
+
+def check_plans(plans: Sequence[Plan]) -> None:
+    """Refuse values that point at nothing, or that do not go together, before a kernel starts.
+
+    Raises
+    ------
+    CourseError
+    """
+    for plan in plans:
+        check_values(plan.values, plan.declared, lesson=plan.lesson.slug)
 
 
 def declared_by(lesson: Lesson) -> dict[str, Parameter]:

@@ -15,10 +15,10 @@ from helpers.first import paths, repro
 from helpers.first.runner import staging
 from helpers.first.runner.lessons import Lesson, notebook_hash, read_notebook, source_of
 from helpers.first.runner.parameters import Value
+from helpers.first.runner.places import BENCHMARKS
 from helpers.first.store.code import Modules, changed_module
 
 SCHEMA = 1
-BENCHMARKS = ("fashioniq", "cirr")  # before a colon and a folder: sources of triplets
 NOT_INPUTS = ("zone", "report")
 STUDY = "study"  # the run whose records lessons show beside their own
 BESIDE = (".csv", ".jsonl")  # tables whose images lie beside them
