@@ -163,7 +163,8 @@ def write_index(
         plan = plans.get(lesson.number) or recorded_plan(lesson, name=name)
         judged, _ = plan.state(shared)
         records = _records(name, lesson)
-        rows += records
+        if not judged.why.startswith(state.OTHER_SOURCE):  # one source to a table
+            rows += records
         articles.append(_article(lesson, judged, name, records))
     title = html.escape(f"Adapting vision-language models: run {name}")
     page = (

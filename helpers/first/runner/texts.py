@@ -57,7 +57,7 @@ class Words(Text):
 
     def _all(self) -> str:
         if self.separator:
-            return f"some of {', '.join(self.options)}"
+            return f"some of {f'{self.separator} '.join(self.options)}"
         *first, last = self.options
         return f"{', '.join(first)} or {last}" if first else last
 
