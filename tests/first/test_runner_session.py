@@ -88,7 +88,7 @@ def test_another_source_makes_the_lessons_of_the_one_before_stale(home, kernel, 
     table = (home / "reports" / "mine" / "results.csv").read_text()
     assert [line.split(",")[0] for line in table.splitlines()] == ["lesson", "03_b"]
     assert course.main([*run, "source=two.csv"]) == 0
-    assert kernel.lessons[-3:] == ["01", "04", "08"]
+    assert kernel.lessons[-4:] == ["01", "03", "04", "08"]
     capsys.readouterr()
     assert course.main(["list", "--name", "mine"]) == 0
     assert "stale" not in capsys.readouterr().out
