@@ -27,7 +27,7 @@ from helpers.first.runner.run_source import OPTION
 from helpers.first.runner.search import add_search
 from helpers.first.runner.settings import DEFAULT_PROFILE, check_profile, from_command_line
 
-DEFAULT_TIMEOUT = 3600.0  # seconds a cell may take
+DEFAULT_TIMEOUT = 3600  # seconds a cell may take
 
 
 class Parser(argparse.ArgumentParser):
@@ -44,14 +44,10 @@ def _jobs(text: str) -> int:
     return int(text)
 
 
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1
-    if not 0 <= seconds < float("inf"):
-        raise CourseError(f"--timeout is {text!r}: give a number of seconds, or 0 for no limit")
-    return seconds
+def _seconds(text: str) -> int:
+    if not text.isdecimal():
+        raise CourseError(f"--timeout is {text!r}: give whole seconds, or 0 for no limit")
+    return int(text)
 
 
 def _add_run(commands: argparse._SubParsersAction) -> None:

@@ -28,7 +28,8 @@ class Place(Text):
         """The path from the root, or whole where it lies elsewhere."""
         if not text or ADDRESS.fullmatch(text):
             return text
-        return paths.portable(paths.fresh(text) if self.new else paths.find(text))
+        found = paths.fresh(text) if self.new else paths.find(text)
+        return paths.portable(found) if self.new or found.exists() else text
 
     def missing(self, text: str) -> str:
         """That nothing is there, with both places; or that it is something else."""
@@ -55,7 +56,8 @@ class SourceText(Text):
     def settled(self, text: str) -> str:
         """The same with its path settled."""
         kind, place, rest = self._split(text)
-        return f"{kind}{paths.portable(paths.find(place))}{rest}" if place else text
+        found = paths.find(place) if place else None
+        return f"{kind}{paths.portable(found)}{rest}" if found and found.exists() else text
 
     def missing(self, text: str) -> str:
         """What ``open_source`` would say of it, before it reads any record."""
