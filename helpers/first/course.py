@@ -6,50 +6,91 @@ Everything heavy is imported by the command that needs it, so that a list is the
 import argparse
 import errno
 import os
+import shlex
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from types import FrameType
+from typing import NoReturn
 
 from helpers import __version__
-from helpers.first.runner.lessons import CourseError, choose, find_lessons
+from helpers.first.runner.lessons import (
+    UNEXPECTED,
+    CourseError,
+    Lesson,
+    choose,
+    find_lessons,
+    one_line,
+)
+from helpers.first.runner.run_source import OPTION
 from helpers.first.runner.search import add_search
 from helpers.first.runner.settings import DEFAULT_PROFILE, check_profile, from_command_line
 
-DEFAULT_TIMEOUT = 3600.0  # seconds a cell may take
+DEFAULT_TIMEOUT = 3600  # seconds a cell may take
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return number
+class Parser(argparse.ArgumentParser):
+    """A grammar whose refusals are one line, like those of everything else."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the command line; ``main`` says why."""
+        raise CourseError(f"{message}; {self.prog} --help shows what there is")
 
 
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is no number of seconds")
-    return seconds
+def _jobs(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise CourseError(f"--jobs is {text!r}: give a whole number of 1 or more")
+    return int(text)
+
+
+def _seconds(text: str) -> int:
+    if not text.isdecimal():
+        raise CourseError(f"--timeout is {text!r}: give whole seconds, or 0 for no limit")
+    return int(text)
 
 
 def _add_run(commands: argparse._SubParsersAction) -> None:
-    run = commands.add_parser("run", help="run lessons in order into reports/<name>/")
-    run.add_argument("--only", metavar="01,03", help="these lessons alone")
+    run = commands.add_parser(
+        "run",
+        help="run lessons in order into reports/<name>/",
+        description="Run lessons in order into reports/<name>/; what is up to date is skipped.",
+        epilog="example: course run --name mine --only 01,03 -p source=photos/captions.csv",
+    )
+    run.add_argument("--only", metavar="01,03", help="these lessons alone (default: all)")
     run.add_argument(
         "-p",
         dest="options",
         action="append",
         default=[],
         metavar="name=value",
-        help="a parameter, for every chosen lesson that declares it",
+        help="a parameter, for every chosen lesson that declares it; beats -y and -f",
     )
-    run.add_argument("-y", dest="text", default="", metavar="YAML", help="parameters as YAML")
-    run.add_argument("-f", dest="file", default="", metavar="FILE", help="parameters in a file")
-    run.add_argument("--profile", default=DEFAULT_PROFILE, help="tiny (default), study or hub")
-    run.add_argument("--name", help="the run's name (default: its profile's)")
+    run.add_argument(
+        "-y", dest="text", default="", metavar="YAML",
+        help="parameters as YAML, one `name: value` a line, such as 'rank: 16'; beats -f",
+    )  # fmt: skip
+    run.add_argument(
+        "-f", dest="file", default="", metavar="FILE",
+        help="a file of such YAML; notebooks/profiles/experiment_config.yaml is an example",
+    )  # fmt: skip
+    run.add_argument(
+        "--profile", default=DEFAULT_PROFILE, help="tiny, study or hub (default: %(default)s)"
+    )
+    run.add_argument("--name", help="the run's name (default: that of its profile)")
     run.add_argument("--force", action="store_true", help="run what is up to date, too")
-    run.add_argument("--jobs", type=_positive, default=1, metavar="N", help="lessons at a time")
+    run.add_argument(
+        OPTION,
+        action="store_true",
+        help="bring another source into the run; its lessons on the one before go stale",
+    )
+    run.add_argument(
+        "--jobs",
+        type=_jobs,
+        default=1,
+        metavar="N",
+        help="lessons at a time (default: %(default)s)",
+    )
     run.add_argument(
         "--timeout",
         type=_seconds,
@@ -62,18 +103,33 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The command line's grammar."""
-    top = argparse.ArgumentParser(prog="course", description="Runs the lessons of the course.")
+    top = Parser(prog="course", description="Runs the lessons of the course.")
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    listing = commands.add_parser("list", help="lessons, question, minutes, state")
-    listing.add_argument("--name", default=DEFAULT_PROFILE, help="the run whose state is shown")
+    listing = commands.add_parser(
+        "list",
+        help="lessons, question, minutes, state",
+        description="List the lessons with the minutes that they take, and their state in a run.",
+        epilog="example: course list --name mine",
+    )
+    listing.add_argument(
+        "--name", help=f"the run whose state is shown (default: {DEFAULT_PROFILE})"
+    )
     listing.set_defaults(command=_list)
     _add_run(commands)
-    check = commands.add_parser("check", help="environment, lessons, artefacts, exercises")
+    check = commands.add_parser(
+        "check",
+        help="environment, lessons, artefacts, exercises",
+        description="Check what is installed, the lessons, the stored data and reports of all runs, "
+        "and the solutions of the exercises; a line for each, and code 1 where one fails.",
+        epilog="example: course check",
+    )
     check.set_defaults(command=_check)
     add_search(commands)
     # Its options are its own: main hands them on before this grammar sees them.
     commands.add_parser("pretrain", help="make a tiny checkpoint from nothing")
+    for command in commands.choices.values():
+        command.add_argument("--debug", action="store_true", help="show an error's traceback")
     return top
 
 
@@ -81,21 +137,31 @@ def _list(arguments: argparse.Namespace) -> int:
     from helpers.first.runner import staging, state
     from helpers.first.runner.plan import recorded_plan
 
-    staging.run_folder(arguments.name)  # refuses a bad name
+    name = DEFAULT_PROFILE if arguments.name is None else arguments.name
+    staging.run_folder(name)  # refuses a bad name
+    if arguments.name is not None and name not in (there := staging.runs()):
+        raise CourseError(f"there is no run {name!r} (there are: {', '.join(there) or 'none'})")
     lessons = find_lessons()
     shared = state.Shared.now(lessons)
-    print(f"run {arguments.name!r}")
+    wide = max(len(_question(lesson)) for lesson in lessons)
+    below = max(len("builds on"), *(len(", ".join(lesson.builds_on)) for lesson in lessons))
+    print(f"    {'question':<{wide}}  minutes  {'builds on':<{below}}  state in run {name!r}")
     for lesson in lessons:
-        judged, _ = recorded_plan(lesson, name=arguments.name).state(shared)
-        below = f"builds on {', '.join(lesson.builds_on)}" if lesson.builds_on else "stands alone"
-        print(f"{lesson.number}  {lesson.question or lesson.slug}")
-        print(f"    {lesson.slug}, {lesson.minutes:g} min, {below}; {judged}")
+        judged, _ = recorded_plan(lesson, name=name).state(shared)
+        stands = f"{lesson.minutes:>7g}  {', '.join(lesson.builds_on):<{below}}"
+        print(f"{lesson.number}  {_question(lesson):<{wide}}  {stands}  {judged}")
+    total = sum(lesson.minutes for lesson in lessons)
+    print(f"    {'all, on two CPU cores':<{wide}}  {total:>7g}")
     return 0
 
 
+def _question(lesson: Lesson) -> str:
+    return lesson.question or lesson.slug
+
+
 def _run(arguments: argparse.Namespace) -> int:
-    from helpers.first.runner import session, staging
-    from helpers.first.runner.plan import check_source, make_plans
+    from helpers.first.runner import run_source, session, staging
+    from helpers.first.runner.plan import check_plans, make_plans
 
     check_profile(arguments.profile)
     lessons = find_lessons()
@@ -103,13 +169,36 @@ def _run(arguments: argparse.Namespace) -> int:
     layers = from_command_line(arguments.options, text=arguments.text, file=arguments.file)
     name = arguments.profile if arguments.name is None else arguments.name
     staging.run_folder(name)  # refuses a bad name
-    settings = session.Settings(name, arguments.force, arguments.jobs, arguments.timeout)
+    settings = session.Settings(
+        name, arguments.force, arguments.jobs, arguments.timeout, _again(arguments)
+    )
     plans = make_plans(lessons, chosen, layers, profile=arguments.profile, name=name)
-    check_source(plans, lessons)
+    check_plans(plans)
+    run_source.check(name, plans, new=arguments.new_source)
     if arguments.jobs > 1:  # kernels inherit it: several of them share the cores
         threads = max(1, (os.cpu_count() or 1) // arguments.jobs)
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     return session.run(plans, lessons, settings)
+
+
+def _again(arguments: argparse.Namespace) -> str:
+    """The command line of a run without its choice of lessons, to be copied."""
+    parts = ["course", "run"]
+    if arguments.profile != DEFAULT_PROFILE:
+        parts += ["--profile", arguments.profile]
+    for option, value in (
+        ("--name", arguments.name),
+        ("-f", arguments.file),
+        ("-y", arguments.text),
+    ):
+        parts += [option, value] if value else []
+    for option in arguments.options:
+        parts += ["-p", option]
+    if arguments.jobs > 1:
+        parts += ["--jobs", str(arguments.jobs)]
+    if arguments.timeout != DEFAULT_TIMEOUT:
+        parts += ["--timeout", f"{arguments.timeout:g}"]
+    return shlex.join(parts)
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -128,31 +217,45 @@ def _stop(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def _message(error: Exception) -> str:
+    """What an error says, in one line; of one that nobody foresaw, that it was not foreseen."""
+    text = one_line(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG):
+        return f"no room to write: {text}; free some space and try again"
+    if type(error).__module__.partition(".")[0] == "helpers":
+        return text
+    if isinstance(error, UNEXPECTED) or not text:
+        text = f"this command met something that it was not written for ({text or 'no text'})"
+    return f"{text}; the same command with --debug shows where"
+
+
+def _carried_out(argv: list[str]) -> int:
+    if argv[:1] == ["pretrain"]:
+        return _pretrain([part for part in argv[1:] if part != "--debug"])
+    arguments = parser().parse_args(argv)
+    code = arguments.command(arguments)
+    sys.stdout.flush()  # here, where a closed pipe can still be told from a fault
+    return code
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code.
 
-    0: all is well. 1: a lesson or a check failed. 2: the command could not be carried out, and the
-    message on standard error says why. 130: stopped by the user.
+    0: all is well. 1: a lesson or a check failed. 2: the command could not be carried out, and one
+    line on standard error says why (after the traceback, with ``--debug``). 130: stopped by the
+    user.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    if argv[:1] == ["pretrain"]:
-        return _pretrain(argv[1:])
-    arguments = parser().parse_args(argv)
     before = signal.signal(signal.SIGTERM, _stop)
     try:
-        code = arguments.command(arguments)
-        sys.stdout.flush()  # here, where a closed pipe can still be told from a fault
-        return code
-    except CourseError as error:
-        print(f"course: {error}", file=sys.stderr)
-        return 2
+        return _carried_out(argv)
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EFBIG):
-            raise
-        print(f"course: no room to write: {error}; free some space and try again", file=sys.stderr)
+    except Exception as error:  # noqa: BLE001 (of whatever layer: the user gets one line)
+        if "--debug" in argv:
+            traceback.print_exception(error)
+        print(f"course: {_message(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

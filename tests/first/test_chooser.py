@@ -13,12 +13,12 @@ from helpers.first.retrieval.chooser import Measured, choose, frontier, isotropi
 from helpers.first.retrieval.kinds import IndexKind, KindRefused
 
 FLAT = IndexKind("flat")
-ONE = Measured(FLAT, 0.9, 0.88, 0.92, 1.0, 10.0, 0.1, 100)
+ONE = Measured(FLAT, 0.9, 0.88, 0.92, 1.0, 10.0, 0.1, 100, 1.0)
 
 
-def made(recall, latency, *, mb=10.0, low=None):
+def made(recall, looked_at, *, mb=10.0, low=None):
     low = recall - 0.02 if low is None else low
-    return replace(ONE, recall=recall, low=low, high=recall, latency_ms=latency, size_mb=mb)
+    return replace(ONE, recall=recall, low=low, high=recall, looked_at=looked_at, size_mb=mb)
 
 
 def test_flat_finds_all_and_few_probes_do_not():
@@ -31,6 +31,13 @@ def test_flat_finds_all_and_few_probes_do_not():
     assert found[1].recall < found[2].recall <= 1
     assert found[1].low < found[1].recall < found[1].high
     assert {one.latency_ms for one in found} == {1000}  # the clock ticks once a query
+    assert found[0].looked_at == 400
+    assert (
+        8 + 400 / 8 / 4 < found[1].looked_at < 8 + 40 + 200
+    )  # cells, one cell's codes, exact rows
+    assert 20 < found[2].looked_at < 400
+    again = measure_kinds(rows, isotropic(30, 16, seed=2), kinds=kinds, k=10)
+    assert [(o.recall, o.looked_at) for o in again] == [(o.recall, o.looked_at) for o in found]
     assert found[0].size_mb == pytest.approx(400 * 16 * 4 / 2**20, rel=0.01)
     assert found[1].size_mb < found[0].size_mb < found[2].size_mb
 
@@ -63,7 +70,7 @@ def test_the_frontier_is_what_nothing_beats():
     assert table["on the frontier"].tolist() == [True, False, True, True]
 
 
-def test_the_choice_is_the_fastest_that_is_surely_good_and_fits():
+def test_the_choice_is_the_least_work_that_is_surely_good_and_fits():
     sure, lucky, big = made(0.97, 3, low=0.95), made(0.98, 1, low=0.9), made(1.0, 2, mb=99, low=1.0)
     assert choose([sure, lucky, big], recall=0.95) == big
     assert choose([sure, lucky, big], recall=0.95, size_mb=50) == sure
@@ -117,6 +124,6 @@ def test_figures_show_every_index_and_the_choice():
     assert len(near.axes[0].patches) == 4
     about = {"lesson": "10", "run": "tiny", "data": "d", "seed": 1, "model": "m"}
     records = indexes.index_records(own, queries=7, **about)
-    assert len({(r.model, r.metric) for r in records}) == len(records) == 9
+    assert len({(r.model, r.metric) for r in records}) == len(records) == 12
     assert records[0].n == 7
-    assert [r.unit for r in records[:3]] == ["fraction", "ms", "MiB"]
+    assert [r.unit for r in records[:4]] == ["fraction", "rows", "ms", "MiB"]

@@ -18,7 +18,7 @@ def test_a_course_runs_fails_and_recovers(home, capsys):
     write_lesson("03_b", "rank / (rank - 9)", builds_on=("01",))
     assert course.main(["run", "--jobs", "2", "-p", "rank=9"]) == 1
     out = capsys.readouterr().out
-    assert "failed in cell 3 ('rank / (rank - 9)'): ZeroDivisionError" in out
+    assert "failed: the lesson met something that it was not written for (division by zero)" in out
     assert staging.target("tiny", "01_a").is_dir()
     assert "ZeroDivisionError" in staging.failed_notebook("tiny", "03_b").read_text()
     edit(first, "rank + 1", "import os; os._exit(1)")
@@ -27,7 +27,7 @@ def test_a_course_runs_fails_and_recovers(home, capsys):
     assert staging.target("tiny", "01_a").is_dir()  # the first report still stands
     edit(first, "import os; os._exit(1)", "rank + 1")
     assert course.main(["run", "-p", "rank=8"]) == 0
-    assert "2 run" in capsys.readouterr().out
+    assert "2 lessons finished in 0:" in capsys.readouterr().out
     assert list(staging.run_folder("tiny").glob("*.failed.ipynb")) == []
 
 
@@ -60,10 +60,44 @@ def test_pretrain_hands_its_arguments_on(monkeypatch):
     ],
 )
 def test_a_malformed_command_exits_with_two(argv, capsys):
-    with pytest.raises(SystemExit) as caught:
-        course.main(argv)
-    assert caught.value.code == 2
-    assert "usage: course" in capsys.readouterr().err
+    assert course.main(argv) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("course: ")
+    assert error.count("\n") == 1
+
+
+class Refused(ValueError):
+    """As a module of the package would raise it."""
+
+    __module__ = "helpers.first.somewhere"
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (Refused("the thing\nis 3"), "course: the thing is 3\n"),
+        (OSError(28, "No space left"), "course: no room to write: [Errno 28] No space left; free"),
+        (ValueError("bad header"), "course: bad header; the same command with --debug shows where"),
+        (KeyError("adapter"), "course: this command met something that it was not written for"),
+        (Refused("x" * 5000), "course: xxx"),
+    ],
+)
+def test_every_error_is_one_line_and_debug_shows_the_traceback(
+    home, capsys, monkeypatch, error, line
+):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(course, "find_lessons", fail)
+    assert course.main(["list"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(line)
+    assert said.count("\n") == 1
+    assert len(said) < 1200
+    assert course.main(["list", "--debug"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("Traceback")
+    assert said.splitlines()[-1].startswith(line.strip())
 
 
 @pytest.mark.parametrize("command", [["run"], ["list"], ["search", "soup"]])

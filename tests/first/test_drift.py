@@ -368,5 +368,5 @@ def test_pools_of_the_drawn_kitchen():
     assert pools.picture(broken.ids[0]).size == (64, 64)
     assert pools.picture(broken.ids[0]) == out_of_order(pools.picture(known.ids[0]))
     assert pools.picture(pools.guises["style"].ids[0]) != pools.picture(known.ids[0])
-    with pytest.raises(ValueError, match="ask for more recipes"):
+    with pytest.raises(ValueError, match="give 160 or more"):
         drift_pools(small_encoder("clip"), n_recipes=60, shape=shape, progress=False)

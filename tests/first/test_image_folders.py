@@ -108,7 +108,7 @@ def test_a_negative_count_is_refused(tmp_path, max_images):
 
 
 def test_a_missing_folder_and_one_without_images_are_errors_that_say_so(tmp_path):
-    with pytest.raises(ValueError, match="no folder at nowhere"):
+    with pytest.raises(ValueError, match="no folder nowhere"):
         open_image_folder("nowhere")
     with pytest.raises(ValueError, match="no usable image below"):
         open_image_folder(tmp_path)

@@ -33,12 +33,12 @@ def test_a_lesson_runs_at_the_root_in_this_python_with_its_parameters(home):
 @pytest.mark.parametrize(
     ("code", "error", "remedy", "timeout"),
     [
-        ("# half\n1 / 0", "ZeroDivisionError: division by zero", "whole traceback", 60),
-        ("1 +", "SyntaxError", "whole traceback", 60),
+        ("# half\n1 / 0", "not written for (division by zero)", "", 60),
+        ("1 +", "invalid syntax", "", 60),
         ("import os; os.kill(os.getpid(), 9)", "the kernel died", "the memory ran out", 60),
         ("while True: pass", "took longer than 5 s", "--timeout", 5),
-        ("raise SystemExit(3)", "SystemExit: 3", "whole traceback", 60),
-        ("raise SystemExit(0)", "SystemExit: 0", "runs to its last cell", 60),
+        ("raise SystemExit(3)", "a cell ended the program with 3", "", 60),
+        ("raise SystemExit(0)", "a cell ended the program with 0", "runs to its last cell", 60),
         ("raise OSError(28, 'full')", "[Errno 28] full", "free some space", 60),
     ],
 )
@@ -50,7 +50,7 @@ def test_a_failure_names_cell_line_error_and_remedy(home, code, error, remedy, t
     assert failure.line == next(x for x in code.splitlines() if not x.startswith("#"))
     assert error in failure.error
     assert remedy in failure.remedy
-    assert str(failure).startswith(f"01_a failed in cell 3 ({failure.line!r}): ")
+    assert str(failure).startswith(f"01_a failed: {failure.error}")
     assert not (home / "report" / "results.json").exists()
 
 
@@ -67,8 +67,8 @@ def test_a_kernel_that_cannot_start_is_told_as_such(home, monkeypatch):
 @pytest.mark.parametrize(
     ("cell", "line", "error", "text"),
     [
-        (3, "1 / 0", "Oops: no", "01_a failed in cell 3 ('1 / 0'): Oops: no. Mend it"),
-        (3, "f()", "did you mean 'g'?", "01_a failed in cell 3 ('f()'): did you mean 'g'? Mend it"),
+        (3, "1 / 0", "it is 0", "01_a failed: it is 0. Mend it"),
+        (3, "f()", "did you mean 'g'?", "01_a failed: did you mean 'g'? Mend it"),
         (0, "", "no kernel", "01_a failed before its first cell: no kernel. Mend it"),
         (0, AFTER, "no results", "01_a failed after its last cell: no results. Mend it"),
     ],

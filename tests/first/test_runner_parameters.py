@@ -39,7 +39,6 @@ def test_a_parameters_cell_is_read_in_its_order():
         ("rank: int = 2 ** 3  # LoRA rank", "not a literal"),
         ("rank: int = 8.0  # LoRA rank", "declared int, its default 8.0 is float"),
         ("rank: int = True  # LoRA rank", "declared int, its default True is bool"),
-        ("rate: float = 1  # a rate", "declared float, its default 1 is int"),
         ("rank: int = 8", "rank has no comment"),
         ("rank: int = 8  #", "rank has no comment"),
         ("rank: int = = 8", "invalid syntax"),

@@ -36,7 +36,10 @@ def test_lessons_run_in_order_and_leave_their_reports(home, kernel, capsys):
     files = {p.name for p in (home / "reports" / "tiny" / "03_b").iterdir()}
     assert files == {"figures", "lesson.html", "lesson.ipynb", "results.json", "run.json"}
     out = capsys.readouterr().out
-    assert "4 run" in out
+    assert "4 lessons finished in 0:0" in out
+    assert "lesson 4 of 4: 08_d starts (never run); about 1 min left in all" in out
+    assert "All numbers are in reports/tiny/results.csv." in out
+    assert "course search --name tiny --build 'tomato soup'" in out
     assert f"Open {(home / 'reports' / 'tiny' / 'index.html').as_uri()}" in out
 
 
@@ -57,14 +60,38 @@ def test_a_source_that_is_forgotten_does_not_replace_the_runs_data(home, kernel,
     for only in ("01", "03", "01,03,04"):
         assert course.main(["run", "--name", "mine", "--only", only]) == 2
         said = capsys.readouterr().err
-        assert "run 'mine' was made with source='mine.csv' (lesson 01)" in said
-        assert "Add -p source=mine.csv" in said
+        assert "run 'mine' stands on source 'mine.csv' (lesson 01)" in said
+        assert "add -p source=mine.csv" in said
+    assert course.main(["run", "--name", "mine", "--only", "8"]) == 2  # all lessons, on one source
     assert kernel.ran == []
-    assert course.main(["run", "--name", "mine", "--only", "8"]) == 0  # does not stand on 01
     assert course.main(["run", "--name", "other", "--only", "01"]) == 0
     assert course.main(["run", "--name", "mine", "--only", "03", "-p", "source=mine.csv"]) == 0
-    assert course.main(["run", "--name", "mine", "--only", "01", "-p", "source="]) == 0  # meant
-    assert kernel.lessons == ["08", "01", "03", "01"]
+    assert kernel.lessons == ["01", "03"]
+
+
+def test_another_source_makes_the_lessons_of_the_one_before_stale(home, kernel, capsys):
+    for name in ("one.csv", "two.csv"):
+        (home / name).write_text("image,caption\n")
+    run = ["run", "--name", "mine", "-p"]
+    assert course.main([*run, "source=one.csv", "--only", "01,08"]) == 0
+    assert course.main([*run, "source=two.csv", "--only", "03"]) == 2
+    said = capsys.readouterr().err
+    assert "stands on source 'one.csv' (lesson 01), and this command names 'two.csv'" in said
+    assert "take another --name, or say with --new-source" in said
+    kernel.failing = {"03_b"}
+    assert course.main([*run, "source=two.csv", "--only", "03", "--new-source"]) == 1
+    course.main(["list", "--name", "mine"])
+    stale = "stale: its source was 'one.csv', is 'two.csv'"
+    assert capsys.readouterr().out.count(stale) == 2  # though nothing of the new one is finished
+    kernel.failing = set()
+    assert course.main([*run, "source=two.csv", "--only", "03"]) == 0
+    table = (home / "reports" / "mine" / "results.csv").read_text()
+    assert [line.split(",")[0] for line in table.splitlines()] == ["lesson", "03_b"]
+    assert course.main([*run, "source=two.csv"]) == 0
+    assert kernel.lessons[-4:] == ["01", "03", "04", "08"]
+    capsys.readouterr()
+    assert course.main(["list", "--name", "mine"]) == 0
+    assert "stale" not in capsys.readouterr().out
 
 
 def test_zone_report_and_given_values_reach_the_lesson(home, kernel):
@@ -78,7 +105,8 @@ def test_zone_report_and_given_values_reach_the_lesson(home, kernel):
     assert "report" not in record["fingerprint"]["parameters"]
 
 
-def test_a_zone_of_the_users_own_wins(home, kernel):
+def test_a_zone_of_the_users_own_wins(home, kernel, monkeypatch):
+    monkeypatch.chdir(home)
     course.main(["run", "--only", "01", "-p", "zone=elsewhere"])
     assert kernel.ran[0][1]["zone"] == "elsewhere"
 
@@ -136,11 +164,13 @@ def test_lessons_above_a_failed_one_are_not_run_and_others_are(home, kernel, cap
     assert course.main(["run", "--jobs", jobs]) == 1
     assert sorted(kernel.lessons) == ["01", "03", "08"]
     out = capsys.readouterr().out
-    assert "failed in cell 3 ('1 / 0'): ZeroDivisionError: division by zero. Mend it" in out
+    assert "03_b                     failed: no number is left. Mend it" in out
     assert "See reports/tiny/03_b.failed.ipynb" in out
     assert "not run: it builds on 03" in out
-    assert "2 run, 1 failed, 1 not run" in out
-    assert "course run --only 03,04" in out
+    assert "2 lessons finished in 0:0" in out
+    assert ", 1 failed, 1 not run." in out
+    jobs_too = f" --jobs {jobs}" if jobs != "1" else ""
+    assert out.endswith(f"what did not finish: course run{jobs_too} --only 03,04\n")
     kernel.failing = set()
     assert course.main(["run"]) == 0
     assert sorted(kernel.lessons)[-2:] == ["04", "08"]
@@ -305,13 +335,13 @@ def test_list_says_question_and_state(home, kernel, capsys):
     capsys.readouterr()
     assert course.main(["list", "--name", "mine"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1:4] == [
-        "01  What is it?",
-        "    01_a, 1 min, stands alone; up to date",
-        "03  What is it?",
+    assert [line.split() for line in lines[:3]] == [
+        ["question", "minutes", "builds", "on", "state", "in", "run", "'mine'"],
+        ["01", "What", "is", "it?", "1", "up", "to", "date"],
+        ["03", "What", "is", "it?", "1", "01", "never", "run"],
     ]
-    assert "04  Is it so?" in lines
-    assert lines[-1] == "    08_d, 1 min, stands alone; never run"
+    assert lines[3].startswith("04  Is it so?")
+    assert lines[-1].split()[-1] == "4"  # minutes of all
 
 
 def test_list_and_a_run_with_nothing_to_do_start_light(home, kernel):

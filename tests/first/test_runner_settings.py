@@ -52,7 +52,7 @@ def test_yaml_values_follow_the_declared_type(kind, text, expected):
     ("kind", "text", "reason"),
     [
         ("str", "no", "reads it as bool; quote it: x: 'no'"),
-        ("str", "007", "reads it as int; quote it: x: '007'"),
+        ("str", "[[1], 2]", "this is a list of lists"),
         ("str", "2024-01-01", "reads it as timestamp; quote it"),
         ("str", "~", "this is a null"),
         ("str", "", "this is a null"),

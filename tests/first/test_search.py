@@ -8,8 +8,6 @@ import numpy as np
 import optuna
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from optuna.trial import TrialState, create_trial
 
 from helpers.first.data.pairs import Pairs, ensure_pairs
@@ -17,18 +15,18 @@ from helpers.first.models.placement import Placement, PlacementError
 from helpers.first.store.zones import open_zone
 from helpers.first.studies import search as searches
 from helpers.first.studies import search_trials
-from helpers.first.studies.search import SearchSpace, search_placements
+from helpers.first.studies.search import SearchSpace, rates_around, search_placements
 from helpers.first.studies.search_importance import FEWEST, importance_of
 from helpers.first.studies.search_space import arm_of, within
-from helpers.first.studies.search_trials import is_over, within_budget
 from helpers.first.training.loop import TrainingDiverged
 from helpers.first.training.runs import ensure_run
 from helpers.first.training.settings import Training
 from tests.first.small_training import small_encoder
 
 TRAINING = Training(epochs=2, batch_size=8, draw="recipe", seed=3)
+RATES = (1e-3, 2e-2)
 SPACE = SearchSpace(
-    rank=(1, 3), vision_layers=(1, -1), modules=("q_proj", "q_proj,v_proj"), dropout=0.0
+    RATES, rank=(1, 3), vision_layers=(1, -1), modules=("q_proj", "q_proj,v_proj"), dropout=0.0
 )
 POINT = SearchSpace(
     rank=(2, 2), alpha_over_rank=(2, 2), vision_layers=(1, 1), text_layers=(0, 0), heads=(False,),
@@ -91,9 +89,9 @@ def scripted(monkeypatch):
     return now
 
 
-def searched(pairs, *, space=SPACE, training=TRAINING, minutes=0, n_trials=4, **options):
+def searched(pairs, *, space=SPACE, training=TRAINING, n_trials=4, **options):
     return search_placements(
-        pairs, small_encoder("siglip"), space, training=training, minutes=minutes,
+        pairs, small_encoder("siglip"), space, training=training,
         n_trials=n_trials, progress=False, **options,
     )  # fmt: skip
 
@@ -234,50 +232,14 @@ def test_the_same_values_are_not_trained_twice(fresh, scripted):
     assert found.best == arm_of(VALUES, POINT, TRAINING)
 
 
-def test_minutes_end_a_search_after_a_complete_trial(fresh, scripted):
-    assert len(searched(fresh("a"), minutes=1e-9, n_trials=0).trials) == 1
+def test_a_slow_machine_makes_the_same_search(fresh, scripted):
+    """Trials are counted; seconds choose nothing."""
+    assert rows(searched(fresh("a"), n_trials=3)) == rows(searched(fresh("b"), n_trials=3))
+    assert len(searched(fresh("a"), n_trials=5).trials) == 5
 
 
-def trial(seconds: float, *, complete: bool = True):
-    state = TrialState.COMPLETE if complete else TrialState.PRUNED
-    return create_trial(
-        state=state, value=0.5 if complete else None, user_attrs={"seconds": seconds}
-    )
-
-
-@pytest.mark.parametrize(
-    ("seconds", "minutes", "n_trials", "paid"),
-    [
-        ([30, 30, 30], 1, 0, 2),
-        ([30, 31, 30], 1, 2, 2),
-        ([30, 30, 30], 0, 2, 2),
-        ([90, 30], 1, 0, 1),
-        ([30, 30, 30], 5, 0, 3),
-        ([], 1, 0, 0),
-    ],
-)
-def test_what_a_budget_pays_for(seconds, minutes, n_trials, paid):
-    limit = {"minutes": minutes, "n_trials": n_trials}
-    done = [trial(s) for s in seconds]
-    assert within_budget(done, **limit) == done[:paid]
-    assert is_over(done, **limit) == (minutes != 5 and bool(done))
-
-
-def test_an_incomplete_trial_ends_no_search():
-    done = [trial(100, complete=False), trial(10), trial(10)]
-    assert within_budget(done, minutes=1, n_trials=0) == done[:2]
-    assert not is_over(done[:1], minutes=1, n_trials=0)
-    assert is_over(done[:1], minutes=1, n_trials=1)
-
-
-@given(st.lists(st.floats(0, 100), max_size=8), st.floats(0, 3), st.integers(0, 9))
-def test_a_search_ends_where_its_budget_does(seconds, minutes, n_trials):
-    limit = {"minutes": minutes, "n_trials": n_trials}
-    done = [trial(s) for s in seconds]
-    paid = within_budget(done, **limit)
-    assert paid == done[: len(paid)]
-    assert is_over(paid, **limit) or len(paid) == len(done)
-    assert not any(is_over(done[:n], **limit) for n in range(len(paid)))
+def test_rates_follow_from_those_that_were_given():
+    assert rates_around([5e-5, 2e-4]) == pytest.approx((5e-5 / 3, 6e-4), rel=1e-4)
 
 
 def test_the_arm_of_some_values():
@@ -290,10 +252,10 @@ def test_the_arm_of_some_values():
 
 
 def test_all_is_the_depth_of_the_model():
-    found = within(SearchSpace(), small_encoder("clip"))
+    found = within(SearchSpace(RATES), small_encoder("clip"))
     assert (found.vision_layers, found.text_layers) == ((0, 3), (0, 2))
     with pytest.raises(PlacementError, match=r"text_layers goes up to 3, but .* has 2 layers"):
-        within(SearchSpace(text_layers=(0, 3)), small_encoder("clip"))
+        within(SearchSpace(RATES, text_layers=(0, 3)), small_encoder("clip"))
 
 
 @pytest.mark.parametrize(
@@ -311,18 +273,18 @@ def test_all_is_the_depth_of_the_model():
 )
 def test_an_impossible_space_is_refused(choice, message):
     with pytest.raises(ValueError, match=message):
-        SearchSpace(**choice)
+        SearchSpace(**{"learning_rate": RATES, **choice})
 
 
 def test_unknown_modules_are_refused():
     with pytest.raises(PlacementError, match="did you mean 'v_proj'"):
-        SearchSpace(modules=("v_prj",))
+        SearchSpace(RATES, modules=("v_prj",))
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n_trials": 0}, "give at least one limit"),
+        ({"n_trials": 0}, "n_trials is 0: a search takes 1 or more"),
         ({"pruner": "hyperband"}, "pruner 'hyperband' is unknown: use one of median, asha, none"),
     ],
 )

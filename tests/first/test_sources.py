@@ -149,6 +149,7 @@ def test_csv_columns_that_cannot_be_used(tmp_path, text, match):
 
 def test_near_misses_are_named(folder_source, tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "list.csv").write_text("image,caption\n")
     (tmp_path / "x.tsv").write_text("")

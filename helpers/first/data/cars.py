@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from helpers.first import paths
 META = "cars_meta.mat"
 ANNOTATIONS = {"train": "cars_train_annos.mat", "test": "cars_test_annos_withlabels.mat"}
 FOLDERS = {"train": "cars_train", "test": "cars_test"}
@@ -88,7 +89,7 @@ def read_cars(folder: Path | str) -> Cars:
     >>> cars = read_cars("stanford-cars")  # doctest: +SKIP
     >>> cars.images["split"].value_counts()  # doctest: +SKIP
     """
-    folder = Path(folder)
+    folder = paths.find(folder)
     names = _class_names(_find(folder, META))
     parts = []
     for split, file in ANNOTATIONS.items():

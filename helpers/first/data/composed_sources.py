@@ -193,7 +193,7 @@ def split_groups(
 
 def _is_recipes(source: str) -> bool:
     kind = source.partition(":")[0]
-    return kind not in KINDS and (paths.root() / Path(source).expanduser()).exists()
+    return kind not in KINDS and paths.find(source).exists()
 
 
 def _of_folder(

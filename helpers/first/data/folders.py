@@ -30,10 +30,8 @@ class Asked:
 
     @property
     def path(self) -> Path:
-        """The file or folder; a relative one is under the course's root, or where Python runs."""
-        given = Path(self.source).expanduser()
-        under_root = paths.root() / given  # an absolute path stays as it is
-        return under_root if under_root.exists() or not given.exists() else given.absolute()
+        """The file or folder; see ``paths.find`` for a relative one."""
+        return paths.find(self.source)
 
 
 @dataclass(frozen=True)

@@ -184,13 +184,10 @@ def _folder(
 
 
 def _root(folder: str | Path) -> Path:
-    given = Path(folder).expanduser()
-    root = paths.root() / given if (paths.root() / given).is_dir() else given
+    root = paths.find(folder)
     if not root.is_dir():
-        raise ValueError(
-            f"no folder at {folder}; give one that holds images, relative to {paths.root()} or "
-            "absolute"
-        )
+        looked = " or ".join(map(str, paths.places(folder)))
+        raise ValueError(f"no folder {folder} (looked for at {looked}); give one that holds images")
     return root
 
 

@@ -205,7 +205,7 @@ def source_of_cars(source: str) -> str:
     CarsError
         If the folder's annotations cannot be read.
     """
-    folder = Path(source).expanduser()
+    folder = paths.find(source)
     records = folder / "recipes.jsonl"
     is_cars = any((place / META).is_file() for place in (folder, folder / "devkit"))
     if is_cars and not records.is_file():

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from PIL import Image
 
+from helpers.first import paths
 from helpers.first.data.csv_pairs import read_pairs_csv
 from helpers.first.data.folders import (
     PICTURES,
@@ -70,10 +71,28 @@ def open_source(source: str, *, max_recipes: int = 0, seed: int = 42) -> Source:
     if max_recipes < 0:
         raise ValueError(f"max_recipes is {max_recipes}; use 0 for all recipes, or a count")
     asked = Asked(source, max_recipes, seed)
+    return _opener(asked)(asked)
+
+
+def check_source(source: str) -> None:
+    """Refuse what ``open_source`` would, as far as that shows without reading records.
+
+    Raises
+    ------
+    ValueError
+        As ``open_source``.
+    """
+    asked = Asked(source, max_recipes=1, seed=0)
+    opener = _opener(asked)
+    if opener is _open_world:
+        opener(asked)  # an unknown world, or option of it
+
+
+def _opener(asked: Asked) -> Callable[[Asked], Source]:
     for fits, opener in KINDS.values():
         if fits(asked):
-            return opener(asked)
-    raise ValueError(f"source {source!r}: {_why_not(asked)}")
+            return opener
+    raise ValueError(f"source {asked.source!r}: {_why_not(asked)}")
 
 
 def _open_world(asked: Asked) -> Source:
@@ -188,7 +207,7 @@ def _why_not(asked: Asked) -> str:
         return f"the folder {path} holds {looked}{hint} ({kinds})"
     if path.exists():
         return f"a {path.suffix or 'nameless'} file is of no known kind; {kinds}"
-    where = f"nothing is at {path}"
+    where = f"nothing is at {' or '.join(map(str, paths.places(asked.source)))}"
     names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     near = [str(path.with_name(n)) for n in difflib.get_close_matches(path.name, names, n=1)]
     scheme, colon, rest = asked.source.partition(":")

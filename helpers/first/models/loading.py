@@ -86,7 +86,7 @@ def load_encoder(
     name = Path(where).name if Path(where).is_dir() else model
     encoder = Encoder(name, config.model_type, network, processor, target, precision, fingerprint)
     if adapter:
-        encoder = load_adapter(encoder, _adapter_folder(adapter)).encoder
+        encoder = load_adapter(encoder, paths.find(adapter)).encoder
     encoder.model.to(target, DTYPES[precision])
     return encoder
 
@@ -105,7 +105,7 @@ def resolve_model(model: str) -> str:
             raise ModelError(f"{folder} holds no model: make it with 'course pretrain {model}'")
         return str(folder)
     folder = Path(model).expanduser()
-    for place in (folder, paths.root() / folder):
+    for place in paths.places(folder):
         if (place / "config.json").is_file():
             return str(place)
         if place.is_dir():
@@ -116,11 +116,6 @@ def resolve_model(model: str) -> str:
             "or a hub id of the form owner/name"
         )
     return model
-
-
-def _adapter_folder(adapter: str) -> Path:
-    folder = Path(adapter).expanduser()
-    return folder if folder.is_dir() or folder.is_absolute() else paths.root() / folder
 
 
 def opened(kind: Any, model: str, where: str, **options: Any) -> Any:

@@ -1,6 +1,5 @@
 """Where a checkpoint lies, and whether it fills its model, with errors that say what to do."""
 
-from pathlib import Path
 from typing import Any
 
 from helpers.first import paths
@@ -17,7 +16,7 @@ def place_of(model: str, *, tiny: str) -> str:
         If nothing lies there.
     """
     if model != tiny:
-        if "/" not in model and not Path(model).is_dir() and not (paths.root() / model).is_dir():
+        if "/" not in model and not paths.find(model).is_dir():
             if model in TINY_MODELS:
                 return resolve_model(model)
             raise ModelError(

@@ -83,7 +83,7 @@ def load_config(path: Path | str = "") -> AugmentationConfig:
     Parameters
     ----------
     path : path
-        A relative one is under the course's root; empty:
+        See ``paths.find`` for a relative one; empty:
         ``notebooks/profiles/augmentation_config.yaml``.
 
     Raises
@@ -94,7 +94,7 @@ def load_config(path: Path | str = "") -> AugmentationConfig:
     >>> load_config().images["rotation"].range
     (-25.0, 25.0)
     """
-    place = paths.root() / Path(path).expanduser() if path else _default_place()
+    place = paths.find(path) if path else _default_place()
     try:
         text = place.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

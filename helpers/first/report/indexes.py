@@ -1,4 +1,4 @@
-"""Figures of indexes: recall against latency, on real vectors and on random ones."""
+"""Figures of indexes: recall against work, on real vectors and on random ones."""
 
 from collections.abc import Mapping, Sequence
 
@@ -28,7 +28,7 @@ def frontier_plot(
     found: Mapping[str, Sequence[Measured]],
     *,
     chosen: Measured | None = None,
-    heading: str = "Recall against latency",
+    heading: str = "Recall against work",
     note: str = "line: what nothing beats; whiskers: 95 % interval; numbers: effort, or probes",
 ) -> Figure:
     """A panel for each set of vectors; up and to the left is better.
@@ -58,19 +58,19 @@ def frontier_plot(
     names = list(FAMILIES)
     for ax, (title, measured) in zip(panels[0], found.items(), strict=True):
         best = frontier(measured)
-        ax.plot([m.latency_ms for m in best], [m.recall for m in best], color=FAINT, lw=5,
+        ax.plot([m.looked_at for m in best], [m.recall for m in best], color=FAINT, lw=5,
                 zorder=1, solid_capstyle="round")  # fmt: skip
         for one in measured:
             _point(ax, one, names.index(family(one)))
         if chosen is not None and chosen in measured:
-            ax.plot(chosen.latency_ms, chosen.recall, "o", ms=15, mfc="none", mec=INK, mew=1.6)
+            ax.plot(chosen.looked_at, chosen.recall, "o", ms=15, mfc="none", mec=INK, mew=1.6)
         ax.set_title(plain(f"{title}: {measured[0].n:,} rows"), fontsize=10)
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.margins(x=0.12)
-        ax.set_xlabel("latency of one query, ms")
+        ax.set_xlabel("rows and codes that one query is compared with")
     low = min(m.low for measured in found.values() for m in measured)
     panels[0][0].set_ylim(max(-0.02, low - 0.06), 1.06)
     panels[0][0].set_ylabel("of the ten nearest found, %")
@@ -88,12 +88,12 @@ def frontier_plot(
 
 def _point(ax: Axes, one: Measured, i: int) -> None:
     ends = [[max(0, one.recall - one.low)], [max(0, one.high - one.recall)]]
-    ax.errorbar(one.latency_ms, one.recall, yerr=ends, fmt=MARKERS[i], color=PALETTE[i], ms=7,
+    ax.errorbar(one.looked_at, one.recall, yerr=ends, fmt=MARKERS[i], color=PALETTE[i], ms=7,
                 mec=INK, mew=0.6, capsize=2, elinewidth=1, zorder=3)  # fmt: skip
     setting = one.kind.effort if one.kind.name == "hnsw" else one.kind.probes
     if one.kind.name != "flat":
         below = one.kind.name == "hnsw"
-        ax.annotate(f"{setting}", (one.latency_ms, one.recall), (6, -11 if below else 5),
+        ax.annotate(f"{setting}", (one.looked_at, one.recall), (6, -11 if below else 5),
                     textcoords="offset points", fontsize=7, color=MUTED)  # fmt: skip
 
 
@@ -106,12 +106,13 @@ def index_records(
     measured: Sequence[Measured], *, queries: int, lesson: str, run: str, data: str, seed: int,
     model: str, split: str = "all",
 ) -> list[Record]:  # fmt: skip
-    """Recall, latency and size of every index as records; ``model`` is that of the rows."""
+    """Recall, work, latency and size of every index as records; ``model`` is that of the rows."""
     records = []
     for one in measured:
         common = {"lesson": lesson, "run": run, "model": f"{model}, {one.kind.label}",
                   "data": data, "split": split, "direction": "", "seed": seed}  # fmt: skip
         values = (("recall@10 of the nearest", one.recall, one.low, one.high, queries, "fraction"),
+                  ("rows looked at", one.looked_at, None, None, queries, "rows"),
                   ("latency", one.latency_ms, None, None, queries, "ms"),
                   ("size", one.size_mb, None, None, one.n, "MiB"))  # fmt: skip
         for metric, value, low, high, n, unit in values:

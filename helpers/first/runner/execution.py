@@ -5,6 +5,7 @@ kernel is registered under the notebook's kernel name. Here the kernel is always
 execution counts only if every code cell ran, in order, without an error output.
 """
 
+import builtins
 import errno
 import re
 import sys
@@ -24,7 +25,7 @@ from papermill.exceptions import PapermillException, PapermillExecutionError
 from papermill.execute import execute_notebook
 
 from helpers.first import paths
-from helpers.first.runner.lessons import read_notebook, source_of
+from helpers.first.runner.lessons import UNEXPECTED, one_line, read_notebook, source_of
 from helpers.first.runner.parameters import Value
 
 INJECTED = "injected-parameters"
@@ -50,9 +51,10 @@ class ThisPython(AsyncKernelManager):
 
 @dataclass(eq=False)
 class Failure(Exception):
-    """A lesson that did not run to its end: the cell (from 1), and what happened.
+    """A lesson that did not run to its end: the cell (from 1), what happened, and the remedy.
 
-    Cell 0 is none of them: ``line`` says where it was instead, if not before the first.
+    Cell 0 is none of them: ``line`` says where it was instead, if not before the first. ``kind`` is
+    the name of the error's class, for whoever reads the partial notebook.
     """
 
     lesson: str
@@ -60,12 +62,12 @@ class Failure(Exception):
     line: str
     error: str
     remedy: str
+    kind: str = ""
 
     def __str__(self) -> str:
-        place = self.line or "before its first cell"
-        where = f"in cell {self.cell} ({self.line!r})" if self.cell else place
+        where = "" if self.cell else f" {self.line or 'before its first cell'}"
         stop = "" if self.error.endswith((".", "?", "!")) else "."
-        return f"{self.lesson} failed {where}: {self.error}{stop} {self.remedy}"
+        return f"{self.lesson} failed{where}: {self.error}{stop} {self.remedy}".rstrip()
 
 
 Progress = Callable[[int, int], None]
@@ -85,12 +87,14 @@ class _Tracker:
         if self.progress is not None and self.number:
             self.progress(self.number, len(self.cells))
 
-    def error_in(self, notebook: NotebookNode) -> str:
-        """The error among the outputs of the cell that started last; empty where there is none."""
+    def error_in(self, notebook: NotebookNode) -> tuple[str, str]:
+        """Class and text of the error that the cell that started last put out; else nothing."""
         last = [c for c in notebook.cells if c.get("id") == self.current.get("id")]
         outputs = [o for cell in last for o in cell.get("outputs", ())]
         errors = [o for o in outputs if o["output_type"] == "error"]
-        return f"{errors[0].ename}: {errors[0].evalue}" if errors else ""
+        return (
+            (errors[0].ename, sentence(errors[0].ename, errors[0].evalue)) if errors else ("", "")
+        )
 
     @property
     def number(self) -> int:
@@ -110,14 +114,24 @@ def is_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in FULL
 
 
+def sentence(kind: str, text: str) -> str:
+    """What an error in the kernel says; of one of Python's own, that it was not foreseen."""
+    known = getattr(builtins, kind, None)
+    text = one_line(text, longest=500)
+    if kind == "SystemExit":
+        return f"a cell ended the program with {text or 'nothing'}"
+    if text and not (isinstance(known, type) and issubclass(known, UNEXPECTED)):
+        return text
+    return f"the lesson met something that it was not written for ({text or 'no text'})"
+
+
 def _explain(error: Exception, timeout: float) -> tuple[str, str]:
     """What happened, in a sentence, and what to do about it."""
     if isinstance(error, PapermillExecutionError):
-        text = f"{error.ename}: {str(error.evalue).strip()[:500]}"
-        full = FULL_TEXT.search(text)
-        return text, MAKE_ROOM if full else "The partial notebook shows the whole traceback"
+        text = sentence(error.ename, error.evalue)
+        return text, MAKE_ROOM if FULL_TEXT.search(text) else ""
     if is_full(error):
-        return f"{type(error).__name__}: {error}", MAKE_ROOM
+        return one_line(error), MAKE_ROOM
     if isinstance(error, DeadKernelError):
         return "the kernel died", (
             "Most often the memory ran out: try fewer recipes (-p max_recipes=...), smaller "
@@ -127,7 +141,7 @@ def _explain(error: Exception, timeout: float) -> tuple[str, str]:
         return f"the cell took longer than {timeout:g} s", (
             "Give it more time (--timeout SECONDS, 0 for no limit) or less to do"
         )
-    return f"{type(error).__name__}: {error}", "Check that ipykernel is installed (course check)"
+    return one_line(error), "Check that ipykernel is installed (course check)"
 
 
 def execute(
@@ -173,10 +187,12 @@ def execute(
         )
     except (PapermillException, DeadKernelError, CellTimeoutError, RuntimeError, OSError) as error:
         text, remedy = _explain(error, timeout)
-        raise Failure(source.stem, tracker.number, tracker.line, text, remedy) from error
-    if stop := tracker.error_in(notebook):  # papermill takes exit() for an end like any other
+        kind = getattr(error, "ename", type(error).__name__)
+        raise Failure(source.stem, tracker.number, tracker.line, text, remedy, kind) from error
+    kind, stop = tracker.error_in(notebook)
+    if kind:  # papermill takes exit() for an end like any other
         remedy = "A lesson runs to its last cell: leave out what ends it (exit, quit, sys.exit)"
-        raise Failure(source.stem, tracker.number, tracker.line, stop, remedy)
+        raise Failure(source.stem, tracker.number, tracker.line, stop, remedy, kind)
     if fault := incomplete(notebook):
         raise Failure(source.stem, 0, AFTER, fault, "Run it again; if it recurs, report it")
     return notebook

@@ -134,6 +134,13 @@ def _records(name: str, lesson: Lesson) -> list[Record]:
     return read_results(path) if path.is_file() else []
 
 
+def _on_its_source(plan: Plan) -> bool:
+    """Whether a report stands on the run's source: numbers of another are not shown beside it."""
+    record = state.read_record(plan.name, plan.lesson.slug)
+    before = record["fingerprint"]["parameters"] if record else plan.values
+    return before.get("source") == plan.values.get("source")
+
+
 def _csv(records: Sequence[Record]) -> str:
     stream = io.StringIO()
     writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
@@ -162,7 +169,7 @@ def write_index(
     for lesson in lessons:
         plan = plans.get(lesson.number) or recorded_plan(lesson, name=name)
         judged, _ = plan.state(shared)
-        records = _records(name, lesson)
+        records = _records(name, lesson) if _on_its_source(plan) else []
         rows += records
         articles.append(_article(lesson, judged, name, records))
     title = html.escape(f"Adapting vision-language models: run {name}")

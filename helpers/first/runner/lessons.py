@@ -21,6 +21,16 @@ class CourseError(Exception):
     """A mistake that the user can mend; its text says what is wrong, where, and what to do."""
 
 
+# Errors of Python itself that no text of ours explains.
+UNEXPECTED = (LookupError, AttributeError, TypeError, NameError, AssertionError, ArithmeticError)
+
+
+def one_line(text: object, *, longest: int = 1000) -> str:
+    """A text without line breaks, and not endlessly long."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= longest else line[: longest - 3] + "..."
+
+
 @dataclass(frozen=True)
 class Lesson:
     """One numbered notebook and what the ``course`` entry of its metadata says."""
@@ -135,7 +145,7 @@ def choose(lessons: Sequence[Lesson], only: str) -> tuple[Lesson, ...]:
     for name in wanted:
         if name not in names:
             there = ", ".join(x.slug for x in lessons)
-            hint = did_you_mean(name, names)
+            hint = did_you_mean(name, (x.slug for x in lessons))
             raise CourseError(f"--only names no lesson {name!r}{hint} (there are: {there})")
     chosen = {names[name].slug for name in wanted}
     return tuple(x for x in lessons if x.slug in chosen)

@@ -13,13 +13,17 @@ import tokenize
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from helpers.first.runner.choices import rule_of
+from helpers.first.runner.conditions import problem_of
 from helpers.first.runner.lessons import CourseError, did_you_mean
 from helpers.first.runner.ranges import out_of_range
+from helpers.first.runner.texts import Text
 
 Value = int | float | str | bool
 TYPES: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
 RESERVED = {"report": "the runner sets it; name the run with --name instead"}
 
+LONGEST = 200  # letters of a value in a message
 INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]*)")
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
@@ -36,19 +40,29 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Given:
-    """A value as the user wrote it: its text, what YAML took it for ("" from ``-p``), and where."""
+    """A value as the user wrote it: its text, what YAML took it for ("" from ``-p``), and where.
+
+    Of a list, ``parts`` are the texts of its values.
+    """
 
     name: str
     text: str
     where: str
     yaml_type: str = ""
     quoted: bool = False
+    parts: tuple[str, ...] = ()
 
 
 def _comments(source: str) -> dict[int, str]:
     """Line number -> comment, for every line that has one."""
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     return {t.start[0]: t.string.lstrip("# ") for t in tokens if t.type == tokenize.COMMENT}
+
+
+def shown(value: object) -> str:
+    """A value as messages show it: in quotes where it is a text, and not endlessly long."""
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
 def _declared(node: ast.stmt, comment: str, place: str) -> Parameter:
@@ -66,6 +80,8 @@ def _declared(node: ast.stmt, comment: str, place: str) -> Parameter:
         default = ast.literal_eval(node.value)
     except ValueError as error:
         raise CourseError(f"{place}: the default of {name} is not a literal; {form}") from error
+    if kind == "float" and type(default) is int:
+        default = float(default)
     if type(default) is not TYPES[kind]:
         found = type(default).__name__
         raise CourseError(f"{place}: {name} is declared {kind}, its default {default!r} is {found}")
@@ -141,15 +157,17 @@ YAML_TYPES = {
     "int": ("int",),
     "float": ("float", "int", "str"),
     "bool": ("bool",),
-    "str": ("str",),
+    "str": ("str", "int", "float"),
 }
 
 
-def _refuse_yaml(given: Given, declared: str) -> str:
+def _refuse_yaml(given: Given, declared: str, rule: Text) -> str:
     """Why a YAML value cannot be of the declared type; empty where it can."""
     if given.yaml_type in ("", *YAML_TYPES[declared]) and not (given.quoted and declared != "str"):
         return ""
-    if given.yaml_type in ("list", "mapping", "null"):
+    if given.yaml_type == "list" and declared == "str" and rule.separator:
+        return ""
+    if given.yaml_type in ("list", "list of lists", "mapping", "null"):
         return f"a parameter is one value, and this is a {given.yaml_type}"
     if declared == "str":
         return f"YAML reads it as {given.yaml_type}; quote it: {given.name}: '{given.text}'"
@@ -162,6 +180,17 @@ def _in_range(name: str, value: Value, meaning: str) -> Value:
     if wanted := out_of_range(name, value):
         raise ValueError(f"it has to be {wanted} ({name}: {meaning})")
     return value
+
+
+def _text(given: Given, parameter: Parameter, rule: Text, *, lesson: str) -> str:
+    """The value of a text, its list joined and its path settled."""
+    text = f"{rule.separator} ".join(given.parts) if given.yaml_type == "list" else given.text
+    if text == parameter.default:
+        return text
+    if why := rule.problem(text):
+        where = f" ({given.where.rstrip(',')})" if given.yaml_type else ""
+        raise CourseError(f"{given.name} {shown(text)} of {lesson}{where}{why}")
+    return rule.settled(text)
 
 
 def parse(given: Given, parameter: Parameter, *, lesson: str) -> Value:
@@ -178,7 +207,10 @@ def parse(given: Given, parameter: Parameter, *, lesson: str) -> Value:
     >>> parse(Given("lr", "1e-4", "-p"), Parameter("lr", "float", 0.1, ""), lesson="04")
     0.0001
     """
-    reason = _refuse_yaml(given, parameter.type)
+    rule = rule_of(parameter.name, lesson)
+    reason = _refuse_yaml(given, parameter.type, rule)
+    if not reason and parameter.type == "str":
+        return _text(given, parameter, rule, lesson=lesson)
     if not reason:
         try:
             return _in_range(given.name, PARSERS[parameter.type](given.text), parameter.meaning)
@@ -186,8 +218,28 @@ def parse(given: Given, parameter: Parameter, *, lesson: str) -> Value:
             reason = str(error)
     raise CourseError(
         f"parameter {given.name!r} of {lesson} is {parameter.type}, "
-        f"{given.where} gives {given.text!r}: {reason}"
+        f"{given.where} gives {shown(given.text)}: {reason}"
     )
+
+
+def check_values(
+    values: Mapping[str, Value], declared: Mapping[str, Parameter], *, lesson: str
+) -> None:
+    """Refuse what types, ranges and choices cannot say: paths, models, values that do not fit.
+
+    Raises
+    ------
+    CourseError
+        If nothing is where a value points, or some values do not go together.
+    """
+    for name, value in values.items():
+        own = value == declared[name].default or not isinstance(value, str)
+        if not own and (why := rule_of(name, lesson).missing(value)):
+            raise CourseError(f"{name} {shown(value)} of {lesson}: {why}")
+    names, why = problem_of(values)
+    if why:
+        said = " and ".join(f"{name} is {shown(values[name])}" for name in names)
+        raise CourseError(f"{said} in {lesson}: {why}")
 
 
 def from_option(option: str) -> Given:

@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from helpers.first.runner import state
+from helpers.first.runner import run_source, state
 from helpers.first.runner.lessons import CourseError, Lesson, parameters_cell, read_notebook
 from helpers.first.runner.parameters import (
     Given,
     Parameter,
     Value,
     check_names,
+    check_values,
     declared_parameters,
     resolve,
 )
@@ -39,6 +40,17 @@ class Plan:
         """The state of the lesson's report under these values, and what it was judged by."""
         now = state.fingerprint(self.lesson, self.values, name=self.name, shared=shared)
         return state.judge(self.lesson, now, name=self.name), now
+
+
+def check_plans(plans: Sequence[Plan]) -> None:
+    """Refuse values that point at nothing, or that do not go together, before a kernel starts.
+
+    Raises
+    ------
+    CourseError
+    """
+    for plan in plans:
+        check_values(plan.values, plan.declared, lesson=plan.lesson.slug)
 
 
 def declared_by(lesson: Lesson) -> dict[str, Parameter]:
@@ -115,41 +127,17 @@ def make_plans(
     )
 
 
-def check_source(plans: Sequence[Plan], lessons: Sequence[Lesson]) -> None:
-    """Refuse to bring another source into a run's zone because a command forgot to name it.
-
-    Raises
-    ------
-    CourseError
-        If a lesson, or one that it builds on, has run under this name on a source that was given,
-        and the plan has another that was not.
-    """
-    for plan in plans:
-        if "source" not in plan.declared or "source" in plan.given:
-            continue
-        own = (plan.lesson.number, *plan.lesson.builds_on)
-        for lesson in (x for x in lessons if x.number in own):
-            record = state.read_record(plan.name, lesson.slug) or {}
-            before = record.get("given", {}).get("source")
-            if before not in (None, plan.values["source"]):
-                raise CourseError(
-                    f"run {plan.name!r} was made with source={before!r} (lesson {lesson.number}), "
-                    f"and this command names no source: {plan.lesson.slug} would bring "
-                    f"{plan.values['source']!r} into its zone. Add -p source={before}, or take "
-                    f"another --name; -p source={plan.values['source']} says that it is meant"
-                )
-
-
 def recorded_plan(lesson: Lesson, *, name: str) -> Plan:
     """The plan that made the present report of a lesson, for judging it without its command line.
 
-    Values that the lesson no longer declares are left out: its notebook has changed, which is
-    reason enough to call the report stale.
+    Its source is the run's: a report on another is stale. Values that the lesson no longer declares
+    are left out: its notebook has changed, which is reason enough to call the report stale.
     """
     record: dict[str, Any] = state.read_record(name, lesson.slug) or {}
     default = name if name in profiles() else DEFAULT_PROFILE
     profile = record.get("profile", default)
     profile = profile if profile in profiles() else DEFAULT_PROFILE
     declared = declared_by(lesson)
-    given = {n: v for n, v in record.get("given", {}).items() if n in declared}
+    given = run_source.of_run(record.get("given", {}), name)
+    given = {n: v for n, v in given.items() if n in declared}
     return _plan(lesson, declared, given, name=name, profile=profile)

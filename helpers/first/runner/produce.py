@@ -84,7 +84,8 @@ def _keep_failed(plan: Plan, partial: Path, failure: Failure, key: str) -> None:
     notebook.metadata["course_failure"] = {
         "key": key,
         "where": f"cell {failure.cell}" if failure.cell else failure.error,
-        "error": failure.error,
+        "line": failure.line,
+        "error": f"{failure.kind}: {failure.error}" if failure.kind else failure.error,
         "at": _stamp(),
     }
     try:

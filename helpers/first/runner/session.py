@@ -1,30 +1,37 @@
 """One ``course run``: the lock, the order of the lessons, what is skipped, and what is said."""
 
 import os
-import sys
+import shlex
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
-from helpers.first.runner import staging, state
+from helpers.first.runner import run_source, staging, state
+from helpers.first.runner.console import Console, clock
 from helpers.first.runner.lessons import CourseError, Lesson
 from helpers.first.runner.plan import Plan
+from helpers.first.runner.settings import DEFAULT_PROFILE
 from helpers.first.store.locks import Busy, held
 
-TICK = 0.5  # seconds between two refreshes of the live line
+if TYPE_CHECKING:
+    from helpers.first.runner.execution import Failure
+
+TICK = 0.5  # seconds between two looks at what runs
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a run goes about its lessons."""
+    """How a run goes about its lessons; ``again`` is its command, without the choice of them."""
 
     name: str
     force: bool = False
     jobs: int = 1
     timeout: float = 0
+    again: str = "course run"
 
 
 @dataclass
@@ -48,48 +55,6 @@ class Outcome:
         return {*self.failed, *self.blocked}
 
 
-def clock(seconds: float) -> str:
-    """Minutes and seconds, such as ``1:05``."""
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
-
-
-class Console:
-    """Lines for people: one when a lesson ends, and on a terminal a live one while it runs."""
-
-    def __init__(self) -> None:
-        self.live = sys.stdout.isatty()
-        self.cells: dict[str, str] = {}
-        self.started: dict[str, float] = {}
-
-    def start(self, slug: str, why: str) -> Callable[[int, int], None]:
-        """Announce a lesson; returns the callback that follows its cells."""
-        self.started[slug] = time.perf_counter()
-        self.cells[slug] = "starting"
-        if not self.live:
-            self.line(f"{slug:<24} runs ({why})")
-
-        def progress(cell: int, total: int) -> None:
-            self.cells[slug] = f"cell {cell}/{total}"
-
-        return progress
-
-    def tick(self) -> None:
-        """Refresh the live line."""
-        if self.live and self.cells:
-            now = time.perf_counter()
-            parts = [f"{s} {c} {clock(now - self.started[s])}" for s, c in self.cells.items()]
-            print("\r\033[K" + "   ".join(parts), end="", flush=True)
-
-    def end(self, slug: str, text: str) -> None:
-        """Say how a lesson ended."""
-        self.cells.pop(slug, None)
-        self.line(f"{slug:<24} {text}")
-
-    def line(self, text: str) -> None:
-        """Print a line in the place of the live one."""
-        print(("\r\033[K" if self.live else "") + text, flush=True)
-
-
 class Session:
     """Runs plans in their order, several at a time if asked, never one before what it builds on."""
 
@@ -98,7 +63,7 @@ class Session:
         self.lessons = tuple(lessons)
         self.settings = settings
         self.outcome = Outcome()
-        self.console = Console()
+        self.console = Console({p.lesson.slug: _known_minutes(p) for p in plans})
         self.shared = state.Shared.now(self.lessons)
         self.stopping = threading.Event()
         self.waits: set[str] = set()  # lessons of which it was said what they wait for
@@ -179,14 +144,20 @@ class Session:
             seconds = future.result()
         except Failure as failure:
             self.outcome.failed.append(number)
-            kept = staging.failed_notebook(self.settings.name, slug)
-            text = str(failure).removeprefix(f"{slug} ")
-            see = f". See {staging.relative(kept)}" if kept.is_file() else ""
-            self.console.end(slug, text + see)
+            self.console.end(slug, str(failure).removeprefix(f"{slug} ") + self._see(failure))
         else:
             self.outcome.done.append(number)
             self.console.end(slug, f"done in {clock(seconds)}")
         self._write_index()
+
+    def _see(self, failure: "Failure") -> str:
+        """Where the partial notebook lies, and which cell of the lesson it was."""
+        kept = staging.failed_notebook(self.settings.name, failure.lesson)
+        if not kept.is_file():
+            return ""
+        cell = f" (cell {failure.cell} of the lesson)" if failure.cell else ""
+        stop = "" if str(failure).endswith((".", "?", "!")) else "."
+        return f"{stop} See {staging.relative(kept)}{cell}"
 
     def _write_index(self) -> None:
         from helpers.first.runner.index import write_index  # reads results, so it loads pandas
@@ -196,6 +167,14 @@ class Session:
             self.outcome.unwritten = ""
         except OSError as error:  # the reports themselves stand; the next one tries again
             self.outcome.unwritten = str(error)
+
+
+def _known_minutes(plan: Plan) -> float | None:
+    """What a lesson took when it last ran with this profile, or what its notebook says."""
+    record = state.read_record(plan.name, plan.lesson.slug)
+    if record and record["profile"] == plan.profile:
+        return record["seconds"] / 60
+    return plan.lesson.minutes if plan.profile == DEFAULT_PROFILE else None
 
 
 def _end_kernels() -> None:
@@ -229,24 +208,39 @@ def run(plans: Sequence[Plan], lessons: Sequence[Lesson], settings: Settings) ->
         with held(folder / ".lock", what=f"course run --name {settings.name}", wait=False):
             for note in staging.recover(settings.name):
                 print(note)
+            run_source.keep(settings.name, plans)
+            began = time.perf_counter()
             outcome = Session(plans, lessons, settings).run()
     except Busy as error:
         raise CourseError(f"{error}; or give this run another --name") from error
-    _summary(outcome, folder.joinpath("index.html").as_uri())
+    _summary(outcome, plans, settings, seconds=time.perf_counter() - began)
     return 1 if outcome.unfinished or outcome.unwritten else 0
 
 
-def _summary(outcome: Outcome, page: str) -> None:
-    counts = {
-        "run": outcome.done,
-        "up to date": outcome.skipped,
-        "failed": outcome.failed,
-        "not run": outcome.blocked,
-    }
-    print(", ".join(f"{len(numbers)} {what}" for what, numbers in counts.items() if numbers))
-    if outcome.failed:
-        again = ",".join(sorted(outcome.unfinished))
-        print(f"When it is mended: course run --only {again} (and the options of this run)")
+def _summary(
+    outcome: Outcome, plans: Sequence[Plan], settings: Settings, *, seconds: float
+) -> None:
+    """What was made, where it lies, and the next command, whole."""
+    n = len(outcome.done)
+    parts = [f"{n} {'lesson' if n == 1 else 'lessons'} finished in {clock(seconds)}"] if n else []
+    counts = {"up to date": outcome.skipped, "failed": outcome.failed, "not run": outcome.blocked}
+    parts += [f"{len(numbers)} {what}" for what, numbers in counts.items() if numbers]
+    print(", ".join(parts) + ".")
+    folder = staging.run_folder(settings.name)
     if outcome.unwritten:
         print(f"index.html and results.csv are not those of this run: {outcome.unwritten}")
-    print(f"Open {page}")
+    else:
+        print(f"All numbers are in {staging.relative(folder / 'results.csv')}.")
+    print(f"Open {(folder / 'index.html').as_uri()}")
+    if outcome.failed:
+        again = ",".join(sorted(outcome.unfinished))
+        print(f"To run again what did not finish: {settings.again} --only {again}")
+    elif outcome.finished:
+        print(f"To search its images: {_search(plans, settings.name)}")
+
+
+def _search(plans: Sequence[Plan], name: str) -> str:
+    """The command that asks the images of a run."""
+    given = {key: value for plan in plans for key, value in plan.given.items()}
+    options = [f"--{key}={given[key]}" for key in ("zone", "model", "adapter") if given.get(key)]
+    return shlex.join(["course", "search", "--name", name, *options, "--build", "tomato soup"])

@@ -22,7 +22,9 @@ def _given(key: yaml.Node, value: yaml.Node, where: str) -> Given:
         raise CourseError(f"{where}: a name is expected at line {key.start_mark.line + 1}")
     place = f"{where}, line {value.start_mark.line + 1},"
     if isinstance(value, yaml.SequenceNode):
-        return Given(key.value, "[...]", place, "list")
+        plain = all(isinstance(node, yaml.ScalarNode) for node in value.value)
+        parts = tuple(node.value for node in value.value) if plain else ()
+        return Given(key.value, "[...]", place, "list" if plain else "list of lists", parts=parts)
     if isinstance(value, yaml.MappingNode):
         return Given(key.value, "{...}", place, "mapping")
     kind = value.tag.rsplit(":", 1)[-1]
@@ -97,7 +99,7 @@ def from_command_line(
     single = tuple(from_option(option) for option in options)
     _refuse_twice(single, "-p")
     layers = (
-        from_file(Path(file).expanduser()) if file else (),
+        from_file(paths.find(file)) if file else (),
         from_yaml(text, where="-y") if text else (),
         single,
     )

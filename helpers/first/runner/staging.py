@@ -30,6 +30,12 @@ def run_folder(name: str) -> Path:
     return paths.reports() / name
 
 
+def runs() -> tuple[str, ...]:
+    """The names of the runs that hold a report, or the partial notebook of one that failed."""
+    found = {path.parent.name for path in paths.reports().glob("*/[0-9][0-9]_*")}
+    return tuple(sorted(found - set(TAKEN)))
+
+
 def target(name: str, slug: str) -> Path:
     """The folder of a lesson's finished report."""
     return run_folder(name) / slug

@@ -15,13 +15,14 @@ from helpers.first import paths, repro
 from helpers.first.runner import staging
 from helpers.first.runner.lessons import Lesson, notebook_hash, read_notebook, source_of
 from helpers.first.runner.parameters import Value
+from helpers.first.runner.places import BENCHMARKS
 from helpers.first.store.code import Modules, changed_module
 
 SCHEMA = 1
-BENCHMARKS = ("fashioniq", "cirr")  # before a colon and a folder: sources of triplets
 NOT_INPUTS = ("zone", "report")
 STUDY = "study"  # the run whose records lessons show beside their own
 BESIDE = (".csv", ".jsonl")  # tables whose images lie beside them
+OTHER_SOURCE = "its source was"
 EXPECTED = ("lesson.ipynb", "lesson.html", "results.json", "run.json")
 
 
@@ -194,6 +195,9 @@ def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 
 def why_stale(old: Mapping[str, Any], new: Fingerprint) -> str:
     """The first thing that differs between a recorded fingerprint and today's; empty: nothing."""
+    before, now = (parameters.get("source") for parameters in (old["parameters"], new.parameters))
+    if before != now:
+        return f"{OTHER_SOURCE} {before!r}, is {now!r}"
     if old["notebook"] != new.notebook:
         return "the notebook changed"
     if difference := _difference(old["parameters"], new.parameters):

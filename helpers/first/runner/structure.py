@@ -15,7 +15,7 @@ from helpers.first.runner.lessons import (
 )
 from helpers.first.runner.parameters import Parameter, declared_parameters
 
-CELLS = range(25, 46)
+CELLS = range(25, 47)
 MAX_LINES = 36  # import lines grew by a folder name
 MAX_WORDS = 120
 MAGIC = re.compile(r"^(\s*)[%!].*$", re.MULTILINE)
@@ -107,6 +107,13 @@ def parameter_problems(cells: Sequence[Cell], declared: Mapping[str, Parameter])
     return problems
 
 
+def check_problems(cells: Sequence[Cell], stem: str) -> list[str]:
+    """A lesson whose second cell of code does not check its parameters, under its own name."""
+    call = f'check_parameters("{stem}", globals())'
+    second = [source_of(cell) for _, cell in _code(cells)][1:2]
+    return [] if second and call in second[0] else [f"the second cell of code does not {call}"]
+
+
 def exercise_problems(cells: Sequence[Cell]) -> list[str]:
     """Exercises without a folded solution in the next cell, and solutions without an exercise."""
     problems = []
@@ -176,6 +183,7 @@ def lesson_problems(path: Path) -> list[str]:
         return [str(error)]
     return [
         *metadata_problems(notebook, path.stem),
+        *check_problems(cells, path.stem),
         *output_problems(cells),
         *size_problems(cells),
         *parameter_problems(cells, declared),

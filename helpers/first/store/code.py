@@ -47,8 +47,12 @@ class Modules:
         self._seen: dict[str, tuple[str, set[str]]] = {}  # file -> its hash, the files it imports
 
     def behind(self, source: str) -> dict[str, str]:
-        """File -> hash of all modules that a source imports, directly or through others."""
-        todo = self._files(imported_names(source))
+        """File -> hash of all modules that a source imports, directly or through others.
+
+        The runner's are left out: lessons import the check of their parameters from it, and that
+        decides no number.
+        """
+        todo = {file for file in self._files(imported_names(source)) if not _of_runner(file)}
         found: dict[str, str] = {}
         while todo:
             file = todo.pop()
@@ -89,6 +93,10 @@ class Modules:
 
     def _has(self, file: str) -> bool:
         return file in self._seen or (self.package / file).is_file()
+
+
+def _of_runner(file: str) -> bool:
+    return file.startswith("runner/")
 
 
 def changed_module(old: Mapping[str, str] | str, new: Mapping[str, str]) -> str:

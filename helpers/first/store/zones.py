@@ -192,7 +192,7 @@ def open_zone(zone: str, *, name: str = "tiny") -> Zone:
     Parameters
     ----------
     zone : str
-        A folder (a relative one is under the course's root), or ``s3://bucket/prefix``. Empty:
+        A folder (see ``paths.find`` for a relative one), or ``s3://bucket/prefix``. Empty:
         ``data/zones/<name>``.
     name : str
         The run's name, used where ``zone`` is empty.
@@ -218,8 +218,7 @@ def open_zone(zone: str, *, name: str = "tiny") -> Zone:
         raise ValueError(f"zone {zone!r}: unknown scheme {scheme!r}; use a folder or {known}")
     if not zone and check_key(name) and "/" in name:
         raise ValueError(f"zone name {name!r} holds a '/'; use a plain name such as 'tiny'")
-    folder = Path(zone).expanduser() if zone else paths.zones() / name
-    folder = folder if folder.is_absolute() else paths.root() / folder
+    folder = paths.find(zone) if zone else paths.zones() / name
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"zone {zone!r}: {folder} is a file; a zone is a folder")
     return LocalZone(UPath(folder))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from helpers.first import paths
 from helpers.first.data.composed_benchmarks import CATEGORIES, GALLERIES, read_cirr, read_fashioniq
 from helpers.first.data.triplets import TripletSet
 from helpers.first.evaluation.composed import (
@@ -45,7 +46,7 @@ def read_benchmarks(folder: Path | str) -> dict[str, TripletSet]:
     FileNotFoundError
         If neither is there.
     """
-    folder = Path(folder)
+    folder = paths.find(folder)
     found: dict[str, TripletSet] = {}
     if (folder / "fashioniq").is_dir():
         for gallery in GALLERIES:
@@ -127,7 +128,7 @@ def write_submissions(folder: Path | str, benchmarks: Path | str, *, seed: int =
     Written for ``test1`` where its files are there, else for ``val``; see :func:`submissions`.
     None without CIRR.
     """
-    place = Path(benchmarks) / "cirr"
+    place = paths.find(benchmarks) / "cirr"
     if not place.is_dir():
         return []
     public = any((place / inner / "cap.rc2.test1.json").is_file() for inner in ("", "captions"))

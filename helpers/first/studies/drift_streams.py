@@ -120,17 +120,8 @@ def drift_pools(
         If the recipes do not suffice for one stream.
     """
     shape = shape or Shape()
-    world = open_world("kitchen", n_recipes=n_recipes, seed=seed)
-    dishes = [world.attributes(i)["dish"] for i in range(n_recipes)]
-    known = [i for i, dish in enumerate(dishes) if dish != UNSEEN]
-    unseen = [i for i, dish in enumerate(dishes) if dish == UNSEEN]
-    need = shape.reference + shape.n_steps * shape.per_step
+    world, known, unseen = _sorted_recipes(n_recipes, seed, shape)
     changed = 3 * shape.n_steps * shape.per_step // 4  # a third of them will be in the reference
-    if len(known) < need or len(unseen) < _most_unseen(shape):
-        raise ValueError(
-            f"{n_recipes} recipes give {len(known)} of known dishes and {len(unseen)} of "
-            f"{UNSEEN}; a stream takes {need} and {_most_unseen(shape)}: ask for more recipes"
-        )
     styled = world.in_style("diffusion", style_gap=STYLE_GAP)
     some = known[:changed]
 
@@ -147,6 +138,41 @@ def drift_pools(
         for name, numbers in wanted.items()
     }
     return Pools(guises, picture, shape)
+
+
+def check_recipes(n_recipes: int, *, seed: int) -> None:
+    """Refuse a number of recipes that no stream can be dealt from, before any work.
+
+    Raises
+    ------
+    ValueError
+        With the number of recipes that suffices.
+    """
+    _sorted_recipes(n_recipes, seed, Shape())
+
+
+def _sorted_recipes(n_recipes: int, seed: int, shape: Shape) -> tuple[World, list[int], list[int]]:
+    """The drawn kitchen, and the numbers of its recipes of known dishes and of the unseen one."""
+    need = shape.reference + shape.n_steps * shape.per_step, _most_unseen(shape)
+    world, known, unseen = _dealt(n_recipes, seed)
+    if len(known) >= need[0] and len(unseen) >= need[1]:
+        return world, known, unseen
+    enough = n_recipes
+    found = [len(known), len(unseen)]
+    while found[0] < need[0] or found[1] < need[1]:
+        enough += 100
+        found = [len(part) for part in _dealt(enough, seed)[1:]]
+    raise ValueError(
+        f"drift_recipes is {n_recipes}: {len(known)} of them are of known dishes and {len(unseen)} of "
+        f"{UNSEEN}, and a stream takes {need[0]} and {need[1]}; give {enough} or more"
+    )
+
+
+def _dealt(n_recipes: int, seed: int) -> tuple[World, list[int], list[int]]:
+    world = open_world("kitchen", n_recipes=n_recipes, seed=seed)
+    dishes = [world.attributes(i)["dish"] for i in range(n_recipes)]
+    known = [i for i, dish in enumerate(dishes) if dish != UNSEEN]
+    return world, known, [i for i, dish in enumerate(dishes) if dish == UNSEEN]
 
 
 def out_of_order(picture: Image.Image) -> Image.Image:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -66,7 +65,7 @@ def load_grid(path: str) -> dict[str, Placement]:
     Parameters
     ----------
     path : str
-        From the course's root where it is not absolute.
+        See ``paths.find`` for a relative one.
 
     Raises
     ------
@@ -79,7 +78,7 @@ def load_grid(path: str) -> dict[str, Placement]:
     >>> list(load_grid("notebooks/profiles/placement_grid.yaml"))[:2]
     ['r8 v1', 'r8 v2']
     """
-    place = paths.root() / Path(path).expanduser()
+    place = paths.find(path)
     try:
         text = place.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

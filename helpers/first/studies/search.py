@@ -6,12 +6,13 @@ al. 2011) from what is finished. The test recipes are never read: run the winner
 :func:`helpers.first.studies.arms.run_arms`, once, and compare it with the row of the grid that is best on
 *validation*. ::
 
-    search = search_placements(pairs, base, SearchSpace(), training=training, minutes=10)
+    space = SearchSpace(learning_rate=rates_around([0.003]))
+    search = search_placements(pairs, base, space, training=training, n_trials=30)
     runs = run_arms(pairs, base, {"search": search.best}, seeds=seeds)
 
 The winner's validation score is the best of many noisy ones, hence too high (that is why the test
-set waits), and it is one seed's. A budget in minutes makes the number of trials depend on the
-machine; with ``n_trials`` and no minutes, equal settings give equal searches.
+set waits), and it is one seed's. The budget is a number of trials: one in minutes would make the
+result depend on the machine.
 """
 
 import json
@@ -32,15 +33,15 @@ from helpers.first.store import locks
 from helpers.first.store.artefacts import Manifest, Writer, code_of, ensure
 from helpers.first.store.code import Modules
 from helpers.first.studies.search_importance import importance_of
-from helpers.first.studies.search_space import SearchSpace, within
-from helpers.first.studies.search_trials import Trials, finished, is_over, within_budget
+from helpers.first.studies.search_space import SearchSpace, rates_around, within
+from helpers.first.studies.search_trials import Trials, finished
 from helpers.first.training.arms import Arm
 from helpers.first.training.settings import Training
 
 if TYPE_CHECKING:
     import optuna
 
-__all__ = ["Search", "SearchSpace", "search_placements"]
+__all__ = ["Search", "SearchSpace", "rates_around", "search_placements"]
 
 PRUNERS = ("median", "asha", "none")
 PACKAGES = ("evaluation", "models", "prepare", "training", "studies")
@@ -102,8 +103,7 @@ def search_placements(
     space: SearchSpace,
     *,
     training: Training,
-    minutes: float,
-    n_trials: int = 0,
+    n_trials: int,
     seed: int = 42,
     pruner: str = "median",
     progress: bool = True,
@@ -111,7 +111,7 @@ def search_placements(
     """Search a space of placements and learning rates within a budget.
 
     What is done already is read from the zone. An interrupted search goes on from its finished
-    trials, and so does one with more minutes; the one trial that was cut short is trained again.
+    trials, and so does one with more of them; the one trial that was cut short is trained again.
 
     Parameters
     ----------
@@ -122,10 +122,7 @@ def search_placements(
     space : SearchSpace
     training : Training
         Of each trial, but for the learning rate; all trials share its seed.
-    minutes : float
-        No trial begins after so many minutes of trials, once one is complete. 0: no such limit.
     n_trials : int
-        The most trials; 0: as many as the minutes hold.
     seed : int
         Of the sampler.
     pruner : str
@@ -136,16 +133,16 @@ def search_placements(
     Raises
     ------
     ValueError
-        If there is no limit, the pruner is unknown, or no trial was completed.
+        If there is no trial, the pruner is unknown, or no trial was completed.
     PlacementError
         If the model has fewer layers than the space asks for.
 
     Examples
     --------
-    >>> search_placements(pairs, base, SearchSpace(), training=t, minutes=5).best  # doctest: +SKIP
+    >>> search_placements(pairs, base, space, training=t, n_trials=5).best  # doctest: +SKIP
     """
-    if not (minutes > 0 or n_trials > 0):
-        raise ValueError(f"minutes {minutes} and n_trials {n_trials}: give at least one limit")
+    if n_trials < 1:
+        raise ValueError(f"n_trials is {n_trials}: a search takes 1 or more")
     if pruner not in PRUNERS:
         raise ValueError(f"pruner {pruner!r} is unknown: use one of {', '.join(PRUNERS)}")
     space = within(space, encoder)
@@ -153,13 +150,13 @@ def search_placements(
                   "seed": seed, "pruner": pruner}  # fmt: skip
     inputs = {"pairs": pairs.manifest.fingerprint, "model": encoder.fingerprint}
     code = code_of(*CODE)
-    whole = parameters | {"minutes": minutes, "n_trials": n_trials}
+    whole = parameters | {"n_trials": n_trials}
     search_id = hash_of([whole, inputs])
     key = f"{EXPERIMENTS}/search/{search_id}.json"
     journal = f"{hash_of([str(pairs.zone.root), parameters, inputs, code])}.jsonl"
 
     def build(writer: Writer) -> None:
-        run = _Run(pairs, encoder, space, training, minutes, n_trials, seed, pruner, progress)
+        run = _Run(pairs, encoder, space, training, n_trials, seed, pruner, progress)
         found = run.result(paths.cache() / "search" / journal)
         writer.write_text(key, json.dumps(found, indent=1, allow_nan=False) + "\n")
 
@@ -181,7 +178,6 @@ class _Run:
     encoder: Encoder
     space: SearchSpace
     training: Training
-    minutes: float
     n_trials: int
     seed: int
     pruner: str
@@ -218,11 +214,10 @@ class _Run:
 
     def _searched(self, study: "optuna.Study") -> dict[str, Any]:
         trials = Trials(self.pairs, self.encoder, self.space, self.training, self.seed)
-        limit = {"minutes": self.minutes, "n_trials": self.n_trials}
-        bar = tqdm(total=self.n_trials or None, desc="search", unit="trial",
+        bar = tqdm(total=self.n_trials, desc="search", unit="trial",
                    disable=not self.progress)  # fmt: skip
         with bar:
-            while not is_over(done := within_budget(finished(study), **limit), **limit):
+            while len(done := finished(study)[: self.n_trials]) < self.n_trials:
                 bar.update(len(done) - bar.n)
                 trials.run_next(study, done)
             bar.update(len(done) - bar.n)

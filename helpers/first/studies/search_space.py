@@ -1,5 +1,6 @@
 """What a search may choose: ranges and choices of a placement, and a learning rate."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ class SearchSpace:
 
     Attributes
     ----------
+    learning_rate : (float, float)
+        On a logarithmic scale; :func:`rates_around` makes it of rates that suit the model.
     rank : (int, int)
         On a logarithmic scale.
     alpha_over_rank : (float, float)
@@ -30,8 +33,6 @@ class SearchSpace:
         ends before it is trained.
     heads, modules, method : tuple
         Choices.
-    learning_rate : (float, float)
-        On a logarithmic scale.
     dropout : float
         Of all trials.
 
@@ -41,6 +42,7 @@ class SearchSpace:
         If a range is upside down or below its least value, or a choice is empty or unknown.
     """
 
+    learning_rate: tuple[float, float]
     rank: tuple[int, int] = (2, 32)
     alpha_over_rank: tuple[float, float] = (0.5, 4.0)
     vision_layers: tuple[int, int] = (0, -1)
@@ -51,7 +53,6 @@ class SearchSpace:
         "q_proj,k_proj,v_proj,out_proj",
         "q_proj,k_proj,v_proj,out_proj,fc1,fc2",
     )
-    learning_rate: tuple[float, float] = (1e-3, 2e-2)
     method: tuple[str, ...] = ("lora",)
     dropout: float = 0.05
 
@@ -77,6 +78,15 @@ class SearchSpace:
             )
         for modules in self.modules:
             Placement(modules=modules)  # refuses what is unknown
+
+
+def rates_around(rates: Sequence[float]) -> tuple[float, float]:
+    """From a third of the least rate to three times the greatest.
+
+    >>> rates_around([0.001, 0.003])
+    (0.00033333, 0.009)
+    """
+    return float(f"{min(rates) / 3:.5g}"), float(f"{3 * max(rates):.5g}")
 
 
 def within(space: SearchSpace, encoder: Encoder) -> SearchSpace:
@@ -130,7 +140,7 @@ def arm_of(values: dict[str, Any], space: SearchSpace, training: Training) -> Ar
     --------
     >>> values = {"rank": 4, "alpha_over_rank": 2.0, "vision_layers": 2, "text_layers": 0,
     ...           "heads": True, "modules": "q_proj", "method": "lora", "learning_rate": 1e-3}
-    >>> arm_of(values, SearchSpace(), Training()).placement.alpha
+    >>> arm_of(values, SearchSpace((1e-4, 1e-2)), Training()).placement.alpha
     8.0
     """
     values = dict(values)

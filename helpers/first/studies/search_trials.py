@@ -168,22 +168,3 @@ def finished(study: "optuna.Study") -> list["Frozen"]:
     from optuna.trial import TrialState
 
     return study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
-
-
-def within_budget(done: Sequence["Frozen"], *, minutes: float, n_trials: int) -> list["Frozen"]:
-    """The trials that a budget pays for, from the first; see ``search_placements``."""
-    spent, complete, paid = 0.0, 0, []
-    for trial in done:
-        if 0 < n_trials <= len(paid) or (minutes > 0 and complete and spent >= 60 * minutes):
-            break
-        paid.append(trial)
-        spent += trial.user_attrs["seconds"]
-        complete += is_complete(trial)
-    return paid
-
-
-def is_over(done: Sequence["Frozen"], *, minutes: float, n_trials: int) -> bool:
-    """Whether the budget pays for no further trial."""
-    spent = sum(trial.user_attrs["seconds"] for trial in done)
-    complete = any(map(is_complete, done))
-    return 0 < n_trials <= len(done) or (minutes > 0 and complete and spent >= 60 * minutes)

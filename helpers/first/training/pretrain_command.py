@@ -33,7 +33,7 @@ def read_command(model: str, argv: Sequence[str]) -> tuple[int | None, Path]:
     given = parser.parse_args(argv)
     if given.steps is not None and (given.out is None or given.steps < 1):
         parser.error("--steps takes a positive number and needs --out: the course's own is frozen")
-    folder = given.out or paths.tiny() / model
+    folder = paths.fresh(given.out) if given.out else paths.tiny() / model
     if problem := obstacle(folder):
         parser.error(f"--out: {problem}")
     return given.steps, folder

@@ -1,0 +1,110 @@
+"""What each parameter that is a text can say, by its name; the numbers have ``ranges``.
+
+Where a name means something else in one lesson, the table names that lesson's number before it:
+``05.method``.
+"""
+
+from collections.abc import Mapping
+
+from helpers.first.runner.places import Model, Place, SourceText
+from helpers.first.runner.ranges import LEARNING_RATE, Range, at_least
+from helpers.first.runner.texts import Numbers, Text, Words
+
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
+COMPOSERS = (
+    "image only", "text only", "sum", "combiner", "TIRG", "ARTEMIS", "SPRC",
+)  # fmt: skip
+METHODS = ("lora", "dora", "rslora", "qlora", "prompt")
+LOSSES = ("margin", "margin over the batch", "InfoNCE", "triplet")
+HEADS = (
+    "tower", "residual", *(f"{kind}, {loss}" for kind in ("tower", "residual") for loss in LOSSES),
+    "one-layer tower, margin", "one-layer tower, InfoNCE",
+)  # fmt: skip
+ROW = r"(r\d+|a\d+(\.\d+)?|[vt](\d+|all)|heads|(q|k|v|o|f1|f2)+|d\d*\.?\d+)"
+PERCENT = Range("from 0 to 100", lambda value: 0 <= value <= 100)
+SOME_PERCENT = Range("above 0 and at most 100", lambda value: 0 < value <= 100)
+UP_TO_ONE = Range("above 0 and at most 1", lambda value: 0 < value <= 1)
+SHARE_TO_ONE = Range("from 0 to 1", lambda value: 0 <= value <= 1)
+COSINE = Range("from -1 to 1", lambda value: -1 <= value <= 1)
+FOLDER, FILE = Place(), Place(kind="file")
+WRITTEN = Place(new=True, number=False)
+
+TEXTS: Mapping[str, Text] = {
+    "source": SourceText(),
+    "other": SourceText(),
+    "transfer": SourceText(),
+    "cars": SourceText(),
+    "zone": WRITTEN,
+    "report": WRITTEN,
+    "database": Place(kind="file", new=True, number=False),
+    "annotations": FOLDER,
+    "real": FOLDER,
+    "synthetic": FOLDER,
+    "benchmarks": FOLDER,
+    "adapter": FOLDER,
+    "augmentation": FILE,
+    "grid": FILE,
+    "model": Model(),
+    "blip2": Model(),
+    "generator": Model(),
+    "detector": Model(words=("fitted", "repeated", "strokes")),
+    "inpainter": Model(words=("navier-stokes", "telea")),
+    "device": Words(options=("auto", "cpu", "cuda", "mps"), pattern=r"cuda:\d+"),
+    "precision": Words(options=("fp32", "bf16")),
+    "fit": Words(options=("crop", "pad", "stretch")),
+    "captions": Words(options=("mixed", "clean")),
+    "marks": Words(options=("drawn", "none")),
+    "negatives": Words(options=("random", "hard", "none")),
+    "accumulate": Words(options=("cached", "plain")),
+    "draw": Words(options=("recipe", "image", "pair")),
+    "prefix": Words(options=("auto", "fp32", "bf16", "off")),
+    "method": Words(options=METHODS[:3]),
+    "05.method": Words(options=METHODS),
+    "methods": Words(",", options=METHODS, least=0),
+    "modules": Words(",", options=PROJECTIONS),
+    "02.arms": Text(","),  # its names stand in the augmentation file: see ``conditions``
+    "04.arms": Words(
+        ",",
+        options=("M1", "random negatives", "hard negatives", "plain 2 x 16", "cached 2 x 16"),
+        pattern=r"(plain|cached) [1-9]\d* x [1-9]\d*",
+    ),
+    "08.arms": Words(";", options=HEADS),
+    "rows": Words(
+        ",",
+        options=("original", "names such as r4 v3 heads"),
+        pattern=rf"{ROW}( ({ROW}|{'|'.join(METHODS)}))*",
+    ),
+    "models": Words(",", options=COMPOSERS),
+    "pretrained": Words(",", options=COMPOSERS, least=0),
+    "studied": Words(options=COMPOSERS),
+    "learning_rates": Numbers(each=LEARNING_RATE),
+    "rates": Numbers(each=LEARNING_RATE),
+    "perplexities": Numbers(each=at_least(1)),
+    "shares": Numbers(each=PERCENT),
+    "07.shares": Numbers(each=SOME_PERCENT),
+    "alone": Numbers(each=PERCENT),
+    "added": Numbers(each=PERCENT),
+    "gaps": Numbers(each=UP_TO_ONE),
+    "alphas": Numbers(each=SHARE_TO_ONE),
+    "widths": Numbers(each=at_least(1), whole=True),
+    "sizes": Numbers(each=at_least(2), whole=True),
+    "stage_b_sizes": Numbers(each=at_least(2), whole=True),
+    "batch_sizes": Numbers(each=at_least(2), whole=True),
+    "amounts": Numbers(each=at_least(1), whole=True),
+    "pulls": Numbers(each=at_least(0)),
+    "loose_pulls": Numbers(each=at_least(0)),
+    "band": Numbers(each=COSINE, exactly=2),
+    "rare_words": Text(","),
+    "query": Text(),
+    "endpoint": Text(number=False),
+    "endpoint_model": Text(),
+}
+
+
+def rule_of(name: str, lesson: str) -> Text:
+    """The rule of a parameter of a lesson; any text where the table has none.
+
+    >>> rule_of("method", "05_placement_study").options[-1]
+    'prompt'
+    """
+    return TEXTS.get(f"{lesson[:2]}.{name}") or TEXTS.get(name) or Text()
