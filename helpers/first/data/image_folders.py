@@ -14,7 +14,8 @@ from PIL import Image
 from helpers.first import paths
 from helpers.first.data.folders import PICTURES, files_below, inside
 from helpers.first.data.images import ImageError, load_image, normalise
-from helpers.first.data.records import Reject, printable
+from helpers.first.data.records import Reject
+from helpers.first.data.texts import printable
 from helpers.first.repro import hash_of
 
 MAX_BYTES = 200_000_000  # more than any picture of 50 megapixels
