@@ -332,6 +332,7 @@ def test_a_build_that_the_network_ends_is_taken_back_and_done_again(zone, proxy,
     proxy.plan(PASS)
     upload = {"Bucket": BUCKET, "Key": f"{direct.prefix}/t/gone"}
     direct.root.fs.call_s3("create_multipart_upload", **upload)  # as a killed process leaves it
+    direct.write_bytes("manifests/a.building", b"[]")
     manifest = _ensure(zone)
     assert state(direct, "a", **SAME) == "fresh"
     assert artefacts.verify(direct, "a") == []

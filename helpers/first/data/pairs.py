@@ -19,7 +19,13 @@ from helpers.first.data.images import load_image
 from helpers.first.data.recipes import IMAGES, Intake, build_trusted_zone, read_trusted_recipes
 from helpers.first.data.records import Caption, Recipe, captions_of
 from helpers.first.data.sources import open_source
-from helpers.first.data.splits import SPLITS, check_testable, groups_by_picture, split_by_recipe
+from helpers.first.data.splits import (
+    SPLITS,
+    check_splits,
+    check_testable,
+    groups_by_picture,
+    split_by_recipe,
+)
 from helpers.first.data.wording import collapse
 from helpers.first.store.artefacts import Manifest, Writer, code_of, ensure
 from helpers.first.store.zones import Zone
@@ -34,6 +40,7 @@ TRAIN, TEST, REMOVED = (
 )
 CODE = tuple(f"helpers.first.data.{name}" for name in ("groups", "records", "splits", "wording"))
 PAIR_IMAGES = "fine-tuning-zone/images"
+MANY = 5  # recipes that show one image, from which on it is said
 
 
 @dataclass(frozen=True)
@@ -84,14 +91,19 @@ class Pairs:
         return pd.DataFrame.from_dict({k: _count(*v) for k, v in rows.items()}, orient="index")
 
     @property
-    def group_sizes(self) -> pd.DataFrame:
-        """How many groups of recipes that share a picture or a near-duplicate have which size."""
+    def groups(self) -> dict[str, str]:
+        """The group of each recipe: those that share a picture or a near-duplicate have one."""
         rows = self.all.drop_duplicates("image_key")
         signs = {
             recipe_id: [self.image_hashes[key] for key in keys]
             for recipe_id, keys in rows.groupby("recipe_id")["image_key"]
         }
-        return sizes_of(groups_by_picture(signs_of(signs, self.near_duplicates)))
+        return groups_by_picture(signs_of(signs, between_recipes(self.near_duplicates)))
+
+    @property
+    def group_sizes(self) -> pd.DataFrame:
+        """How many groups there are of each size."""
+        return sizes_of(self.groups)
 
     def image(self, key: str) -> Image.Image:
         """The image of an ``image_key``. Raises ``FileNotFoundError`` and ``ImageError``."""
@@ -193,6 +205,7 @@ def ensure_pairs(
     seed: int = 42,
     test_share: float = 0.2,
     validation_share: float = 0.1,
+    split_used: bool = True,
     progress: bool = True,
 ) -> Pairs:
     """The pairs of a source in a zone, built where they are not there yet.
@@ -207,6 +220,10 @@ def ensure_pairs(
         See ``images.normalise``.
     test_share, validation_share : float
         Shares of all recipes. Recipes that share a picture, or nearly, stay on one side.
+    split_used : bool
+        False: the caller splits in another way, so that an empty test is no matter.
+    progress : bool
+        Show bars, and say how the source was read where that is not as expected.
 
     Returns
     -------
@@ -215,7 +232,8 @@ def ensure_pairs(
     Raises
     ------
     ValueError
-        If the source is unknown or nothing in it can be kept.
+        If the source is unknown, nothing in it can be kept, or train, validation or test would be
+        empty.
     ArtefactError
         If files from elsewhere lie in the zone, or files of it were changed.
     """
@@ -240,8 +258,30 @@ def ensure_pairs(
     )  # fmt: skip
     frames = [read_pairs(zone.read_text(key)) for key in (TRAIN, TEST)]
     removed = read_pairs(zone.read_text(REMOVED))
-    pairs = pd.concat(frames, ignore_index=True)
-    return Pairs(pairs, removed, hashes, intake, manifest, zone, matches)
+    pairs = Pairs(
+        pd.concat(frames, ignore_index=True), removed, hashes, intake, manifest, zone, matches
+    )
+    if split_used:
+        held = pairs.all.drop_duplicates("recipe_id").set_index("recipe_id")["split"].to_dict()
+        del shares["seed"]
+        check_splits(held, pairs.groups, **shares)
+    if progress:
+        for note in (*getattr(opened, "notes", ()), *shared_images(pairs)):  # no world has notes
+            print(note)
+    return pairs
+
+
+def shared_images(pairs: Pairs) -> list[str]:
+    """A sentence where many recipes show one image, as placeholders make them."""
+    rows = pairs.all.drop_duplicates("image_key")
+    n_recipes = rows["recipe_id"].groupby(rows["image_key"].map(pairs.image_hashes)).nunique()
+    if n_recipes.empty or n_recipes.max() < MANY:
+        return []
+    key = rows.loc[rows["image_key"].map(pairs.image_hashes) == n_recipes.idxmax(), "image_key"]
+    return [
+        f"{n_recipes.max()} recipes show one image (such as {key.iloc[0]}): they are one group, and "
+        "stay on one side of the split"
+    ]
 
 
 def _build(
