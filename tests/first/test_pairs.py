@@ -5,15 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from helpers.first.data.pairs import (
-    COLUMNS,
-    build_pairs,
-    ensure_pairs,
-    read_pairs,
-    removed_captions,
-    retrieval_set,
-    write_pairs,
-)
+from helpers.first.data.pairs import ensure_pairs, read_pairs, retrieval_set, write_pairs
+from helpers.first.data.positive_pairs import COLUMNS, build_pairs, removed_captions
 from helpers.first.data.records import Caption, Recipe
 from helpers.first.data.splits import leak_audit
 from helpers.first.store.artefacts import ArtefactError, verify

@@ -17,6 +17,10 @@ class FileRefused(ValueError):
     """A file that is not opened; the message is the reason that goes to the rejects."""
 
 
+class FileMissing(FileRefused):
+    """A file that may be opened, and is not there."""
+
+
 def key_below(folder: Path, name: str) -> str:
     """A name as people write it, as a relative path with ``/``, where it can be one.
 
@@ -53,23 +57,26 @@ def find_below(folder: Path, name: str, *, places: Iterable[str] = PLACES) -> Pa
     Raises
     ------
     FileRefused
-        If it is an address, lies outside the folder (also through a link), is no plain name or is
-        not there.
+        If it is an address, lies outside the folder (also through a link) or is no plain name;
+        ``FileMissing`` if it is not there.
     """
     key = key_below(folder, name)
     if reason := _why_refused(key):
         raise FileRefused(reason)
     forms = dict.fromkeys((key, *(unicodedata.normalize(form, key) for form in ("NFC", "NFD"))))
     bases = [folder / place for place in places]
-    for place in (base / form for base in bases for form in forms):
+    tried = [base / form for base in bases for form in forms]
+    for place in tried:
         if _is_file(place):
             if not inside(folder, place):
                 raise FileRefused(
                     f"a link that leads out of the folder {folder.name}/; put the file itself there"
                 )
             return place
+    if any(os.path.lexists(place) for place in tried if "\0" not in key):
+        raise FileRefused("no regular file")
     looked = " or ".join(f"{'/'.join(filter(None, (folder.name, place)))}/" for place in places)
-    raise FileRefused(f"no such file in {looked}")
+    raise FileMissing(f"no such file in {looked}")
 
 
 def read_below(folder: Path, name: str, *, places: Iterable[str] = PLACES) -> bytes:
@@ -101,8 +108,6 @@ def _why_refused(key: str) -> str:
             "is an address on the web, and nothing is fetched here: download the pictures and name "
             "the files"
         )
-    if any(unicodedata.category(c) in ("Cc", "Cs") for c in key):
-        return "its name holds a control character or bytes that are no text"
     if is_whole(key) or ":" in first or ".." in parts:
         return "lies outside the folder of the data: copy the file into it and name it from there"
     if any(part in ("", ".") for part in parts):

@@ -5,19 +5,32 @@ pairs, splits and writes, or finds all of that done.
 """
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import StringIO
 
 import numpy as np
 import pandas as pd
 from PIL import Image
+from tqdm.auto import tqdm
 
 from helpers.first.data.groups import between_recipes, ensure_near_duplicates, signs_of
 from helpers.first.data.groups import group_sizes as sizes_of
 from helpers.first.data.images import load_image
-from helpers.first.data.recipes import IMAGES, Intake, build_trusted_zone, read_trusted_recipes
-from helpers.first.data.records import Caption, Recipe, captions_of
+from helpers.first.data.positive_pairs import (
+    DUPLICATE,
+    MISSING,
+    build_pairs,
+    frame_of,
+    removed_captions,
+)
+from helpers.first.data.recipes import (
+    IMAGES,
+    QUIET,
+    Intake,
+    build_trusted_zone,
+    read_trusted_recipes,
+)
 from helpers.first.data.sources import open_source
 from helpers.first.data.splits import (
     SPLITS,
@@ -30,15 +43,12 @@ from helpers.first.data.wording import collapse
 from helpers.first.store.artefacts import Manifest, Writer, code_of, ensure
 from helpers.first.store.zones import Zone
 
-COLUMNS = ("recipe_id", "image_key", "caption", "language", "style", "source", "split")
-REMOVED_COLUMNS = ("recipe_id", "caption", "reason")
-MISSING, DUPLICATE = "empty", "same as an earlier caption of its recipe"
 DATASETS = "fine-tuning-zone/datasets"
 TRAIN, TEST, REMOVED = (
     f"{DATASETS}/{name}.csv"
     for name in ("train_pairs_positive", "test_pairs_positive", "removed_captions")
 )
-CODE = tuple(f"helpers.first.data.{name}" for name in ("groups", "records", "splits", "wording"))
+CODE = tuple(f"helpers.first.data.{name}" for name in ("groups", "positive_pairs", "records", "splits", "wording"))
 PAIR_IMAGES = "fine-tuning-zone/images"
 MANY = 5  # recipes that show one image, from which on it is said
 
@@ -123,41 +133,6 @@ class RetrievalSet:
     caption_ids: np.ndarray
 
 
-def build_pairs(recipes: Iterable[Recipe], *, source: str = "") -> pd.DataFrame:
-    """Every image of a recipe with every distinct caption of it; never across recipes.
-
-    Empty captions and repeats (white space aside) are left out: ``removed_captions`` names them.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``COLUMNS``, all strings; ``style`` is the recipe's attribute of that name, and
-        ``split`` is empty.
-
-    >>> pie = Recipe("7", "Pie", ("a.jpg", "b.jpg"), (Caption("a pie"), Caption("a  pie")))
-    >>> build_pairs([pie])[["image_key", "caption"]].values.tolist()
-    [['a.jpg', 'a pie'], ['b.jpg', 'a pie']]
-    """
-    rows = [
-        (recipe.recipe_id, image, caption.text, caption.language,
-         recipe.attributes.get("style", ""), source, "")
-        for recipe in recipes
-        for image in dict.fromkeys(recipe.images)
-        for caption in _sorted_out(recipe)[0]
-    ]  # fmt: skip
-    return _frame(rows, COLUMNS)
-
-
-def removed_captions(recipes: Iterable[Recipe]) -> pd.DataFrame:
-    """The captions that ``build_pairs`` leaves out: ``recipe_id``, ``caption``, ``reason``."""
-    rows = [
-        (recipe.recipe_id, caption.text, reason)
-        for recipe in recipes
-        for caption, reason in _sorted_out(recipe)[1]
-    ]
-    return _frame(rows, REMOVED_COLUMNS)
-
-
 def write_pairs(frame: pd.DataFrame) -> str:
     """The CSV text of a frame of strings; every value is quoted, so that any text survives."""
     stream = StringIO(newline="")
@@ -177,7 +152,7 @@ def read_pairs(text: str) -> pd.DataFrame:
     ['NA', 'a\\nb']
     """
     header, *rows = csv.reader(StringIO(text, newline=""), strict=True)
-    return _frame(rows, tuple(header))
+    return frame_of(rows, tuple(header))
 
 
 def retrieval_set(frame: pd.DataFrame) -> RetrievalSet:
@@ -253,7 +228,7 @@ def ensure_pairs(
     shares = {"seed": seed, "test_share": test_share, "validation_share": validation_share}
     manifest = ensure(
         zone, "pairs", kind="pairs", parameters=shares, inputs=inputs,
-        build=lambda writer: _build(writer, opened.name, shares, hashes, across),
+        build=lambda writer: _build(writer, opened.name, shares, hashes, across, progress),
         prefixes=(TRAIN, TEST, REMOVED, PAIR_IMAGES), code=code_of(__name__, *CODE),
     )  # fmt: skip
     frames = [read_pairs(zone.read_text(key)) for key in (TRAIN, TEST)]
@@ -290,6 +265,7 @@ def _build(
     shares: Mapping[str, float],
     hashes: Mapping[str, str],
     across: pd.DataFrame,
+    progress: bool,
 ) -> None:
     zone = writer.zone
     recipes = read_trusted_recipes(zone)
@@ -298,28 +274,13 @@ def _build(
     groups = groups_by_picture(signs_of(pictures, across))
     splits = split_by_recipe(pictures, groups=groups, **shares)
     frame["split"] = frame["recipe_id"].map(splits).astype("str")
-    for key in dict.fromkeys(frame["image_key"]):
+    keys = list(dict.fromkeys(frame["image_key"]))
+    quiet = not progress or len(keys) <= 10 * QUIET
+    for key in tqdm(keys, desc="images of the pairs", unit="image", disable=quiet):
         writer.write_bytes(f"{PAIR_IMAGES}/{key}", zone.read_bytes(f"{IMAGES}/{key}"))
     writer.write_text(TRAIN, write_pairs(frame[frame["split"] != "test"]))
     writer.write_text(TEST, write_pairs(frame[frame["split"] == "test"]))
     writer.write_text(REMOVED, write_pairs(removed_captions(recipes)))
-
-
-def _sorted_out(recipe: Recipe) -> tuple[list[Caption], list[tuple[Caption, str]]]:
-    """The captions that stay, and those that go with the reason."""
-    kept: dict[str, Caption] = {}
-    gone: list[tuple[Caption, str]] = []
-    for caption in captions_of(recipe):
-        text = collapse(caption.text)
-        if not text or text in kept:
-            gone.append((caption, DUPLICATE if text else MISSING))
-        else:
-            kept[text] = caption
-    return list(kept.values()), gone
-
-
-def _frame(rows: list, columns: tuple[str, ...]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=list(columns), dtype="str")
 
 
 def _part(frame: pd.DataFrame, split: str) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from helpers.first.data.texts import MAX_CHARS, bounded, shown, text_problem
+from helpers.first.data.texts import MAX_CHARS, bounded, kind_of, shown, text_problem
 from helpers.first.data.wording import collapse, first_sentence, main_ingredients
 
 FIELDS = (
@@ -129,7 +129,7 @@ def parse_recipe(obj: Any) -> tuple[Recipe, list[Problem]]:
     Raises ``RecordError`` if there is no recipe.
     """
     if not isinstance(obj, dict):
-        raise RecordError(f"a record is an object, this is {_type(obj)}")
+        raise RecordError(f"a record is an object, this is {kind_of(obj)}")
     problems: list[Problem] = []
     for key in obj:
         if key not in FIELDS:
@@ -161,7 +161,7 @@ def _text(obj: dict[str, Any], key: str, *, default: str | None = None) -> str:
         has = bounded(", ".join(sorted(obj)))
         raise RecordError(f"{key} is missing; it has {has or 'no field'}")
     if not isinstance(value, str):
-        raise RecordError(f"{key} is {_type(value)} ({shown(value)}); write it as a string")
+        raise RecordError(f"{key} is {kind_of(value)} ({shown(value)}); write it as a string")
     problem = text_problem(value)
     if problem and not (default is not None and problem == "is empty"):
         raise RecordError(f"{key} {problem}")
@@ -181,7 +181,7 @@ def _description(obj: dict[str, Any], problems: list[Problem]) -> str:
 def _list(obj: dict[str, Any], key: str) -> list[Any]:
     value = obj.get(key, [])
     if not isinstance(value, list):
-        raise RecordError(f"{key} is {_type(value)}; write it as a list")
+        raise RecordError(f"{key} is {kind_of(value)}; write it as a list")
     return value
 
 
@@ -189,7 +189,7 @@ def _good_strings(
     obj: dict[str, Any], key: str, kind: str, problems: list[Problem]
 ) -> Iterator[str]:
     for i, value in enumerate(_list(obj, key)):
-        problem = text_problem(value) if isinstance(value, str) else f"is {_type(value)}, no string"
+        problem = text_problem(value) if isinstance(value, str) else f"is {kind_of(value)}, no string"
         if problem:
             problems.append((kind, f"{key}[{i}] of {bounded(obj['recipe_id'], 60)}", problem))
         else:
@@ -212,9 +212,3 @@ def _captions(obj: dict[str, Any], problems: list[Problem]) -> Iterator[Caption]
             )
         else:
             yield Caption(**given)
-
-
-def _type(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
-    names |= {int: "a number", float: "a number", type(None): "null"}
-    return names.get(type(value), "of a kind that is not read")

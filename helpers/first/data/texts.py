@@ -8,6 +8,10 @@ from helpers.first.data.decoding import SAVE_AS
 
 BOM = "\ufeff"
 MAX_CHARS = 20_000  # of a text: no model here reads a hundredth of it
+KINDS = {
+    dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "a number",
+    float: "a number", type(None): "null",
+}  # fmt: skip
 _REPR = reprlib.Repr()
 _REPR.maxlevel, _REPR.maxstring, _REPR.maxother = 2, 60, 60
 
@@ -33,6 +37,11 @@ def bounded(text: str, most: int = 300) -> str:
 def shown(value: Any) -> str:
     """A value as a message shows it: a few dozen characters, however large or deep it is."""
     return bounded(_REPR.repr(value), 40)
+
+
+def kind_of(value: Any) -> str:
+    """What a JSON value is, in words: ``a list``."""
+    return KINDS.get(type(value), "of a kind that is not read")
 
 
 def text_problem(text: str) -> str:
