@@ -66,7 +66,7 @@ def test_no_name_in_a_source_leads_out_of_its_folder(opened, kind):
     reasons = ("lies outside the folder", "a link that leads out", "an address on the web",
                "no such file", "is not the name of a file")  # fmt: skip
     assert all(any(reason in line for reason in reasons) for line in refused), refused
-    assert sum("a link that leads out of the folder data/" in line for line in refused) == 2
+    assert any("a link that leads out of the folder data/" in line for line in refused)
 
 
 def test_a_page_that_is_a_link_out_of_its_folder_is_not_read(opened):
