@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from PIL import Image
 
 from helpers.first.data.images import ImageError, load_image, normalise
+from helpers.first.data.json_records import read_recipes_jsonl
 from helpers.first.data.pairs import ensure_pairs
 from helpers.first.data.recipes import Intake, build_trusted_zone
-from helpers.first.data.records import Recipe, Reject, read_recipes_jsonl
+from helpers.first.data.records import Recipe, Reject
 from helpers.first.data.sources import open_source
 from helpers.first.store.zones import KeyRefused, Zone, open_zone
 from tests.first.damage import EITHER, GRAY, IMAGES, SAME, saved, scene

@@ -12,6 +12,7 @@ from helpers.first.store.artefacts import (
     state,
     verify,
 )
+from helpers.first.store.commands import typed
 from helpers.first.store.manifests import manifest_from_json
 
 PREFIXES = ("trusted-zone/images", "trusted-zone/list.csv")
@@ -83,6 +84,58 @@ def test_a_killed_rebuild_is_not_taken_for_the_old_artefact(zone):
     assert _state(zone) == "interrupted"
     _ensure(zone)
     assert verify(zone, "a") == []
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("after_a_build", [False, True])
+def test_a_build_that_ends_takes_back_what_it_wrote(zone, error, after_a_build):
+    def ended(writer):
+        writer.write_bytes(IMAGE, b"half")
+        raise error
+
+    if after_a_build:
+        _ensure(zone)
+    with pytest.raises(error):
+        _ensure(zone, ended, code="c2")
+    assert zone.list("trusted-zone") == []
+    assert set(zone.list("manifests")) <= {"manifests/a.lock"}
+    assert _state(zone) == "missing"
+
+
+def test_a_build_that_is_refused_before_it_wrote_leaves_the_old_artefact(zone):
+    def refused(writer):
+        raise ValueError("no")
+
+    _ensure(zone)
+    with pytest.raises(ValueError, match="no"):
+        _ensure(zone, refused, code="c2")
+    assert _state(zone) == "fresh"
+    assert verify(zone, "a") == []
+
+
+def test_a_marker_says_by_which_command(zone, monkeypatch):
+    monkeypatch.setattr(artefacts, "this_command", lambda: "course run --only 01")
+    with pytest.raises(Killed):
+        _ensure(zone, _killed)
+    assert artefacts.command_of(zone, "a") == "course run --only 01"
+    zone.write_bytes("manifests/a.building", b"[]")
+    assert artefacts.command_of(zone, "a") == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (["python", "/env/bin/course", "search", "--build", "a soup"],
+         "course search --build 'a soup'"),
+        (["python3", "-m", "papermill", "a.ipynb"], "papermill a.ipynb"),
+        (["course.exe", "run", "-p", "database=http://root:secret@127.0.0.1:1"],
+         "course run -p database=http://127.0.0.1:1"),
+        (["python", "-m", "ipykernel_launcher", "-f", "course"], ""),
+        ([], ""),
+    ],
+)  # fmt: skip
+def test_what_was_typed(arguments, command):
+    assert typed(arguments) == command
 
 
 @pytest.mark.parametrize("after_a_build", [False, True])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers.first.data.records import text_problem
+from helpers.first.data.texts import text_problem
 from helpers.first.data.world import open_world
 from helpers.first.data.world.crawl import SECOND_WRITER
 from helpers.first.data.world.noise import KINDS, SEVERAL, add_noise

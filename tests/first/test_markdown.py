@@ -70,10 +70,16 @@ def test_a_page_and_all_that_is_taken_from_it(text):
         ("---\ntitle: a: b\n---\n", 2, "is not YAML"),
         ("---\ntitle: x\n\tdate: 1\n---\n", 3, "is not YAML"),
         ("---\ntitle: x\na: 1\ntitle: y\n---\n", 4, "names 'title' twice"),
-        ("---\ntitle: x\na: !!python/object/apply:os.system [ls]\n---\n", 3, "is not YAML"),
+        (
+            "---\ntitle: x\na: !!python/object/apply:os.system [ls]\n---\n",
+            3,
+            "write it as a string",
+        ),
+        ("---\ntitle: !!timestamp 2020-01-01\n---\n", 2, "title is a date; write it as a string"),
+        ("---\ntitle: x\ntags: [a, !!binary aGk=]\n---\n", 3, "tags is binary data; write it"),
         ("---\ntitle: x\na: \x01\n---\n", 3, "no text may hold"),
         ("---\ntitle: caf\udce9\n---\n", 2, "no text may hold"),
-        ("---\na: &a [*a]\n---\n", 1, "title is"),
+        ("---\na: &a [x]\ntitle: *a\n---\n", 3, "the alias *a is not followed"),
         ("---\ntitle: [a]\n---\n", 1, "title is a list"),
         ("---\ntags: {a: b}\ntitle: x\n---\n", 1, "tags is an object"),
         ("---\n? [a, b]\n: c\ntitle: x\n---\n", 2, "cannot be read"),
@@ -118,7 +124,9 @@ def test_where_a_reference_leads(reference, file, key):
 def test_pages_lie_below_content_where_there_is_such_a_folder():
     nested = ["README.md", "content/a.md", "content/a.png"]
     assert [file for file in nested if is_page(file, nested)] == ["content/a.md"]
-    assert is_page("README.md", ["README.md"])
+    assert is_page("pie.md", ["pie.md"])
+    about = ("README.md", "content/LICENSE.md", "data-card.md", "readme.de.md")
+    assert not any(is_page(name, [name]) for name in about)
 
 
 def test_every_file_of_a_folder_is_accounted_for(tmp_path, local_zone):

@@ -1,22 +1,17 @@
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from helpers.first.data.pairs import (
-    COLUMNS,
-    build_pairs,
-    ensure_pairs,
-    read_pairs,
-    removed_captions,
-    retrieval_set,
-    write_pairs,
-)
+from helpers.first.data.pairs import ensure_pairs, read_pairs, retrieval_set, write_pairs
+from helpers.first.data.positive_pairs import COLUMNS, build_pairs, removed_captions
 from helpers.first.data.records import Caption, Recipe
 from helpers.first.data.splits import leak_audit
 from helpers.first.store.artefacts import ArtefactError, verify
 from helpers.first.store.zones import open_zone
-from tests.first.conftest import picture, write_jsonl
+from tests.first.conftest import write_jsonl
 
 PIE = Recipe(
     "007", "Pie", ("7/0.jpg", "7/1.jpg"),
@@ -85,7 +80,7 @@ def test_pairs_of_a_folder(zone, folder_source):
         "recipes": 5, "images": 6, "captions": 8, "pairs": 10, "duplicates_removed": 1,
         "missing_removed": 0,
     }  # fmt: skip
-    assert pairs.counts["recipes"].to_dict() == {"train": 3, "validation": 1, "test": 1, "all": 5}
+    assert pairs.counts["recipes"].to_dict() == {"train": 2, "validation": 1, "test": 2, "all": 5}
     assert pairs.counts[:3].sum().tolist() == pairs.counts.loc["all"].tolist()
     assert pd.concat([pairs.train, pairs.validation, pairs.test])["split"].tolist() == (
         ["train"] * len(pairs.train) + ["validation"] * len(pairs.validation)
@@ -118,7 +113,7 @@ def test_what_changes_the_pairs_and_what_only_the_split(tmp_path, folder_source)
     assert other_seed.manifest.fingerprint != first.manifest.fingerprint
     half = ensure_pairs(zone, source=str(folder_source), test_share=0.6, validation_share=0)
     assert half.counts["recipes"].to_dict() == {"train": 2, "validation": 0, "test": 3, "all": 5}
-    small = ensure_pairs(zone, source=str(folder_source), max_recipes=2)
+    small = ensure_pairs(zone, source=str(folder_source), max_recipes=2, split_used=False)
     assert small.counts.loc["all", "recipes"] <= 2
     assert set(zone.list("fine-tuning-zone/images")) == {
         f"fine-tuning-zone/images/{key}" for key in small.all["image_key"]
@@ -131,13 +126,17 @@ def test_what_changes_the_pairs_and_what_only_the_split(tmp_path, folder_source)
 def test_recipes_with_one_picture_stay_on_one_side(tmp_path, local_zone):
     records = []
     for i in range(20):
-        picture((9 * i, 99, 200 - 9 * i)).save(tmp_path / f"{i}.png")
+        noise = np.random.default_rng(i).integers(0, 256, (5, 5, 3), dtype=np.uint8)
+        Image.fromarray(noise).resize((80, 80), Image.Resampling.BICUBIC).save(
+            tmp_path / f"{i}.png"
+        )
         images = [f"{i}.png"] + (["0.png"] if i % 4 == 0 else [])
         records.append({"recipe_id": f"{i}", "title": f"dish {i}", "images": images})
     path = write_jsonl(tmp_path / "r.jsonl", records)
     for seed in range(6):
         pairs = ensure_pairs(local_zone, source=str(path), seed=seed, image_px=24)
         assert leak_audit(pairs.all, image_hashes=pairs.image_hashes).empty
+        assert set(pairs.all["split"]) == {"train", "validation", "test"}
         joined = pairs.all[pairs.all["recipe_id"].astype(int) % 4 == 0]
         assert joined["split"].nunique() == 1
     swapped = pairs.all.assign(split=pairs.all["split"].where(pairs.all["recipe_id"] != "4", "x"))

@@ -5,16 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.first.data.json_records import read_recipes_jsonl
 from helpers.first.data.records import (
     Caption,
     Recipe,
     RecordError,
     Reject,
     captions_of,
-    read_recipes_jsonl,
     recipe_from_json,
     recipe_to_json,
 )
+from helpers.first.data.texts import bounded, shown
 
 GOOD = '{"recipe_id": "007", "title": "Soup", "images": ["a.jpg"]}'
 SOUP = Recipe("007", "Soup", ("a.jpg",))
@@ -53,7 +54,7 @@ def test_lines_are_counted_and_ids_stay_strings():
         (GOOD.replace("recipe_id", "recipeid"), "recipe_id is missing; it has images, recipeid"),
         (GOOD.replace('["a.jpg"]', '"a.jpg"'), "images is a string; write it as a list"),
         (GOOD.replace('"Soup"', "null"), "title is null"),
-        (GOOD.replace("}", ', "title": "b"}'), "the key 'title' occurs twice"),
+        (GOOD.replace("}", ', "title": "b"}'), "the field 'title' occurs twice"),
         (GOOD.replace("}", ', "attributes": {"a": 1}}'), "attributes is not an object of strings"),
         (GOOD.replace('"Soup"', "NaN"), "NaN is no JSON value"),
         (GOOD.replace("Soup", "\\ud800"), "title is not valid UTF-8"),
@@ -111,7 +112,50 @@ def test_an_unknown_field_is_said_once_for_a_file():
     assert [type(item) for item in _read(f"{line}\n{line}")] == [Reject, Recipe, Recipe]
 
 
-@given(st.lists(st.one_of(st.just(GOOD), st.text()), max_size=6))
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_json_list_is_read_item_by_item(indent):
+    items = [json.loads(GOOD), {"recipe_id": 7}, {**json.loads(GOOD), "recipe_id": "NA"}]
+    first, bad, last = _read(json.dumps(items, indent=indent))
+    assert (first.recipe_id, last.recipe_id) == ("007", "NA")
+    assert bad.reason == "recipe_id is a number (7); write it as a string"
+    assert [item.line for item in (first, bad, last)] == ([1, 1, 1] if not indent else [2, 9, 12])
+    whole, twice, other = _read(f'[{GOOD},\n{{"title": "a", "title": "b"}},\n{GOOD}\n]')
+    assert whole == other == SOUP
+    assert (twice.line, twice.reason) == (2, "the field 'title' occurs twice")
+    whole, cut = _read(f"[{GOOD},\n{GOOD[:30]}")
+    assert whole == SOUP
+    assert (cut.line, "not JSON" in cut.reason) == (2, True)
+    assert "has no end" in _read(f"[{GOOD},\n")[1].reason
+    assert _read("[]") == []
+
+
+def test_one_object_over_several_lines_is_named():
+    with pytest.raises(ValueError, match=r"recipes.jsonl is one JSON object over several lines"):
+        _read(json.dumps(json.loads(GOOD), indent=1))
+    assert _read(f"{GOOD}\n") == [SOUP]
+
+
+def test_texts_that_are_too_long_are_left_out_alone():
+    long = "word " * 30_000
+    record = {**json.loads(GOOD), "captions": ["ok", long], "description": long}
+    *rejects, recipe = _read(json.dumps(record))
+    assert recipe.captions == (Caption("ok"),)
+    assert recipe.description == ""
+    assert [(r.kind, r.item) for r in rejects] == [
+        ("caption", "captions[1] of 007"), ("field", "description of 007"),
+    ]  # fmt: skip
+    assert rejects[0].reason == "has 150,000 characters; at most 20,000 are kept"
+
+
+def test_what_a_message_shows_of_a_value_is_bounded():
+    bomb = ["ha"] * 10
+    for _ in range(30):  # written out it has 10 ** 31 parts
+        bomb = [bomb] * 10
+    assert len(shown(bomb)) <= 40
+    assert len(bounded("x" * 10**6)) == 300
+
+
+@given(st.lists(st.one_of(st.just(GOOD), st.text().filter(lambda t: "[" not in t)), max_size=6))
 def test_every_line_is_a_record_or_blank(lines):
     text = "\n".join(lines)
     found = _read(text)

@@ -131,10 +131,14 @@ def test_solutions_of_lessons_are_found_by_their_tag(sound):
 
 def test_a_broken_build_fails_and_one_at_work_does_not(sound):
     place = build(sound)
-    (place / "manifests" / "world.building").write_text("[]")
-    (found,) = [c for c in checks.check_artefacts() if c.problems]
-    assert found.name == "build tiny/world"
-    assert "run the lesson that builds it again" in found.problems[0]
+    for text, command in (
+        ("[]", "the command that was building it"),
+        ('{"command": "course run --name a --only 01"}', "course run --name a --only 01"),
+    ):
+        (place / "manifests" / "world.building").write_text(text)
+        (found,) = [c for c in checks.check_artefacts() if c.problems]
+        assert found.name == "build tiny/world"
+        assert found.problems[0].endswith(f"give again: {command}")
     with held(place / "manifests" / "world.lock", what="building"):
         assert failing(checks.check_artefacts()) == []
 

@@ -34,9 +34,11 @@ def test_keys_are_relative_to_the_file_or_to_images(folder_source):
 
 @pytest.mark.parametrize(
     ("key", "reason"),
-    [("../secret.png", "not a file below"), ("/etc/passwd", "not a file below"),
-     ("https://a.b/c.jpg", "not a file below"), ("a\\b.png", "not a file below"),
-     ("gone.jpg", "no such file in dishes/ or dishes/images/"), ("images", "no such file"),
+    [("../secret.png", "lies outside"), ("..\\secret.png", "lies outside"),
+     ("/etc/passwd", "lies outside"), ("C:\\secret.png", "lies outside"),
+     ("https://a.b/c.jpg", "an address on the web"), ("a\\b.png", "no such file"),
+     ("x" * 5000, "no such file"), ("a\0b", "no such file"), ("a//b", "not the name of a file"),
+     ("gone.jpg", "no such file in dishes/ or dishes/images/"), ("images", "no regular file"),
      ("broken.jpg", "not an image"), ("empty.jpg", "zero bytes")],
 )  # fmt: skip
 def test_keys_that_give_no_image(folder_source, key, reason):
@@ -99,6 +101,28 @@ def test_csv_a_recipe_for_each_image_with_all_its_captions():
     assert rejects == []
 
 
+@pytest.mark.parametrize(
+    ("key", "found"),
+    [("photos\\pie.png", True), ("./photos/pie.png", True), ("{folder}/photos/pie.png", True),
+     ("{folder}/../secret.png", False), ("{folder}x/photos/pie.png", False)],
+)  # fmt: skip
+def test_keys_as_people_write_them(tmp_path, key, found):
+    folder = tmp_path / "mine"
+    (folder / "photos").mkdir(parents=True)
+    picture((1, 2, 3)).save(folder / "photos" / "pie.png")
+    picture((1, 2, 3)).save(tmp_path / "secret.png")
+    key = key.replace("{folder}", str(folder))
+    (folder / "p.csv").write_text(f"image,caption\n{key},a pie\n")
+    source = open_source(str(folder / "p.csv"))
+    (recipe,) = source.recipes()
+    if found:
+        assert (recipe.recipe_id, recipe.images) == ("photos/pie.png", ("photos/pie.png",))
+        assert source.load_image(recipe.images[0]).size == (60, 40)
+    else:
+        with pytest.raises(ImageError, match="lies outside the folder"):
+            source.load_image(recipe.images[0])
+
+
 def test_csv_with_recipe_ids_gathers_scattered_rows():
     recipes, rejects = _csv("caption,recipe_id,Image\nx,1,a\ny,2,b\nz,1,c\nw,1,a\n")
     assert rejects == []
@@ -122,23 +146,23 @@ def test_csv_bad_rows_are_named_by_line():
         'g,"open,1,\nh,x,1,\n'
     )
     recipes, rejects = _csv(text)
-    assert recipes == [Recipe("1", "", ("a", "c", "e"), (Caption("two\nlines"),))]
+    assert recipes == [Recipe("1", "", ("a", "c", "e", "h"), (Caption("two\nlines"), Caption("x")))]
     assert [(r.line, r.kind, r.reason[:27]) for r in rejects] == [
         (1, "field", "unknown column, not read; d"),
         (4, "record", "has 2 fields, the first lin"),
         (5, "record", "image is empty"),
         (6, "caption", "is empty"),
         (8, "record", "recipe_id is empty"),
-        (9, "caption", "is not valid UTF-8"),
+        (9, "caption", "is not valid UTF-8; save th"),
         (10, "record", "not CSV: ',' expected after"),
-        (11, "record", "not CSV: unexpected end of "),
+        (11, "record", "opens a quote that nothing "),
     ]
 
 
 @pytest.mark.parametrize(
     ("text", "match"),
     [("", "no column 'image' and no 'caption'; it has an empty first line"),
-     ("image;caption\n", "separated by commas"), ("image,label\n", "no column 'caption'; it has"),
+     ("image|caption\n", "first line has to be image,caption"), ("image,label\n", "no column 'caption'; it has"),
      ("image,caption,image\n", "'image' occurs twice")],
 )  # fmt: skip
 def test_csv_columns_that_cannot_be_used(tmp_path, text, match):
@@ -152,10 +176,10 @@ def test_near_misses_are_named(folder_source, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "list.csv").write_text("image,caption\n")
-    (tmp_path / "x.tsv").write_text("")
+    (tmp_path / "x.xlsx").write_text("")
     for source, match in (
         ("dishs", r"did you mean '.*dishes'\?"), ("wrold:kitchen", "did you mean 'world:kitchen'"),
-        ("other", "did you mean 'other/list.csv'"), ("x.tsv", "a .tsv file is of no known kind"),
+        ("other", "did you mean 'other/list.csv'"), ("x.xlsx", "a .xlsx file is not read .*: save the sheet as CSV"),
         ("", "it is empty; a source is world:"), ("world:kichen", "did you mean 'world:kitchen'"),
         ("zzz.csv", "nothing is at"),
     ):  # fmt: skip

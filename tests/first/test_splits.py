@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.first.data.splits import groups_by_picture, leak_audit, split_by_recipe
+from helpers.first.data.splits import (
+    check_splits,
+    groups_by_picture,
+    leak_audit,
+    split_by_recipe,
+)
 from helpers.first.data.wording import collapse
 
 IDS = [f"{i:03d}" for i in range(100)]
@@ -32,10 +37,38 @@ def test_seeds_differ():
 @pytest.mark.parametrize(
     ("n", "want"),
     [(0, {}), (1, {"train": 1}), (2, {"train": 1, "test": 1}),
-     (3, {"train": 1, "test": 1, "validation": 1}), (5, {"train": 3, "test": 1, "validation": 1})],
+     (3, {"train": 1, "test": 1, "validation": 1}), (4, {"train": 1, "test": 2, "validation": 1}),
+     (5, {"train": 2, "test": 2, "validation": 1})],
 )  # fmt: skip
 def test_few_recipes(n, want):
     assert _sizes(split_by_recipe(IDS[:n], **SHARES)) == want
+
+
+def test_one_large_group_leaves_something_for_test_and_validation():
+    groups = {i: "all" if int(i) < 80 else i for i in IDS}
+    splits = split_by_recipe(IDS, groups=groups, **SHARES)
+    assert _sizes(splits) == {"train": 80, "test": 13, "validation": 7}
+    check_splits(splits, groups, test_share=0.2, validation_share=0.1)
+
+
+@pytest.mark.parametrize(
+    ("n", "groups", "said"),
+    [(1, {}, "test has no recipe of the 1 recipe: train, validation and test need at least 4 "),
+     (3, {}, "test has one recipe of the 3 recipes: train, validation and test need at least 4 "),
+     (8, dict.fromkeys(IDS[:8], "x"), "8 recipes, which form 1 group as they share images")],
+)  # fmt: skip
+def test_a_part_that_would_be_empty_is_refused(n, groups, said):
+    splits = split_by_recipe(IDS[:n], groups=groups, **SHARES)
+    joined = {i: groups.get(i, i) for i in IDS[:n]}
+    with pytest.raises(ValueError, match=said):
+        check_splits(splits, joined, test_share=0.2, validation_share=0.1)
+    check_splits(dict.fromkeys(joined, "train"), joined, test_share=0, validation_share=0)
+
+
+def test_long_chains_of_shared_pictures_take_no_time():
+    n = 20_000
+    pictures = {f"{n - i:05d}": [f"p{i}", f"p{i + 1}", "all"] for i in range(n)}
+    assert set(groups_by_picture(pictures).values()) == {"00001"}
 
 
 def test_no_share_no_split():

@@ -141,10 +141,10 @@ def test_the_release_folders_of_cirr_are_found(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"pairid": "13"}, "pairid is a str, not a int"),
+        ({"pairid": "13"}, "pairid is a string, not a number"),
         ({"reference": "z"}, "subset is without the reference"),
         ({"target_hard": "g"}, "subset is without the target"),
-        ({"caption": None}, "caption is a NoneType"),
+        ({"caption": None}, "caption is null"),
         ({"img_set": []}, "img_set is a list"),
         ({"img_set": {"members": ["a", "b", "x"]}}, "subset image 'x' is not among the images"),
         ({"pairid": 12}, "this pair id was there before"),
@@ -162,7 +162,7 @@ def test_a_bad_pair_is_reported_by_its_id(tmp_path, changes, reason):
 def test_an_entry_that_is_no_object_is_reported_by_its_place(tmp_path):
     cirr = read_cirr(cirr_folder(tmp_path, [pair(12), "pair"]))
     assert [(r.item, r.reason) for r in cirr.rejects] == [
-        ("2", "the entry is a str, not an object")
+        ("2", "the entry is a string, not an object")
     ]
 
 
@@ -175,7 +175,7 @@ def test_files_that_are_missing_or_broken_are_named(tmp_path):
     with pytest.raises(TripletError, match=r"cap.rc2.val.json is not JSON"):
         read_cirr(tmp_path)
     write(tmp_path, {"cap.rc2.val.json": {}})
-    with pytest.raises(TripletError, match="holds a dict, not a list"):
+    with pytest.raises(TripletError, match="holds an object, not a list"):
         read_cirr(tmp_path)
     write(tmp_path, {"cap.rc2.val.json": [pair(1)]})
     with pytest.raises(TripletError, match=r"no query can be used of 1 \(the first reason: ref"):

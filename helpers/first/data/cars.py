@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from helpers.first import paths
+
 META = "cars_meta.mat"
 ANNOTATIONS = {"train": "cars_train_annos.mat", "test": "cars_test_annos_withlabels.mat"}
 FOLDERS = {"train": "cars_train", "test": "cars_test"}

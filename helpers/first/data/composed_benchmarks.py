@@ -5,11 +5,12 @@ vision-and-language models" (2021), release rc2; Baldrati et al., "Zero-shot com
 retrieval with textual inversion" (2023).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from helpers.first.data.records import Reject
+from helpers.first.data.texts import KINDS, kind_of, shown
 from helpers.first.data.triplets import Triplet, TripletError, TripletSet, collect, read_json
 
 CATEGORIES = ("dress", "shirt", "toptee")
@@ -52,8 +53,8 @@ def read_fashioniq(
     file = f"cap.{category}.{split}.json"
     entries = read_json(_place(folder, file, "captions"), list)
     place = _place(folder, f"split.{category}.{split}.json", "image_splits")
-    images = read_json(place, list)
-    queries = list(_fashioniq_queries(entries, file, f"{category}-{split}", captions))
+    images, odd = _strings(read_json(place, list), place.name)
+    queries = [*odd, *_fashioniq_queries(entries, file, f"{category}-{split}", captions)]
     if gallery == "VAL":
         good = [query for query in queries if isinstance(query, Triplet)]
         used = {name for query in good for name in (query.reference, *query.targets)}
@@ -81,9 +82,12 @@ def read_cirr(folder: Path | str, *, split: str = "val") -> TripletSet:
     folder = Path(folder)
     file = f"cap.rc2.{split}.json"
     entries = read_json(_place(folder, file, "captions"), list)
-    files = read_json(_place(folder, f"split.rc2.{split}.json", "image_splits"), dict)
+    place = _place(folder, f"split.rc2.{split}.json", "image_splits")
+    listed = read_json(place, dict)
+    _, odd = _strings(listed.values(), place.name)
+    files = {name: path for name, path in listed.items() if isinstance(path, str)}
     return collect(
-        _cirr_queries(entries, file),
+        [*odd, *_cirr_queries(entries, file)],
         list(files),
         name="CIRR",
         split=split,
@@ -151,6 +155,11 @@ def _cirr_queries(entries: list, file: str) -> Iterator[Triplet | Reject]:
             continue
         reference, members = entry["reference"], entry["img_set"].get("members", [])
         target = (entry["target_hard"],) if "target_hard" in entry else ()
+        if not isinstance(members, list) or not all(
+            isinstance(x, str) for x in (*members, *target)
+        ):
+            yield Reject(file, number, pair_id, "its subset or target is not of names", "record")
+            continue
         subset = tuple(name for name in members if name != reference)
         if len(subset) != len(members) - 1:
             yield Reject(file, number, pair_id, "the subset is without the reference", "record")
@@ -169,6 +178,9 @@ def _circo_queries(entries: list, file: str) -> Iterator[Triplet | Reject]:
             yield Reject(file, number, pair_id, problem, "record")
             continue
         targets = entry.get("gt_img_ids") or [entry[k] for k in ("target_img_id",) if k in entry]
+        if not isinstance(targets, list):
+            yield Reject(file, number, pair_id, f"gt_img_ids is {kind_of(targets)}", "record")
+            continue
         yield Triplet(
             pair_id,
             str(entry["reference_img_id"]),
@@ -181,12 +193,24 @@ def _circo_queries(entries: list, file: str) -> Iterator[Triplet | Reject]:
 def _lacks(entry: Any, fields: Mapping[str, type]) -> str:
     """What is wrong with the form of an entry; empty: nothing."""
     if not isinstance(entry, dict):
-        return f"the entry is a {type(entry).__name__}, not an object"
+        return f"the entry is {kind_of(entry)}, not an object"
     for name, kind in fields.items():
         if not isinstance(entry.get(name), kind) or isinstance(entry.get(name), bool):
-            found = "missing" if name not in entry else f"a {type(entry[name]).__name__}"
-            return f"{name} is {found}, not a {kind.__name__}"
+            found = kind_of(entry[name]) if name in entry else "missing"
+            return f"{name} is {found}, not {KINDS[kind]}"
     return ""
+
+
+def _strings(listed: Iterable[Any], file: str) -> tuple[list[str], list[Reject]]:
+    """The names in a list of images, and a reject for what is none."""
+    names, odd = [], []
+    for number, name in enumerate(listed, start=1):
+        if isinstance(name, str):
+            names.append(name)
+        else:
+            reason = f"the name of an image is {kind_of(name)}, not a string"
+            odd.append(Reject(file, number, shown(name), reason, "image"))
+    return names, odd
 
 
 def _place(folder: Path, file: str, inner: str) -> Path:

@@ -15,6 +15,7 @@ from PIL import Image
 from helpers.first import paths
 from helpers.first.data.composed_benchmarks import CATEGORIES, read_cirr, read_fashioniq
 from helpers.first.data.folders import Asked
+from helpers.first.data.guard import FileRefused, find_below, read_below
 from helpers.first.data.images import ImageError, load_image, normalise
 from helpers.first.data.present_pictures import keep_pictured, left_out, left_out_sentence
 from helpers.first.data.triplets import Triplet, TripletError, TripletSet
@@ -224,16 +225,16 @@ def _of_folder(
     files = {**train.files, **test.files}
 
     def picture(key: str) -> Image.Image:
-        place = images / files[key]
         try:
-            return normalise(load_image(place.read_bytes()), image_px=image_px)
-        except ImageError as error:
+            data = read_below(images, files[key], places=("",))
+            return normalise(load_image(data), image_px=image_px)
+        except (FileRefused, ImageError) as error:
             raise TripletError(
-                f"picture {place} cannot be read: {error}. Get it again, or delete it: what needs "
-                "a missing picture is left out"
+                f"picture {images / files[key]} cannot be read: {error}. Get it again, or delete "
+                "it: what needs a missing picture is left out"
             ) from error
 
-    hashed = cache(lambda key: sha256_file(images / files[key]))
+    hashed = cache(lambda key: sha256_file(find_below(images, files[key], places=("",))))
     return ComposedSource(test.name, sets, picture, hashed, left_out=left_out_sentence(gaps))
 
 

@@ -3,21 +3,27 @@
 import hashlib
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
 from helpers.first import paths
+from helpers.first.data.guard import FileRefused, find_below, key_below, read_below
 from helpers.first.data.images import ImageError, load_image
-from helpers.first.data.records import Recipe, Reject, printable
+from helpers.first.data.records import UNUSABLE, Recipe, Reject
+from helpers.first.data.texts import printable
 from helpers.first.repro import hash_of
-from helpers.first.store.zones import KeyRefused, check_key
 
 PICTURES = (
-    ".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm",
+    ".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif",
+    ".jp2", ".ppm",
 )  # fmt: skip
+RECORDS_FILE = "recipes.jsonl"
+TABLES = (".csv", ".tsv")
+RECORDS = (".jsonl", ".json")
 
 
 @dataclass(frozen=True)
@@ -38,13 +44,15 @@ class Asked:
 class FolderSource:
     """Records that were read from files, with the images below their folder.
 
-    ``fingerprint`` covers the records' bytes, and each named image's size and time of change.
+    ``fingerprint`` covers the records' bytes, and each named image's size and time of change;
+    ``notes`` are sentences on how the records were read, where that is not as expected.
     """
 
     name: str
     fingerprint: str
     items: tuple[Recipe | Reject, ...]
     folder: Path
+    notes: tuple[str, ...] = ()
 
     def recipes(self) -> Iterator[Recipe | Reject]:
         """The records in the order of the file, each after what was rejected in it."""
@@ -53,28 +61,30 @@ class FolderSource:
     def load_image(self, key: str) -> Image.Image:
         """The image of a key. Raises ``ImageError``."""
         try:
-            check_key(unicodedata.normalize("NFC", key))
-        except KeyRefused as error:
-            raise ImageError(f"not a file below the records' folder: {error}") from error
-        place = image_path(self.folder, key)
-        if place is None:
-            raise ImageError(f"no such file in {self.folder.name}/ or {self.folder.name}/images/")
-        if not inside(self.folder, place):
-            raise ImageError(
-                "a link that leads out of the records' folder; put the file itself there"
-            )
-        try:
-            data = place.read_bytes()
-        except OSError as error:
-            raise ImageError(f"cannot be opened ({error.strerror})") from error
+            data = read_below(self.folder, key)
+        except FileRefused as refused:
+            raise ImageError(str(refused)) from refused
         return load_image(data)
 
 
 def folder_source(
-    asked: Asked, items: Iterable[Recipe | Reject], data: bytes, folder: Path, *, name: str
+    asked: Asked,
+    items: Iterable[Recipe | Reject],
+    data: bytes,
+    folder: Path,
+    *,
+    name: str,
+    notes: Iterable[str] = (),
 ) -> FolderSource:
-    """The source of some items; ``data`` is what they were read from, for the fingerprint."""
-    kept = tuple(_chosen(list(items), asked))
+    """The source of some items; ``data`` is what they were read from, for the fingerprint.
+
+    Raises ``ValueError`` if no record among them can be kept.
+    """
+    found = [_tidied(item, folder) for item in items]
+    if not any(isinstance(item, Recipe) for item in found):
+        rejects = [item for item in found if isinstance(item, Reject)]
+        raise ValueError(nothing_kept(name, rejects))
+    kept = tuple(_chosen(found, asked))
     keys = sorted({key for item in kept if isinstance(item, Recipe) for key in item.images})
     fingerprint = hash_of(
         [
@@ -84,19 +94,24 @@ def folder_source(
             [[printable(key), *_look(folder, key)] for key in keys],
         ]
     )
-    return FolderSource(name, fingerprint, kept, folder)
+    return FolderSource(name, fingerprint, kept, folder, tuple(filter(None, notes)))
 
 
-def image_path(folder: Path, key: str) -> Path | None:
-    """The file of a key below ``folder`` or its ``images/``, or None; the name in either form."""
-    forms = dict.fromkeys((key, *(unicodedata.normalize(form, key) for form in ("NFC", "NFD"))))
-    places = (base / form for base in (folder, folder / "images") for form in forms)
-    return next((place for place in places if place.is_file()), None)
-
-
-def inside(folder: Path, place: Path) -> bool:
-    """Whether a file truly lies below a folder, once links are followed."""
-    return Path(os.path.realpath(place)).is_relative_to(os.path.realpath(folder))
+def nothing_kept(name: str, rejects: Sequence[Reject]) -> str:
+    """Why a source gives nothing: each cause once, how often it occurs, and where first."""
+    records = sum(reject.kind == "record" for reject in rejects)
+    own = [r for r in rejects if r.kind in ("record", "image", "caption") and r.cause != UNUSABLE]
+    causes = Counter(reject.cause for reject in own)
+    first = {reject.cause: reject for reject in reversed(own)}
+    told = [
+        f"{n} times, first in {first[cause].place}: {first[cause].reason}"
+        for cause, n in causes.most_common(3)
+    ]
+    return (
+        f"source {name!r}: none of its {records} records can be kept ({'; '.join(told)})"
+        if told
+        else f"source {name!r} holds no record"
+    )
 
 
 def files_below(folder: Path) -> list[str]:
@@ -107,6 +122,17 @@ def files_below(folder: Path) -> list[str]:
         start = Path(base).relative_to(folder)
         found += [(start / name).as_posix() for name in names if not name.startswith(".")]
     return sorted(found)
+
+
+def pictures_of(files: Iterable[str]) -> list[str]:
+    """The files whose names end as those of images do."""
+    return [file for file in files if file.lower().endswith(PICTURES)]
+
+
+def tables_of(files: Iterable[str], *, known: Sequence[str] = ()) -> list[str]:
+    """The files that may be a source by themselves: ``known`` names first, then the least deep."""
+    found = [file for file in files if PurePosixPath(file).suffix.lower() in TABLES + RECORDS]
+    return sorted(found, key=lambda f: (PurePosixPath(f).name not in known, f.count("/"), f))
 
 
 def unnamed_pictures(
@@ -131,16 +157,20 @@ def unnamed_pictures(
             yield Reject(printable(file), 0, printable(file), f"no {by} names this picture", "file")
 
 
+def _tidied(item: Recipe | Reject, folder: Path) -> Recipe | Reject:
+    """The item with its images as keys below the folder."""
+    if isinstance(item, Reject):
+        return item
+    keys = tuple(key_below(folder, key) for key in item.images)
+    return item if keys == item.images else replace(item, images=keys)
+
+
 def _look(folder: Path, key: str) -> tuple[int, int]:
-    """Size and time of change of an image; (-1, -1) for none, and for a key that is refused."""
+    """Size and time of change of an image; (-1, -1) for none, and for one that is refused."""
     try:
-        check_key(unicodedata.normalize("NFC", key))
-    except KeyRefused:
+        status = find_below(folder, key).stat()
+    except (FileRefused, OSError):
         return -1, -1
-    place = image_path(folder, key)
-    if place is None:
-        return -1, -1
-    status = place.stat()
     return status.st_size, status.st_mtime_ns
 
 

@@ -35,7 +35,8 @@ def ensure_near_duplicates(
     -------
     DataFrame and Manifest
         A row for each two pictures that are one: their keys, their recipes (which may be the
-        same), and how alike they are (see ``near_duplicates.compare``); all strings.
+        same), and how alike they are (see ``near_duplicates.compare``); all strings. Of pictures
+        with equal bytes each stands in a row with the first of them.
     """
     manifest = ensure(
         zone,
@@ -43,7 +44,7 @@ def ensure_near_duplicates(
         kind="near-duplicates",
         parameters={},
         inputs={"trusted-zone": trusted.fingerprint},
-        build=lambda writer: _build(writer, progress),
+        build=lambda writer: _build(writer, trusted, progress),
         prefixes=(TABLE,),
         code=code_of(__name__, "helpers.first.data.near_duplicates"),
     )
@@ -78,20 +79,28 @@ def group_sizes(groups: Mapping[str, str]) -> pd.DataFrame:
     return sizes.rename_axis("recipes_in_group").rename("groups").reset_index()
 
 
-def _build(writer: Writer, progress: bool) -> None:
+def _build(writer: Writer, trusted: Manifest, progress: bool) -> None:
     images = [(key, r.recipe_id) for r in read_trusted_recipes(writer.zone) for key in r.images]
-    small = np.zeros((len(images), SIDE, SIDE, 3), np.float32)
-    quiet = not progress or len(images) <= 10 * QUIET
-    for row, (key, _) in enumerate(
-        tqdm(images, desc="search for near-duplicates", unit="image", disable=quiet)
+    same: dict[str, list[int]] = {}  # content: the rows of the pictures that have it
+    for row, (key, _) in enumerate(images):
+        same.setdefault(trusted.files[f"{IMAGES}/{key}"].sha256, []).append(row)
+    firsts = [rows[0] for rows in same.values()]
+    small = np.zeros((len(firsts), SIDE, SIDE, 3), np.float32)
+    quiet = not progress or len(firsts) <= 10 * QUIET
+    for place, row in enumerate(
+        tqdm(firsts, desc="search for near-duplicates", unit="image", disable=quiet)
     ):
-        image = Image.open(BytesIO(writer.zone.read_bytes(f"{IMAGES}/{key}")))
+        image = Image.open(BytesIO(writer.zone.read_bytes(f"{IMAGES}/{images[row][0]}")))
         image.draft("RGB", (4 * SIDE, 4 * SIDE))  # a large JPEG is decoded at a part of its size
-        small[row] = thumbnail(image)
+        small[place] = thumbnail(image)
     found = find_matches(small)
-    rows = [
-        (images[a][0], images[b][0], images[a][1], images[b][1], f"{s:.4f}", f"{gap:.4f}")
-        for a, b, s, gap in zip(found.a, found.b, found.structure, found.color_gap, strict=True)
-    ]
+    near = zip(found.a, found.b, found.structure, found.color_gap, strict=True)
+    pairs = [(firsts[a], firsts[b], f"{s:.4f}", f"{gap:.4f}") for a, b, s, gap in near]
+    # Equal pictures are compared with nothing, and each stands beside the first of them alone:
+    # the pairs of a picture that n recipes show would be n * n / 2.
+    equal = ("1.0000", "0.0000")
+    pairs += [(rows[0], row, *equal) for rows in same.values() for row in rows[1:]]
+    rows = [(images[a][0], images[b][0], images[a][1], images[b][1], *how)
+            for a, b, *how in sorted(pairs)]  # fmt: skip
     frame = pd.DataFrame(rows, columns=list(COLUMNS), dtype="str")
     writer.write_text(TABLE, frame.to_csv(index=False, lineterminator="\n"))

@@ -12,12 +12,13 @@ from pathlib import Path
 from PIL import Image
 
 from helpers.first import paths
-from helpers.first.data.folders import PICTURES, files_below, inside
+from helpers.first.data.folders import PICTURES, files_below
+from helpers.first.data.guard import FileRefused, read_below
 from helpers.first.data.images import ImageError, load_image, normalise
-from helpers.first.data.records import Reject, printable
+from helpers.first.data.records import Reject
+from helpers.first.data.texts import printable
 from helpers.first.repro import hash_of
 
-MAX_BYTES = 200_000_000  # more than any picture of 50 megapixels
 Taken = dict[str, tuple[Image.Image, str]]  # stem to picture and hash of its file
 
 
@@ -208,17 +209,10 @@ def _listed(root: Path) -> tuple[dict[str, str], list[Reject], int]:
 
 def _read(root: Path, file: str, *, image_px: int, fit: str) -> tuple[Image.Image, str]:
     """A square picture and the hash of its file. Raises ``ImageError``."""
-    place = root / file
-    if not inside(root, place):
-        raise ImageError("a link that leads out of the folder; put the file itself there")
-    if not place.is_file():
-        raise ImageError("no regular file")
     try:
-        if place.stat().st_size > MAX_BYTES:
-            raise ImageError(f"more than {MAX_BYTES:,} bytes")
-        data = place.read_bytes()
-    except OSError as error:
-        raise ImageError(f"cannot be opened ({error.strerror})") from error
+        data = read_below(root, file, places=("",))
+    except FileRefused as refused:
+        raise ImageError(str(refused)) from refused
     square = normalise(load_image(data), image_px=image_px, fit=fit)
     return _not_blank(square), hashlib.sha256(data).hexdigest()
 

@@ -5,23 +5,19 @@ Each line names a file beside it and describes it: ``file_name``, ``text`` (or `
 """
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from helpers.first.data.csv_pairs import ALIASES, COLUMNS, Row, gather, read_pairs_csv
-from helpers.first.data.records import (
-    BOM,
-    Recipe,
-    RecordError,
-    Reject,
-    decode_line,
-    printable,
-    text_problem,
-)
+from helpers.first.data.json_records import json_records
+from helpers.first.data.records import Recipe, RecordError, Reject
+from helpers.first.data.texts import bounded, shown, text_problem
 
 METADATA = ("metadata.jsonl", "metadata.csv")
 
 
-def read_metadata(text: str, file: str) -> Iterator[Recipe | Reject]:
+def read_metadata(
+    text: str, file: str, *, key_of: Callable[[str], str] = str
+) -> Iterator[Recipe | Reject]:
     """Rejected lines first, then the recipes; image keys are relative to the whole folder.
 
     Parameters
@@ -30,6 +26,8 @@ def read_metadata(text: str, file: str) -> Iterator[Recipe | Reject]:
         The file's text; bytes that are no UTF-8 come as surrogates (``errors="surrogateescape"``).
     file : str
         Its relative posix path, ``train/metadata.jsonl``: it ends in ``.csv`` or ``.jsonl``.
+    key_of : callable
+        As in ``csv_pairs.gather``.
 
     Raises
     ------
@@ -42,33 +40,28 @@ def read_metadata(text: str, file: str) -> Iterator[Recipe | Reject]:
     """
     folder = posixpath.dirname(file)
     if file.endswith(".csv"):
-        yield from read_pairs_csv(text, file, folder=folder)
+        yield from read_pairs_csv(text, file, folder=folder, key_of=key_of)
     else:
-        yield from gather(_rows(text, file), file, folder=folder)
+        yield from gather(_rows(text, file), file, folder=folder, key_of=key_of)
 
 
 def _rows(text: str, file: str) -> Iterator[Row | Reject]:
-    lines = text.split("\n")
     told: set[str] = set()
-    for number, line in enumerate(lines, start=1):
-        if line.startswith(BOM):
-            yield Reject(file, number, "byte order mark", "removed; save as plain UTF-8", "field")
-            line = line.removeprefix(BOM)
-        if not line.strip():
+    for number, value, start in json_records(text, file):
+        if isinstance(value, Reject):
+            yield value
             continue
         try:
-            values = _values(decode_line(line))
+            values = _values(value)
         except RecordError as error:
-            cut = number == len(lines) and "not JSON" in str(error)
-            reason = f"cut short, the file ends inside this line: {error}" if cut else str(error)
-            yield Reject(file, number, printable(line)[:60], reason)
+            yield Reject(file, number, start, str(error))
             continue
         for name in [name for name in values if name not in COLUMNS]:
             del values[name]
             if name not in told:
                 told.add(name)
                 reason = "unknown field, not read (said once for a file)"
-                yield Reject(file, number, printable(name), reason, "field")
+                yield Reject(file, number, bounded(name), reason, "field")
         yield number, values
 
 
@@ -80,13 +73,14 @@ def _values(line: object) -> dict[str, str]:
     for name, value in line.items():
         known = ALIASES.get(name, name)
         if known in values:
-            raise RecordError(f"{name!r} says again what another field says; keep one of them")
+            raise RecordError(f"{name} says again what another field says; keep one of them")
         if known in COLUMNS and not isinstance(value, str):
-            raise RecordError(f"{name} is no string ({str(value)[:30]}); write it as one")
+            raise RecordError(f"{name} is no string ({shown(value)}); write it as one")
         values[known] = value
     if missing := [name for name in COLUMNS[:2] if name not in values]:
         names = {"image": "file_name", "caption": "text"}
-        raise RecordError(f"{names[missing[0]]} is missing; it has {', '.join(line) or 'nothing'}")
+        has = bounded(", ".join(line)) or "nothing"
+        raise RecordError(f"{names[missing[0]]} is missing; it has {has}")
     for name in ("image", "recipe_id"):
         if name in values and (reason := text_problem(values[name])):
             raise RecordError(f"{name} {reason}")

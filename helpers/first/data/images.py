@@ -4,27 +4,24 @@ The header is checked before anything is decoded (a file of a few kilobytes can 
 then the whole image is decoded: only that finds a truncated file.
 """
 
-import struct
 import warnings
-import zlib
 from io import BytesIO
 
 import numpy as np
+import pillow_heif
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from helpers.first.data.opencv_images import READER, announced_size, decode
+from helpers.first.data.texts import bounded
 
 Image.init()  # registers the readers; the list below says which of them may look at a file
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
+pillow_heif.register_heif_opener()  # what telephones save
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "JPEG2000", "PPM")
 FITS = ("crop", "pad", "stretch")
 WHITE = (255, 255, 255)
 JPEG_QUALITY = 92
 _SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # a profile's color space: PIL's mode
 _SRGB = ImageCms.createProfile("sRGB")
-_BROKEN = (
-    OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError,
-    MemoryError, struct.error, zlib.error,
-)  # fmt: skip
 
 
 class ImageError(ValueError):
@@ -37,7 +34,8 @@ def load_image(data: bytes, *, max_megapixels: float = 50) -> Image.Image:
     Parameters
     ----------
     data : bytes
-        A whole file: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000 or PPM.
+        A whole file: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, HEIC, JPEG 2000 or
+        PPM.
     max_megapixels : float
         The most that the header may announce, in millions of pixels.
 
@@ -64,7 +62,7 @@ def load_image(data: bytes, *, max_megapixels: float = 50) -> Image.Image:
             image = Image.open(BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise ImageError(f"over the limit of {max_megapixels:g} megapixels") from error
-    except _BROKEN as error:  # among them: not identified
+    except Exception as error:  # noqa: BLE001 (whatever a reader raises is this image's reason)
         return _second_reading(data, error, max_megapixels)
     _check_size(image.size, max_megapixels)
     try:
@@ -73,8 +71,9 @@ def load_image(data: bytes, *, max_megapixels: float = 50) -> Image.Image:
         return _flat_srgb(upright, image.info.get("icc_profile"))
     except ImageError:
         raise
-    except _BROKEN as error:
-        raise ImageError(f"truncated or broken {image.format} ({error})") from error
+    except Exception as error:
+        why = bounded(str(error) or "no reason given", 120)
+        raise ImageError(f"truncated or broken {image.format} ({why})") from error
 
 
 def _check_size(size: tuple[int, int], max_megapixels: float) -> None:
@@ -95,7 +94,9 @@ def _second_reading(data: bytes, error: Exception, max_megapixels: float) -> Ima
             rgb.info = {"reader": READER}
             return rgb
     unknown = isinstance(error, UnidentifiedImageError)
-    raise ImageError(_what_it_is(data) if unknown else f"broken header ({error})") from error
+    raise ImageError(
+        _what_it_is(data) if unknown else f"broken header ({bounded(str(error), 120)})"
+    ) from error
 
 
 def normalise(image: Image.Image, *, image_px: int = 512, fit: str = "crop") -> Image.Image:
@@ -198,7 +199,7 @@ def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
 
 def _what_it_is(data: bytes) -> str:
     if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"mif1", b"msf1"):
-        return "a HEIC photo, which is not read here; save it as JPEG"
+        return "a HEIC photo that is broken or cut short"
     if data.lstrip()[:5].lower() in (b"<!doc", b"<html", b"<?xml", b"<svg "):
         return "not an image but a page of text (HTML, XML or SVG)"
     return "not an image that is read here"

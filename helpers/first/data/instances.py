@@ -13,7 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from helpers.first.data.cars import META, Cars, read_cars
-from helpers.first.data.pairs import COLUMNS, DATASETS, Pairs, read_pairs, write_pairs
+from helpers.first.data.pairs import DATASETS, Pairs, read_pairs, write_pairs
+from helpers.first.data.positive_pairs import COLUMNS
 from helpers.first.data.recipes import read_trusted_recipes
 from helpers.first.data.records import Recipe, recipe_to_json
 from helpers.first.data.splits import SPLITS, groups_by_picture

@@ -13,7 +13,8 @@ from urllib.parse import unquote
 
 import yaml
 
-from helpers.first.data.records import BOM, Recipe, RecordError, Reject, parse_recipe, printable
+from helpers.first.data.records import Recipe, RecordError, Reject, parse_recipe
+from helpers.first.data.texts import BOM, bounded
 from helpers.first.data.wording import collapse, plain_text
 
 PAGES = "content"
@@ -22,24 +23,65 @@ FENCE = "---"
 _HEADING = re.compile(r"(#{1,6})\s+(.*?)\s*#*\s*$")
 _ITEM = re.compile(r"\s*(?:[-*+]|\d+[.)])\s+(?:\[[ xX]\]\s+)?(\S.*)")
 _PICTURE = re.compile(
-    r"!\[[^\]]*\]\(\s*(?:<([^>]*)>|([^\s)]+))[^)]*\)|<img\b[^>]*?\bsrc\s*=\s*[\"']([^\"']+)[\"']",
+    r"!\[[^\]]{0,500}\]\(\s*(?:<([^>]{0,500})>|([^\s)]{1,500}))[^)]{0,500}\)"
+    r"|<img\b[^>]{0,500}?\bsrc\s*=\s*[\"']([^\"']{1,500})[\"']",
     re.I,
 )
 _NOT_PROSE = re.compile(r"\s*(?:#|[-*+]\s|\d+[.)]\s|>|\||<|\{\{|```|~~~|---|===)")
 
 
+# Pages about a folder, not of it: repositories and data sets bring them along.
+ABOUT = frozenset((
+    "readme", "license", "licence", "copying", "notice", "contributing", "changelog",
+    "changes", "authors", "history", "security", "citation", "code_of_conduct", "card",
+    "data_card", "datacard", "dataset_card", "datasheet", "model_card",
+))  # fmt: skip
+PLAIN = {yaml.ScalarNode: "str", yaml.SequenceNode: "seq", yaml.MappingNode: "map"}
+TAGGED = {
+    "timestamp": "a date", "binary": "binary data", "set": "a set", "int": "a number",
+    "float": "a number", "bool": "a boolean", "null": "null", "omap": "an ordered list",
+    "pairs": "a list of pairs",
+}  # fmt: skip
+_TAG = "tag:yaml.org,2002:"
+
+
 class _Texts(yaml.SafeLoader):
-    """The safe loader without guesses at types: ``007``, ``no`` and dates stay text."""
+    """The safe loader without guesses at types: ``007``, ``no`` and dates stay text.
+
+    An alias (``*name``) is refused: a few of them, each a list of others, unfold to gigabytes.
+    """
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - the loader's own class attribute
 
+    def compose_node(self, parent: Any, index: Any) -> yaml.Node:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            problem = f"the alias *{event.anchor[:30]} is not followed; write the value out"
+            raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
+        return super().compose_node(parent, index)
+
 
 def is_page(file: str, files: Iterable[str]) -> bool:
-    """Whether a file (relative posix path) holds a recipe: a ``.md`` below ``content/``, if any."""
-    if not file.lower().endswith(".md"):
+    """Whether a file (relative posix path) holds a recipe: a ``.md`` below ``content/``, if any.
+
+    A README, a license or a data card never does.
+    """
+    if not is_markdown(file):
         return False
-    nested = any(other.startswith(f"{PAGES}/") and other.endswith(".md") for other in files)
+    nested = any(other.startswith(f"{PAGES}/") and is_markdown(other) for other in files)
     return file.startswith(f"{PAGES}/") or not nested
+
+
+def is_markdown(file: str) -> bool:
+    """Whether a file is a Markdown page that may hold a recipe, going by its name."""
+    name = posixpath.basename(file).lower()
+    stem = re.split(r"[.]", name)[0].replace("-", "_")
+    return name.endswith(".md") and stem not in ABOUT
+
+
+def has_front_matter(data: bytes) -> bool:
+    """Whether a page begins as one with front matter does."""
+    return data.removeprefix(b"\xef\xbb\xbf").startswith(FENCE.encode())
 
 
 def read_page(text: str, file: str, files: frozenset[str]) -> Iterator[Recipe | Reject]:
@@ -86,7 +128,7 @@ def read_page(text: str, file: str, files: frozenset[str]) -> Iterator[Recipe | 
         yield Reject(file, 1, recipe_id, str(error))
         return
     for kind, item, reason in problems:
-        yield Reject(file, 1, printable(item), reason, kind)
+        yield Reject(file, 1, item, reason, kind)
     if recipe.images:
         yield replace(recipe, file=file, line=1)
     else:
@@ -116,31 +158,49 @@ def _front_matter(lines: list[str]) -> tuple[dict[str, Any], int]:
         if not isinstance(node, yaml.MappingNode):
             raise _Broken(2, "holds no 'name: value' lines")
         seen = set()
-        for key, _ in node.value:
+        for key, value in node.value:
+            line = key.start_mark.line + 2
+            if not isinstance(key, yaml.ScalarNode):
+                raise _Broken(line, "cannot be read (a name is a list)")
             if key.value in seen:
-                line = key.start_mark.line + 2
-                raise _Broken(line, f"names {printable(str(key.value))!r} twice")
+                raise _Broken(line, f"names {bounded(key.value, 60)!r} twice")
             seen.add(key.value)
+            if odd := _odd_tag(value):
+                what = TAGGED.get(odd, f"a value with the tag {bounded(odd, 40)}")
+                name = bounded(key.value, 60)
+                raise _Broken(line, f"cannot be read: {name} is {what}; write it as a string")
         return loader.construct_document(node), end + 1
     except yaml.MarkedYAMLError as error:
         line = (error.problem_mark or error.context_mark).line + 2
-        raise _Broken(line, f"is not YAML: {collapse(error.problem or error.context)}") from error
+        problem = bounded(collapse(error.problem or error.context), 120)
+        raise _Broken(line, f"is not YAML: {problem}") from error
     except yaml.reader.ReaderError as error:
         before = "\n".join(lines[1:end])[: error.position]
         raise _Broken(before.count("\n") + 2, "holds a character that no text may hold") from error
     except (RecursionError, TypeError, ValueError) as error:
         if isinstance(error, _Broken):
             raise
-        raise _Broken(2, f"cannot be read ({printable(str(error))[:60]})") from error
+        raise _Broken(2, f"cannot be read ({bounded(str(error), 60)})") from error
     finally:
         if loader is not None:
             loader.dispose()
 
 
+def _odd_tag(node: yaml.Node) -> str:
+    """The first tag below a node that makes it something else than text, a list or an object."""
+    tag = node.tag.removeprefix(_TAG)
+    if tag != PLAIN[type(node)]:
+        return tag
+    parts = node.value if not isinstance(node, yaml.ScalarNode) else ()
+    inner = (part for item in parts for part in (item if isinstance(item, tuple) else (item,)))
+    return next(filter(None, map(_odd_tag, inner)), "")
+
+
 def _references(front: dict[str, Any], body: list[str]) -> Iterator[str]:
     """What front matter (``image``, ``images``) and links name as pictures, in order."""
     for name in ("image", "images"):
-        yield from (value for value in _as_list(front.get(name, [])) if isinstance(value, str))
+        listed = _as_list(front.get(name, []))
+        yield from (v for v in listed if isinstance(listed, list) and isinstance(v, str))
     for found in _PICTURE.finditer("\n".join(body)):
         yield next(filter(None, found.groups()))
 

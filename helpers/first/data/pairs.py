@@ -5,35 +5,55 @@ pairs, splits and writes, or finds all of that done.
 """
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import StringIO
 
 import numpy as np
 import pandas as pd
 from PIL import Image
+from tqdm.auto import tqdm
 
 from helpers.first.data.groups import between_recipes, ensure_near_duplicates, signs_of
 from helpers.first.data.groups import group_sizes as sizes_of
 from helpers.first.data.images import load_image
-from helpers.first.data.recipes import IMAGES, Intake, build_trusted_zone, read_trusted_recipes
-from helpers.first.data.records import Caption, Recipe, captions_of
+from helpers.first.data.positive_pairs import (
+    DUPLICATE,
+    MISSING,
+    build_pairs,
+    frame_of,
+    removed_captions,
+)
+from helpers.first.data.recipes import (
+    IMAGES,
+    QUIET,
+    Intake,
+    build_trusted_zone,
+    read_trusted_recipes,
+)
 from helpers.first.data.sources import open_source
-from helpers.first.data.splits import SPLITS, check_testable, groups_by_picture, split_by_recipe
+from helpers.first.data.splits import (
+    SPLITS,
+    check_splits,
+    check_testable,
+    groups_by_picture,
+    split_by_recipe,
+)
 from helpers.first.data.wording import collapse
 from helpers.first.store.artefacts import Manifest, Writer, code_of, ensure
 from helpers.first.store.zones import Zone
 
-COLUMNS = ("recipe_id", "image_key", "caption", "language", "style", "source", "split")
-REMOVED_COLUMNS = ("recipe_id", "caption", "reason")
-MISSING, DUPLICATE = "empty", "same as an earlier caption of its recipe"
 DATASETS = "fine-tuning-zone/datasets"
 TRAIN, TEST, REMOVED = (
     f"{DATASETS}/{name}.csv"
     for name in ("train_pairs_positive", "test_pairs_positive", "removed_captions")
 )
-CODE = tuple(f"helpers.first.data.{name}" for name in ("groups", "records", "splits", "wording"))
+CODE = tuple(
+    f"helpers.first.data.{name}"
+    for name in ("groups", "positive_pairs", "records", "splits", "wording")
+)
 PAIR_IMAGES = "fine-tuning-zone/images"
+MANY = 5  # recipes that show one image, from which on it is said
 
 
 @dataclass(frozen=True)
@@ -84,14 +104,19 @@ class Pairs:
         return pd.DataFrame.from_dict({k: _count(*v) for k, v in rows.items()}, orient="index")
 
     @property
-    def group_sizes(self) -> pd.DataFrame:
-        """How many groups of recipes that share a picture or a near-duplicate have which size."""
+    def groups(self) -> dict[str, str]:
+        """The group of each recipe: those that share a picture or a near-duplicate have one."""
         rows = self.all.drop_duplicates("image_key")
         signs = {
             recipe_id: [self.image_hashes[key] for key in keys]
             for recipe_id, keys in rows.groupby("recipe_id")["image_key"]
         }
-        return sizes_of(groups_by_picture(signs_of(signs, self.near_duplicates)))
+        return groups_by_picture(signs_of(signs, between_recipes(self.near_duplicates)))
+
+    @property
+    def group_sizes(self) -> pd.DataFrame:
+        """How many groups there are of each size."""
+        return sizes_of(self.groups)
 
     def image(self, key: str) -> Image.Image:
         """The image of an ``image_key``. Raises ``FileNotFoundError`` and ``ImageError``."""
@@ -109,41 +134,6 @@ class RetrievalSet:
     image_ids: np.ndarray
     captions: tuple[str, ...]
     caption_ids: np.ndarray
-
-
-def build_pairs(recipes: Iterable[Recipe], *, source: str = "") -> pd.DataFrame:
-    """Every image of a recipe with every distinct caption of it; never across recipes.
-
-    Empty captions and repeats (white space aside) are left out: ``removed_captions`` names them.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``COLUMNS``, all strings; ``style`` is the recipe's attribute of that name, and
-        ``split`` is empty.
-
-    >>> pie = Recipe("7", "Pie", ("a.jpg", "b.jpg"), (Caption("a pie"), Caption("a  pie")))
-    >>> build_pairs([pie])[["image_key", "caption"]].values.tolist()
-    [['a.jpg', 'a pie'], ['b.jpg', 'a pie']]
-    """
-    rows = [
-        (recipe.recipe_id, image, caption.text, caption.language,
-         recipe.attributes.get("style", ""), source, "")
-        for recipe in recipes
-        for image in dict.fromkeys(recipe.images)
-        for caption in _sorted_out(recipe)[0]
-    ]  # fmt: skip
-    return _frame(rows, COLUMNS)
-
-
-def removed_captions(recipes: Iterable[Recipe]) -> pd.DataFrame:
-    """The captions that ``build_pairs`` leaves out: ``recipe_id``, ``caption``, ``reason``."""
-    rows = [
-        (recipe.recipe_id, caption.text, reason)
-        for recipe in recipes
-        for caption, reason in _sorted_out(recipe)[1]
-    ]
-    return _frame(rows, REMOVED_COLUMNS)
 
 
 def write_pairs(frame: pd.DataFrame) -> str:
@@ -165,7 +155,7 @@ def read_pairs(text: str) -> pd.DataFrame:
     ['NA', 'a\\nb']
     """
     header, *rows = csv.reader(StringIO(text, newline=""), strict=True)
-    return _frame(rows, tuple(header))
+    return frame_of(rows, tuple(header))
 
 
 def retrieval_set(frame: pd.DataFrame) -> RetrievalSet:
@@ -193,6 +183,7 @@ def ensure_pairs(
     seed: int = 42,
     test_share: float = 0.2,
     validation_share: float = 0.1,
+    split_used: bool = True,
     progress: bool = True,
 ) -> Pairs:
     """The pairs of a source in a zone, built where they are not there yet.
@@ -207,6 +198,10 @@ def ensure_pairs(
         See ``images.normalise``.
     test_share, validation_share : float
         Shares of all recipes. Recipes that share a picture, or nearly, stay on one side.
+    split_used : bool
+        False: the caller splits in another way, so that an empty test is no matter.
+    progress : bool
+        Show bars, and say how the source was read where that is not as expected.
 
     Returns
     -------
@@ -215,7 +210,8 @@ def ensure_pairs(
     Raises
     ------
     ValueError
-        If the source is unknown or nothing in it can be kept.
+        If the source is unknown, nothing in it can be kept, or train, validation or test would be
+        empty.
     ArtefactError
         If files from elsewhere lie in the zone, or files of it were changed.
     """
@@ -235,13 +231,35 @@ def ensure_pairs(
     shares = {"seed": seed, "test_share": test_share, "validation_share": validation_share}
     manifest = ensure(
         zone, "pairs", kind="pairs", parameters=shares, inputs=inputs,
-        build=lambda writer: _build(writer, opened.name, shares, hashes, across),
+        build=lambda writer: _build(writer, opened.name, shares, hashes, across, progress),
         prefixes=(TRAIN, TEST, REMOVED, PAIR_IMAGES), code=code_of(__name__, *CODE),
     )  # fmt: skip
     frames = [read_pairs(zone.read_text(key)) for key in (TRAIN, TEST)]
     removed = read_pairs(zone.read_text(REMOVED))
-    pairs = pd.concat(frames, ignore_index=True)
-    return Pairs(pairs, removed, hashes, intake, manifest, zone, matches)
+    pairs = Pairs(
+        pd.concat(frames, ignore_index=True), removed, hashes, intake, manifest, zone, matches
+    )
+    if split_used:
+        held = pairs.all.drop_duplicates("recipe_id").set_index("recipe_id")["split"].to_dict()
+        del shares["seed"]
+        check_splits(held, pairs.groups, **shares)
+    if progress:
+        for note in (*getattr(opened, "notes", ()), *shared_images(pairs)):  # no world has notes
+            print(note)
+    return pairs
+
+
+def shared_images(pairs: Pairs) -> list[str]:
+    """A sentence where many recipes show one image, as placeholders make them."""
+    rows = pairs.all.drop_duplicates("image_key")
+    n_recipes = rows["recipe_id"].groupby(rows["image_key"].map(pairs.image_hashes)).nunique()
+    if n_recipes.empty or n_recipes.max() < MANY:
+        return []
+    key = rows.loc[rows["image_key"].map(pairs.image_hashes) == n_recipes.idxmax(), "image_key"]
+    return [
+        f"{n_recipes.max()} recipes show one image (such as {key.iloc[0]}): they are one group, and "
+        "stay on one side of the split"
+    ]
 
 
 def _build(
@@ -250,6 +268,7 @@ def _build(
     shares: Mapping[str, float],
     hashes: Mapping[str, str],
     across: pd.DataFrame,
+    progress: bool,
 ) -> None:
     zone = writer.zone
     recipes = read_trusted_recipes(zone)
@@ -258,28 +277,13 @@ def _build(
     groups = groups_by_picture(signs_of(pictures, across))
     splits = split_by_recipe(pictures, groups=groups, **shares)
     frame["split"] = frame["recipe_id"].map(splits).astype("str")
-    for key in dict.fromkeys(frame["image_key"]):
+    keys = list(dict.fromkeys(frame["image_key"]))
+    quiet = not progress or len(keys) <= 10 * QUIET
+    for key in tqdm(keys, desc="images of the pairs", unit="image", disable=quiet):
         writer.write_bytes(f"{PAIR_IMAGES}/{key}", zone.read_bytes(f"{IMAGES}/{key}"))
     writer.write_text(TRAIN, write_pairs(frame[frame["split"] != "test"]))
     writer.write_text(TEST, write_pairs(frame[frame["split"] == "test"]))
     writer.write_text(REMOVED, write_pairs(removed_captions(recipes)))
-
-
-def _sorted_out(recipe: Recipe) -> tuple[list[Caption], list[tuple[Caption, str]]]:
-    """The captions that stay, and those that go with the reason."""
-    kept: dict[str, Caption] = {}
-    gone: list[tuple[Caption, str]] = []
-    for caption in captions_of(recipe):
-        text = collapse(caption.text)
-        if not text or text in kept:
-            gone.append((caption, DUPLICATE if text else MISSING))
-        else:
-            kept[text] = caption
-    return list(kept.values()), gone
-
-
-def _frame(rows: list, columns: tuple[str, ...]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=list(columns), dtype="str")
 
 
 def _part(frame: pd.DataFrame, split: str) -> pd.DataFrame:

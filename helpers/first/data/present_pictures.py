@@ -6,11 +6,14 @@ gallery cannot be compared with published ones.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from helpers.first.data.guard import FileMissing, FileRefused, find_below
 from helpers.first.data.images import ImageError, load_image
 from helpers.first.data.records import Reject
+from helpers.first.data.texts import bounded
 from helpers.first.data.triplets import Triplet, TripletError, TripletSet
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
@@ -62,10 +65,16 @@ def find_pictures(
     ends = (n for t in triplets.triplets for n in (t.reference, *t.targets, *t.subset))
     for name in dict.fromkeys((*ends, *triplets.gallery)):
         wanted = triplets.files.get(name, name)
-        file = _there(folder, wanted)
-        if not file:
-            lost[name] = f"{wanted} is not there"
-        elif problem := _problem(folder / file):
+        try:
+            place = _there(folder, wanted)
+        except FileMissing:
+            lost[name] = f"{bounded(wanted, 120)} is not there"
+            continue
+        except FileRefused as refused:
+            lost[name] = f"{bounded(wanted, 120)} is refused: {refused}"
+            continue
+        file = place.relative_to(folder).as_posix()
+        if problem := _problem(place):
             lost[name] = f"{file} cannot be read: {problem}"
         else:
             files[name] = file
@@ -150,11 +159,16 @@ def _without(names: Sequence[str], lost: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(name for name in names if name not in lost)
 
 
-def _there(folder: Path, file: str) -> str:
-    """The file, or the one of another ending; empty: there is none."""
-    path = PurePosixPath(file)
-    others = (str(path.with_name(f"{path.stem}{ending}")) for ending in ENDINGS)
-    return next((one for one in (file, *others) if (folder / one).is_file()), "")
+def _there(folder: Path, file: str) -> Path:
+    """The file, or the one of another ending. Raises ``FileRefused``."""
+    try:
+        return find_below(folder, file, places=("",))
+    except FileMissing as missing:
+        stem = file[: -len(ending)] if (ending := PurePosixPath(file).suffix) else file
+        for other in ENDINGS:
+            with suppress(FileMissing):
+                return find_below(folder, f"{stem}{other}", places=("",))
+        raise missing
 
 
 def _problem(place: Path) -> str:

@@ -16,17 +16,12 @@ from io import StringIO
 import pandas as pd
 from tqdm.auto import tqdm
 
+from helpers.first.data.folders import nothing_kept
 from helpers.first.data.images import ImageError, encode_jpeg, normalise
 from helpers.first.data.opencv_images import READER
-from helpers.first.data.records import (
-    Recipe,
-    Reject,
-    captions_of,
-    printable,
-    recipe_from_json,
-    recipe_to_json,
-)
+from helpers.first.data.records import Recipe, Reject, captions_of, recipe_from_json, recipe_to_json
 from helpers.first.data.sources import Source
+from helpers.first.data.texts import bounded
 from helpers.first.repro import canonical_json
 from helpers.first.store.artefacts import Manifest, Writer, code_of, ensure
 from helpers.first.store.zones import Zone
@@ -43,8 +38,8 @@ COUNTED = (
 )  # fmt: skip
 SECOND = "images_by_opencv"  # those that Pillow could not open
 READERS = (
-    "csv_pairs", "folders", "imagefolder", "markdown", "opencv_images", "records", "sources",
-    "wording",
+    "class_folders", "csv_pairs", "decoding", "folders", "guard", "imagefolder", "json_records",
+    "markdown", "opencv_images", "records", "sources", "texts", "wording",
 )  # fmt: skip
 CODE = tuple(f"helpers.first.data.{name}" for name in ("images", *READERS))
 QUIET = 300  # images; fewer are done before a bar helps
@@ -247,12 +242,7 @@ def _reconcile(tally: _Tally, kept: list[Recipe], source: Source) -> None:
         if counts[name] != value:
             raise AssertionError(f"{source.name}: {name} is {counts[name]}, accounted for: {value}")
     if not kept:
-        reasons = pd.Series([r.reason for r in tally.rejects], dtype="str").value_counts()
-        most = "; ".join(f"{reason} ({n} times)" for reason, n in reasons.head(3).items())
-        raise ValueError(
-            f"source {source.name!r}: none of its {counts['records_read']} records can be kept. "
-            f"{most or 'It holds no record'}"
-        )
+        raise ValueError(nothing_kept(source.name, tally.rejects))
 
 
 def _rejects_csv(rejects: list[Reject]) -> str:
@@ -260,5 +250,5 @@ def _rejects_csv(rejects: list[Reject]) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(REJECT_COLUMNS)
     for reject in rejects:
-        writer.writerow([printable(str(value)) for value in astuple(reject)])
+        writer.writerow([bounded(str(value)) for value in astuple(reject)])
     return stream.getvalue()

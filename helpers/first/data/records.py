@@ -5,18 +5,19 @@ unknown field inside a good one is rejected alone. Either way a ``Reject`` says 
 """
 
 import difflib
-import json
-import unicodedata
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from helpers.first.data.texts import MAX_CHARS, bounded, kind_of, shown, text_problem
 from helpers.first.data.wording import collapse, first_sentence, main_ingredients
 
 FIELDS = (
     "recipe_id", "title", "images", "captions", "description", "tags", "ingredients", "attributes",
 )  # fmt: skip
-BOM = "\ufeff"
+UNUSABLE = "none of its _ images can be used"  # the cause of a recipe whose images are all refused
+_DIFFERS = re.compile(r"\d[\d,.]*|'[^']*'|\([^)]*\)")
 
 
 class RecordError(ValueError):
@@ -65,6 +66,18 @@ class Reject:
     reason: str
     kind: str = "record"
 
+    @property
+    def cause(self) -> str:
+        """The reason without what differs from record to record: numbers, names, an example."""
+        return _DIFFERS.sub("_", self.reason.split(", such as ")[0])
+
+    @property
+    def place(self) -> str:
+        """Where it was met, in words."""
+        line = f", line {self.line}" if self.line else ""
+        what = f" ({bounded(self.item, 60)})" if self.item else ""
+        return f"{self.file}{line}{what}"
+
 
 def captions_of(recipe: Recipe) -> tuple[Caption, ...]:
     """A recipe's captions; without any: its title, first sentence, and title with ingredients.
@@ -107,81 +120,6 @@ def recipe_from_json(obj: Any) -> Recipe:
     return recipe
 
 
-def read_recipes_jsonl(text: str, file: str) -> Iterator[Recipe | Reject]:
-    """Each line's recipe or reject, in the order of the file; blank lines hold no record.
-
-    Parameters
-    ----------
-    text : str
-        The file's text; bytes that are no UTF-8 come as surrogates (``errors="surrogateescape"``).
-    file : str
-        Its name, for the rejects.
-    """
-    lines = text.split("\n")  # no splitlines: a caption may hold U+2028
-    unknown: set[str] = set()
-    for number, line in enumerate(lines, start=1):
-        if line.startswith(BOM):
-            yield Reject(file, number, "byte order mark", "removed; save as plain UTF-8", "field")
-            line = line.removeprefix(BOM)
-        if not line.strip():
-            continue
-        try:
-            recipe, problems = parse_recipe(decode_line(line))
-        except RecordError as error:
-            cut = number == len(lines) and "not JSON" in str(error)
-            reason = f"cut short, the file ends inside this record: {error}" if cut else str(error)
-            yield Reject(file, number, printable(line)[:60], reason)
-            continue
-        for kind, item, reason in problems:
-            if kind == "field" and item in unknown:
-                continue
-            unknown.update([item] if kind == "field" else [])
-            yield Reject(file, number, printable(item), reason, kind)
-        yield replace(recipe, file=file, line=number)
-
-
-def printable(text: str) -> str:
-    """The text with surrogates and control characters written out, so that any file can hold it."""
-    escaped = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in escaped)
-
-
-def text_problem(text: str) -> str:
-    """Why a text cannot be kept; empty if it can (line breaks and tabs are no problem)."""
-    if not text.strip():
-        return "is empty"
-    if any("\ud800" <= c <= "\udfff" for c in text):
-        return "is not valid UTF-8"
-    if any(unicodedata.category(c) == "Cc" and c not in "\t\n\r" for c in text):
-        return "holds a control character"
-    return ""
-
-
-def decode_line(line: str) -> Any:
-    """The JSON value of a line; strict where ``json`` is lenient. Raises ``RecordError``."""
-    try:
-        return json.loads(line, object_pairs_hook=_unique, parse_constant=_no_constant)
-    except RecordError:
-        raise
-    except RecursionError as error:
-        raise RecordError("nested too deeply") from error
-    except ValueError as error:
-        raise RecordError(f"not JSON: {error}") from error
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise RecordError(f"the key {key!r} occurs twice")
-        found[key] = value
-    return found
-
-
-def _no_constant(name: str) -> None:
-    raise RecordError(f"{name} is no JSON value")
-
-
 Problem = tuple[str, str, str]  # kind, item, reason
 
 
@@ -191,14 +129,14 @@ def parse_recipe(obj: Any) -> tuple[Recipe, list[Problem]]:
     Raises ``RecordError`` if there is no recipe.
     """
     if not isinstance(obj, dict):
-        raise RecordError(f"a record is an object, this is {_type(obj)}")
+        raise RecordError(f"a record is an object, this is {kind_of(obj)}")
     problems: list[Problem] = []
     for key in obj:
         if key not in FIELDS:
-            near = difflib.get_close_matches(key, FIELDS, n=1, cutoff=0.75)
+            near = difflib.get_close_matches(key[:60], FIELDS, n=1, cutoff=0.75)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             reason = f"unknown field, not read{hint} (said once for a file)"
-            problems.append(("field", key, reason))
+            problems.append(("field", bounded(key), reason))
     attributes = obj.get("attributes", {})
     if not isinstance(attributes, dict) or not all(
         isinstance(v, str) and not text_problem(f"{k}={v}") for k, v in attributes.items()
@@ -209,7 +147,7 @@ def parse_recipe(obj: Any) -> tuple[Recipe, list[Problem]]:
         title=_text(obj, "title", default="" if obj.get("captions") else None),
         images=tuple(_good_strings(obj, "images", "image", problems)),
         captions=tuple(_captions(obj, problems)),
-        description=_text(obj, "description", default=""),
+        description=_description(obj, problems),
         tags=tuple(_good_strings(obj, "tags", "field", problems)),
         ingredients=tuple(_good_strings(obj, "ingredients", "field", problems)),
         attributes=attributes,
@@ -220,19 +158,30 @@ def parse_recipe(obj: Any) -> tuple[Recipe, list[Problem]]:
 def _text(obj: dict[str, Any], key: str, *, default: str | None = None) -> str:
     value = obj.get(key, default)
     if value is None and key not in obj:
-        raise RecordError(f"{key} is missing; it has {', '.join(sorted(obj)) or 'no field'}")
+        has = bounded(", ".join(sorted(obj)))
+        raise RecordError(f"{key} is missing; it has {has or 'no field'}")
     if not isinstance(value, str):
-        raise RecordError(f"{key} is {_type(value)} ({str(value)[:30]}); write it as a string")
+        raise RecordError(f"{key} is {kind_of(value)} ({shown(value)}); write it as a string")
     problem = text_problem(value)
     if problem and not (default is not None and problem == "is empty"):
         raise RecordError(f"{key} {problem}")
     return value
 
 
+def _description(obj: dict[str, Any], problems: list[Problem]) -> str:
+    """The description; one that is too long is left out alone."""
+    value = obj.get("description", "")
+    if isinstance(value, str) and len(value) > MAX_CHARS:
+        item = f"description of {bounded(str(obj.get('recipe_id')), 60)}"
+        problems.append(("field", item, text_problem(value)))
+        return ""
+    return _text(obj, "description", default="")
+
+
 def _list(obj: dict[str, Any], key: str) -> list[Any]:
     value = obj.get(key, [])
     if not isinstance(value, list):
-        raise RecordError(f"{key} is {_type(value)}; write it as a list")
+        raise RecordError(f"{key} is {kind_of(value)}; write it as a list")
     return value
 
 
@@ -240,9 +189,11 @@ def _good_strings(
     obj: dict[str, Any], key: str, kind: str, problems: list[Problem]
 ) -> Iterator[str]:
     for i, value in enumerate(_list(obj, key)):
-        problem = text_problem(value) if isinstance(value, str) else f"is {_type(value)}, no string"
+        problem = (
+            text_problem(value) if isinstance(value, str) else f"is {kind_of(value)}, no string"
+        )
         if problem:
-            problems.append((kind, f"{key}[{i}] of {obj.get('recipe_id')}", problem))
+            problems.append((kind, f"{key}[{i}] of {bounded(obj['recipe_id'], 60)}", problem))
         else:
             yield value
 
@@ -258,12 +209,8 @@ def _captions(obj: dict[str, Any], problems: list[Problem]) -> Iterator[Caption]
         else:
             problem = text_problem(given["text"]) or text_problem("".join(["x", *given.values()]))
         if problem:
-            problems.append(("caption", f"captions[{i}] of {obj.get('recipe_id')}", problem))
+            problems.append(
+                ("caption", f"captions[{i}] of {bounded(obj['recipe_id'], 60)}", problem)
+            )
         else:
             yield Caption(**given)
-
-
-def _type(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
-    names |= {int: "a number", float: "a number", type(None): "null"}
-    return names[type(value)]

@@ -4,30 +4,37 @@ A source gives recipes and rejects, and loads images by the keys that its recipe
 kind, write a function from ``Asked`` to a source and add its line to ``KINDS``.
 """
 
-import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
 from PIL import Image
 
-from helpers.first import paths
-from helpers.first.data.csv_pairs import read_pairs_csv
+from helpers.first.data.class_folders import are_classes, read_class_folders
+from helpers.first.data.csv_pairs import read_pairs_csv, separator_of
+from helpers.first.data.decoding import decode
 from helpers.first.data.folders import (
-    PICTURES,
+    RECORDS,
+    RECORDS_FILE,
+    TABLES,
     Asked,
     FolderSource,
     files_below,
     folder_source,
+    pictures_of,
+    tables_of,
     unnamed_pictures,
 )
+from helpers.first.data.guard import FileRefused, key_below, read_below
 from helpers.first.data.imagefolder import METADATA, read_metadata
-from helpers.first.data.markdown import PAGES, is_page, read_page
-from helpers.first.data.records import Recipe, Reject, printable, read_recipes_jsonl
+from helpers.first.data.json_records import is_json_list, read_recipes_jsonl
+from helpers.first.data.markdown import PAGES, has_front_matter, is_page, read_page
+from helpers.first.data.records import Recipe, Reject
+from helpers.first.data.source_hints import why_not
+from helpers.first.data.texts import printable
 from helpers.first.repro import canonical_json
-
-RECORDS_FILE = "recipes.jsonl"
 
 
 class Source(Protocol):
@@ -50,10 +57,11 @@ def open_source(source: str, *, max_recipes: int = 0, seed: int = 42) -> Source:
     ----------
     source : str
         ``world:<domain>``; a folder that holds ``recipes.jsonl``, or ``metadata.jsonl`` or
-        ``metadata.csv`` (an imagefolder), or Markdown pages with front matter, tried in this
-        order; a ``.jsonl`` file; a ``.csv`` file with the columns ``image`` and ``caption``, and
-        ``recipe_id`` where a recipe has several images. Image keys are relative to the file or to
-        ``images/`` beside it.
+        ``metadata.csv`` (an imagefolder), or Markdown pages with front matter, or images in folders
+        that are named after what they show, tried in this order; a ``.jsonl`` or ``.json`` file; a
+        table (``.csv``, ``.tsv``) with the columns ``image`` and ``caption``, and ``recipe_id``
+        where a recipe has several images. Images are named relative to the file, or to ``images/``
+        beside it.
     max_recipes : int
         0: all (of a world: its default number). Otherwise at most so many, drawn at random but
         always the same for a seed; a larger number only adds to a smaller one.
@@ -92,7 +100,8 @@ def _opener(asked: Asked) -> Callable[[Asked], Source]:
     for fits, opener in KINDS.values():
         if fits(asked):
             return opener
-    raise ValueError(f"source {asked.source!r}: {_why_not(asked)}")
+    reason = why_not(asked, f"a source is {', '.join(KINDS)}")
+    raise ValueError(f"source {asked.source!r}: {reason}")
 
 
 def _open_world(asked: Asked) -> Source:
@@ -103,50 +112,95 @@ def _open_world(asked: Asked) -> Source:
 
 
 def _open_folder(asked: Asked) -> FolderSource:
-    records = asked.path / RECORDS_FILE
-    return _from_records(asked, records, name=asked.path.name)
+    return _from_records(asked, asked.path, RECORDS_FILE, name=asked.path.name)
 
 
-def _open_jsonl(asked: Asked) -> FolderSource:
-    return _from_records(asked, asked.path, name=asked.path.stem)
+def _open_json(asked: Asked) -> FolderSource:
+    return _from_records(asked, asked.path.parent, asked.path.name, name=asked.path.stem)
 
 
-def _open_csv(asked: Asked) -> FolderSource:
+def _open_table(asked: Asked) -> FolderSource:
+    folder, file = asked.path.parent, asked.path.name
     data = asked.path.read_bytes()
-    text = data.decode("utf-8", errors="surrogateescape")
-    items = read_pairs_csv(text, asked.path.name)
-    return folder_source(asked, items, data, asked.path.parent, name=asked.path.stem)
+    text, note = decode(data, file, code_pages=True)
+    items = read_pairs_csv(text, file, key_of=partial(key_below, folder))
+    notes = (note, _separated(text, file))
+    return folder_source(asked, items, data, folder, name=asked.path.stem, notes=notes)
 
 
-def _from_records(asked: Asked, records: Path, *, name: str) -> FolderSource:
-    data = records.read_bytes()
-    text = data.decode("utf-8", errors="surrogateescape")
-    items = read_recipes_jsonl(text, records.name)
-    return folder_source(asked, items, data, records.parent, name=name)
+def _separated(text: str, file: str) -> str:
+    """What a lesson says of a table whose columns no comma separates."""
+    mark = {";": "semicolons", "\t": "tabs"}.get(separator_of(text))
+    return f"{file}: its columns are separated by {mark}" if mark else ""
+
+
+def _from_records(asked: Asked, folder: Path, file: str, *, name: str) -> FolderSource:
+    data = (folder / file).read_bytes()
+    text, note = decode(data, file)
+    listed = f"{file} is one JSON list: each object in it is a record" if is_json_list(text) else ""
+    items = list(read_recipes_jsonl(text, file))
+    return folder_source(asked, items, data, folder, name=name, notes=(note, listed))
 
 
 def _from_markdown(asked: Asked) -> FolderSource:
     folder = asked.path
     files = files_below(folder)
-    pages = {file: _text(folder / file) for file in files if is_page(file, files)}
     known = frozenset(files)
-    items = [item for file, text in pages.items() for item in read_page(text, file, known)]
+    pages, refused = _read_all(folder, [file for file in files if is_page(file, files)])
+    texts = {file: decode(data, file)[0] for file, data in pages.items()}
+    items = [*refused, *(i for file, text in texts.items() for i in read_page(text, file, known))]
     items += unnamed_pictures(files, items, by="page")
     items += [
-        Reject(file, 0, file, f"a page outside {PAGES}/, not read", "file")
+        Reject(
+            file, 0, file, f"no recipe: a page outside {PAGES}/, or one about the folder", "file"
+        )
         for file in files
-        if file.lower().endswith(".md") and file not in pages
+        if file.lower().endswith(".md") and not is_page(file, files)
     ]
-    return folder_source(asked, items, _all_of(pages, files), folder, name=folder.name)
+    return folder_source(asked, items, _all_of(texts, files), folder, name=folder.name)
 
 
 def _from_imagefolder(asked: Asked) -> FolderSource:
     folder = asked.path
     files = files_below(folder)
-    tables = {file: _text(folder / file) for file in files if _is_metadata(file)}
-    items = [item for file, text in tables.items() for item in read_metadata(text, file)]
+    tables, refused = _read_all(folder, [file for file in files if _is_metadata(file)])
+    texts, notes = {}, []
+    items: list[Recipe | Reject] = list(refused)
+    for file, data in tables.items():
+        is_table = file.endswith(".csv")
+        texts[file], note = decode(data, file, code_pages=is_table)
+        notes += [note, _separated(texts[file], file) if is_table else ""]
+        items += read_metadata(texts[file], file, key_of=partial(key_below, folder))
     items += unnamed_pictures(files, items, by="line of the metadata")
-    return folder_source(asked, items, _all_of(tables, files), folder, name=folder.name)
+    data = _all_of(texts, files)
+    return folder_source(asked, items, data, folder, name=folder.name, notes=notes)
+
+
+def _from_class_folders(asked: Asked) -> FolderSource:
+    folder = asked.path
+    files = files_below(folder)
+    pictures = pictures_of(files)
+    items: list[Recipe | Reject] = list(read_class_folders(pictures))
+    count = sum(len(recipe.images) for recipe in items)
+    note = (
+        f"{folder.name} holds no table: the names of its folders are {len(items)} classes, and the "
+        f"captions of their {count} images (all images of a class are one recipe)"
+    )
+    items += unnamed_pictures(files, items, by="folder of a class")
+    data = _all_of({}, files)
+    return folder_source(asked, items, data, folder, name=folder.name, notes=[note])
+
+
+def _read_all(folder: Path, files: Iterable[str]) -> tuple[dict[str, bytes], list[Reject]]:
+    """The bytes of files of a folder, and why others are not read."""
+    read: dict[str, bytes] = {}
+    refused = []
+    for file in files:
+        try:
+            read[file] = read_below(folder, file, places=("",))
+        except FileRefused as error:
+            refused.append(Reject(printable(file), 0, printable(file), str(error)))
+    return read, refused
 
 
 def _is_metadata(file: str) -> bool:
@@ -156,16 +210,25 @@ def _is_metadata(file: str) -> bool:
 
 def _all_of(texts: Mapping[str, str], files: list[str]) -> bytes:
     """What a source was read from, for its fingerprint: the texts, and which pictures there are."""
-    pictures = [file for file in files if file.lower().endswith(PICTURES)]
-    return canonical_json([[printable(v) for v in (*pictures, *chain(*texts.items()))]]).encode()
+    values = (*pictures_of(files), *chain(*texts.items()))
+    return canonical_json([[printable(value) for value in values]]).encode()
 
 
-def _text(file: Path) -> str:
-    return file.read_bytes().decode("utf-8", errors="surrogateescape")
+def _has_pages(asked: Asked) -> bool:
+    """Whether a folder holds a page that begins as recipes do."""
+    files = files_below(asked.path) if asked.path.is_dir() else []
+    pages = [file for file in files if is_page(file, files)]
+    return any(map(has_front_matter, _read_all(asked.path, pages)[0].values()))
 
 
-def _holds(asked: Asked, wanted: Callable[[str], bool]) -> bool:
-    return asked.path.is_dir() and any(map(wanted, files_below(asked.path)))
+def _has_classes(asked: Asked) -> bool:
+    """Whether a folder holds images in folders of classes, and no table that would say more."""
+    files = files_below(asked.path) if asked.path.is_dir() else []
+    return not tables_of(files) and are_classes(pictures_of(files))
+
+
+def _ends_in(*suffixes: str) -> Callable[[Asked], bool]:
+    return lambda asked: asked.path.suffix.lower() in suffixes and asked.path.is_file()
 
 
 KINDS: dict[str, tuple[Callable[[Asked], bool], Callable[[Asked], Source]]] = {
@@ -175,42 +238,14 @@ KINDS: dict[str, tuple[Callable[[Asked], bool], Callable[[Asked], Source]]] = {
         _open_folder,
     ),
     f"a folder that holds {' or '.join(METADATA)}": (
-        lambda asked: _holds(asked, _is_metadata),
+        lambda asked: asked.path.is_dir() and any(map(_is_metadata, files_below(asked.path))),
         _from_imagefolder,
     ),
-    "a folder of Markdown pages": (
-        lambda asked: _holds(asked, lambda file: file.lower().endswith(".md")),
-        _from_markdown,
+    "a folder of Markdown pages with front matter": (_has_pages, _from_markdown),
+    "a folder whose folders of images are named after what they show": (
+        _has_classes,
+        _from_class_folders,
     ),
-    "a .jsonl file": (
-        lambda asked: asked.path.suffix.lower() == ".jsonl" and asked.path.is_file(),
-        _open_jsonl,
-    ),
-    "a .csv file": (
-        lambda asked: asked.path.suffix.lower() == ".csv" and asked.path.is_file(),
-        _open_csv,
-    ),
+    "a .jsonl or .json file": (_ends_in(*RECORDS), _open_json),
+    "a .csv or .tsv file": (_ends_in(*TABLES), _open_table),
 }
-
-
-def _why_not(asked: Asked) -> str:
-    """What is there instead, and what may have been meant."""
-    kinds = f"a source is {', '.join(KINDS)}"
-    if not asked.source:
-        return f"it is empty; {kinds}"
-    path = asked.path
-    if path.is_dir():
-        held = sorted(p.name for p in path.iterdir() if p.suffix.lower() in (".jsonl", ".csv"))
-        inside = [f"{asked.source.rstrip('/')}/{name}" for name in held[:3]]
-        hint = f"; did you mean {' or '.join(map(repr, inside))}?" if inside else ""
-        looked = f"no {RECORDS_FILE}, no {', no '.join(METADATA)} and no Markdown page"
-        return f"the folder {path} holds {looked}{hint} ({kinds})"
-    if path.exists():
-        return f"a {path.suffix or 'nameless'} file is of no known kind; {kinds}"
-    where = f"nothing is at {' or '.join(map(str, paths.places(asked.source)))}"
-    names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = [str(path.with_name(n)) for n in difflib.get_close_matches(path.name, names, n=1)]
-    scheme, colon, rest = asked.source.partition(":")
-    if colon and difflib.get_close_matches(scheme.lower(), ["world"]):
-        near.insert(0, f"world:{rest}")
-    return f"{where}; did you mean {near[0]!r}? ({kinds})" if near else f"{where}; {kinds}"

@@ -5,7 +5,8 @@ measures memory. Here the unit is the recipe, or a group of recipes that share a
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from itertools import combinations
 
 import pandas as pd
@@ -34,11 +35,12 @@ def split_by_recipe(
     recipe_ids : iterable of str
     seed : int
     test_share, validation_share : float
-        Shares of all recipes, in [0, 1), below 1 together. Each gets at least one recipe where the
-        share is positive and there are recipes enough to leave one for train.
+        Shares of all recipes, in [0, 1), below 1 together. Where the share is positive, test gets
+        at least two recipes and validation one, if there are enough to leave one for train.
     groups : mapping of recipe id to group, optional
         Recipes of one group stay together; those that are not named stand alone. The shares are
-        then met as nearly as whole groups allow.
+        then met as nearly as whole groups allow; where most recipes are one group, test and
+        validation share what is left of the others.
 
     Returns
     -------
@@ -50,7 +52,7 @@ def split_by_recipe(
         For shares out of range.
 
     >>> split_by_recipe("abcde", seed=42, test_share=0.2, validation_share=0)
-    {'a': 'train', 'b': 'train', 'c': 'test', 'd': 'train', 'e': 'train'}
+    {'a': 'test', 'b': 'train', 'c': 'test', 'd': 'train', 'e': 'train'}
     """
     if min(test_share, validation_share) < 0 or test_share + validation_share >= 1:
         raise ValueError(
@@ -67,12 +69,49 @@ def split_by_recipe(
     waiting = sorted(blocks.values(), key=lambda block: _order(seed, block[0]))
     splits = dict.fromkeys(ids, "train")
     spare = len(ids) - 1  # one recipe at least is left for train
-    for split, share in (("test", test_share), ("validation", validation_share)):
-        target = min(spare, max(int(share * len(ids) + 0.5), 1 if share else 0))
-        taken, waiting = _fill(waiting, target, most=spare)
+    for split, target in _targets(blocks.values(), test_share, validation_share).items():
+        taken, waiting = _fill(waiting, min(spare, target), most=spare)
         splits.update((recipe_id, split) for block in taken for recipe_id in block)
         spare -= sum(map(len, taken))
     return splits
+
+
+def check_splits(
+    splits: Mapping[str, str],
+    groups: Mapping[str, str],
+    *,
+    test_share: float,
+    validation_share: float,
+) -> None:
+    """Refuse a split of which a part that was asked for has nothing, or test a single recipe.
+
+    Parameters
+    ----------
+    splits : mapping of recipe id to split
+    groups : mapping of recipe id to group
+
+    Raises
+    ------
+    ValueError
+    """
+    least = {
+        "train": 1, "validation": 1 if validation_share else 0, "test": 2 if test_share else 0
+    }  # fmt: skip
+    held = Counter(splits.values())
+    for split in ("test", "validation", "train"):
+        if held[split] < least[split]:
+            has = "one recipe" if held[split] else "no recipe"
+            n, n_groups = len(splits), len(set(groups.values()))
+            joined = f", which form {_count(n_groups, 'group')} as they share images"
+            raise ValueError(
+                f"{split} has {has} of the {_count(n, 'recipe')}{joined if n_groups < n else ''}: "
+                f"train, validation and test need at least {sum(least.values())} recipes "
+                f"{'that share no image' if n_groups < n else 'together'}; add recipes"
+            )
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def check_testable(frame: pd.DataFrame) -> None:
@@ -110,6 +149,7 @@ def groups_by_picture(pictures: Mapping[str, Iterable[str]]) -> dict[str, str]:
 
     def find(recipe_id: str) -> str:
         while leader[recipe_id] != recipe_id:
+            leader[recipe_id] = leader[leader[recipe_id]]  # so that no chain grows long
             recipe_id = leader[recipe_id]
         return recipe_id
 
@@ -166,6 +206,22 @@ def leak_audit(
 
 def _order(seed: int, recipe_id: str) -> str:
     return hashlib.sha256(f"{seed}:{recipe_id}".encode()).hexdigest()
+
+
+def _targets(blocks: Collection[list[str]], test: float, validation: float) -> dict[str, int]:
+    """How many recipes test and validation are to have."""
+    n = sum(map(len, blocks))
+    least = {"test": min(2, n - 1 - bool(validation)), "validation": 1}
+    targets = {
+        split: max(int(share * n + 0.5), least[split], 1) if share else 0
+        for split, share in (("test", test), ("validation", validation))
+    }
+    wanted = sum(targets.values())
+    fits = sum(len(block) for block in blocks if len(block) < 2 * targets["test"])
+    if targets["test"] and fits < min(wanted, n - 1):  # the large groups are for train alone
+        targets["test"] = max(min(2, fits), round(fits * targets["test"] / wanted))
+        targets["validation"] = fits - targets["test"]
+    return targets
 
 
 Blocks = list[list[str]]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.first.data.records import Reject
+from helpers.first.data.texts import KINDS, bounded, kind_of
 
 
 class TripletError(ValueError):
@@ -138,7 +139,7 @@ def collect(
     for number, query in enumerate(queries, start=1):
         if isinstance(query, Reject):
             rejects.append(query)
-            n_read += query.kind != "field"
+            n_read += query.kind == "record"
             continue
         n_read += 1
         reason = _why_not(query, known, inside, seen)
@@ -167,10 +168,11 @@ def read_json(place: Path, kind: type) -> Any:
         )
     try:
         found = json.loads(place.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise TripletError(f"{place} is not JSON ({error}): get the file again") from error
+    except (ValueError, RecursionError) as error:  # also of numbers with too many digits
+        why = bounded(str(error), 120)
+        raise TripletError(f"{place} is not JSON ({why}): get the file again") from error
     if not isinstance(found, kind):
-        raise TripletError(f"{place} holds a {type(found).__name__}, not a {kind.__name__}")
+        raise TripletError(f"{place} holds {kind_of(found)}, not {KINDS[kind]}")
     return found
 
 

@@ -17,7 +17,8 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from helpers.first.data.images import encode_jpeg, load_image
-from helpers.first.data.pairs import COLUMNS, PAIR_IMAGES, Pairs, read_pairs, write_pairs
+from helpers.first.data.pairs import PAIR_IMAGES, Pairs, read_pairs, write_pairs
+from helpers.first.data.positive_pairs import COLUMNS
 from helpers.first.data.recipes import QUIET, read_trusted_recipes
 from helpers.first.data.wording import collapse
 from helpers.first.prepare.augmentation_settings import AugmentationConfig, TextRule, load_config

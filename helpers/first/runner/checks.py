@@ -70,9 +70,12 @@ def check_artefacts() -> Iterator[Check]:
 
 def _unfinished(zone: Zone, name: str) -> list[str]:
     """Why an artefact that is marked as being built is not; empty while somebody builds it."""
+    from helpers.first.store import artefacts
+
     try:
         with held(zone.lock_path(name), what=f"checking {name!r}", wait=False):
-            return ["its build was interrupted; run the lesson that builds it again"]
+            command = artefacts.command_of(zone, name) or "the command that was building it"
+            return [f"its build was interrupted; give again: {command}"]
     except Busy:
         return []
 

@@ -2,10 +2,12 @@
 
 A build writes ``manifests/<name>.building`` first, then the files, then ``manifests/<name>.json``,
 and drops the marker last. Whatever a killed build leaves is therefore known as its own and rebuilt;
-files that nobody vouches for are refused, never overwritten.
+the marker says by which command. A build that ends in an error, or is stopped by its user, takes
+back what it wrote. Files that nobody vouches for are refused, never overwritten.
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,12 +18,13 @@ from typing import Any
 from helpers.first import repro
 from helpers.first.store import locks
 from helpers.first.store.atomic import PART, write_file_atomically
+from helpers.first.store.commands import this_command
 from helpers.first.store.manifests import FileRecord, Manifest, as_json_value, manifest_from_json
-from helpers.first.store.zones import Zone, check_key
+from helpers.first.store.zones import StoreError, Zone, check_key
 
 __all__ = [
-    "ArtefactError", "Manifest", "Writer", "code_of", "ensure", "read_manifest", "state", "verify",
-    "write_file_atomically",
+    "ArtefactError", "Manifest", "Writer", "code_of", "command_of", "ensure", "read_manifest",
+    "state", "verify", "write_file_atomically",
 ]  # fmt: skip
 
 REBUILT = ("missing", "stale", "interrupted")
@@ -120,9 +123,14 @@ def ensure(
         if found.state == "interrupted":
             for prefix in prefixes:
                 zone.abort_uploads(prefix)
-        zone.write_bytes(_marker(name), repro.canonical_json(list(prefixes)).encode())
+        note = {"prefixes": list(prefixes), "command": this_command()}
+        zone.write_bytes(_marker(name), repro.canonical_json(note).encode())
         writer = Writer(zone, name, prefixes)
-        build(writer)
+        try:
+            build(writer)
+        except (Exception, KeyboardInterrupt, SystemExit) as error:
+            _take_back(writer, found.manifest, error)
+            raise
         manifest = Manifest(
             name, kind, parameters, inputs, code, dict(sorted(writer.files.items())),
             repro.library_versions(), datetime.now(UTC).isoformat(timespec="seconds"),
@@ -131,6 +139,15 @@ def ensure(
         zone.write_bytes(_manifest(name), manifest.to_json().encode("utf-8"))
         zone.remove(_marker(name))
     return manifest
+
+
+def command_of(zone: Zone, name: str) -> str:
+    """The command that was building an artefact that is marked as being built; empty: unknown."""
+    try:
+        note = json.loads(zone.read_text(_marker(name)))
+    except (FileNotFoundError, ValueError):
+        return ""
+    return str(note.get("command", "")) if isinstance(note, dict) else ""
 
 
 def state(
@@ -223,6 +240,19 @@ def _inspect(
         return Finding("missing", "some files are gone", manifest)
     same = (manifest.parameters, manifest.inputs, manifest.code) == (parameters, inputs, code)
     return Finding("fresh" if same else "stale", "", manifest)
+
+
+def _take_back(writer: Writer, old: Manifest | None, error: BaseException) -> None:
+    """Remove what an ended build wrote, the artefact that it wrote over, and its marker."""
+    zone = writer.zone
+    keys = [*dict.fromkeys((*writer.files, *(old.files if old else ())))] if writer.files else []
+    keys += [_manifest(writer.name)] if keys and old else []
+    try:
+        for key in (*keys, _marker(writer.name)):
+            if zone.exists(key):
+                zone.remove(key)
+    except (StoreError, OSError) as second:
+        error.add_note(f"what it had written to {zone} could not be removed either: {second}")
 
 
 def _remove_leftovers(

@@ -65,7 +65,7 @@ def ensure_asked(
     """
     pairs = ensure_pairs(
         zone, source=source_of_cars(source), image_px=image_px, fit=fit, max_recipes=max_recipes,
-        seed=seed, progress=progress,
+        seed=seed, split_used=False, progress=progress,
     )  # fmt: skip
     rows = []
     for recipe in read_trusted_recipes(zone):

@@ -177,7 +177,7 @@ def _age(side: Side, decade: str, outline: Sequence[Point], fill: Color) -> None
     left, right = outline[0][0], outline[-1][0]
     if decade == "1990s":
         side.stroke([(left, 0.075), (right, 0.075)], RUBBER, 0.022)
-        side.shape([(left - 0.02, 0.06), (left + 0.05, 0.06), (left + 0.05, 0.12), (left - 0.02, 0.12)], RUBBER)  # fmt: skip  # noqa: E501
+        side.shape([(left - 0.02, 0.06), (left + 0.05, 0.06), (left + 0.05, 0.12), (left - 0.02, 0.12)], RUBBER)  # fmt: skip
     elif decade == "2010s":
         side.stroke([(left + 0.02, 0.065), (right - 0.2, 0.015)], darker(fill, 0.55), 0.014)
         side.shape(
