@@ -24,7 +24,8 @@ from helpers.first.models.lora import (
     require_gradients,
     save_adapter,
 )
-from helpers.first.models.placement import METHODS, Placement
+from helpers.first.models.method_names import METHODS
+from helpers.first.models.placement import Placement
 from tests.first.small_training import (
     SHAPE,
     WORDS,

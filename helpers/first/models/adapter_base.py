@@ -75,7 +75,7 @@ def base_of(encoder: Encoder) -> Base:
     images = processor.image_processor.to_dict()
     return Base(
         encoder.name,
-        getattr(config, "_commit_hash", None) or "",
+        encoder.revision,
         encoder.family,
         config.vision_config.num_hidden_layers,
         config.text_config.num_hidden_layers,

@@ -162,13 +162,15 @@ def adapter_files(
         record = {
             "schema": 1,
             "base": asdict(adapted.base),
+            "texts": adapted.encoder.text_rules,
             "quantization": quantization_of(adapted.placement),
             "placement": asdict(adapted.placement),
             "files": {name: sha256_file(folder / name) for name in _hashed(adapted.placement)},
             "versions": library_versions(),
         }
         (folder / BASE_FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        card = card_text(adapted.base, adapted.placement, model, training or {}, data)
+        texts = adapted.encoder.text_rules
+        card = card_text(adapted.base, adapted.placement, model, training or {}, data, texts=texts)
         (folder / "README.md").write_text(card, encoding="utf-8")
         return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
