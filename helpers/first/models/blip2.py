@@ -241,9 +241,9 @@ def load_blip2(model: str, *, device: str = "auto", precision: str = "fp32") -> 
             f"the Q-Former of {model!r} reads no text: it is a BLIP-2 for captioning; give one for "
             "retrieval, such as Salesforce/blip2-itm-vit-g"
         )
-    check_files(checkpoint)
+    weights = check_files(checkpoint)
     network, loaded = opened(
-        Blip2ForImageTextRetrieval, checkpoint, what="the weights", dtype=torch.float32,
+        Blip2ForImageTextRetrieval, checkpoint, what=weights, dtype=torch.float32,
         output_loading_info=True, ignore_mismatched_sizes=True,
     )  # fmt: skip
     check_filled(loaded, checkpoint)

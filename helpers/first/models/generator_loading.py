@@ -49,9 +49,9 @@ def load_generator(
     if precision not in DTYPES:
         raise GeneratorError(f"unknown precision {precision!r}: use one of {', '.join(DTYPES)}")
     checkpoint = find_checkpoint(model, tiny=(NAME,))
-    check_files(checkpoint, folders=("", QFORMER))
+    weights = check_files(checkpoint, folders=("", QFORMER))
     network, loaded = opened(
-        InstructBlipForConditionalGeneration, checkpoint, what="the weights",
+        InstructBlipForConditionalGeneration, checkpoint, what=weights,
         dtype=DTYPES[precision], output_loading_info=True, ignore_mismatched_sizes=True,
     )  # fmt: skip
     check_filled(loaded, checkpoint)

@@ -62,9 +62,9 @@ def load_encoder(
     checkpoint = find_checkpoint(model)
     config = opened(AutoConfig, checkpoint, what="config.json")
     _refuse_other_families(checkpoint, config.model_type)
-    check_files(checkpoint)
+    weights = check_files(checkpoint)
     network, loaded = opened(
-        AutoModel, checkpoint, what="the weights", dtype=torch.float32,
+        AutoModel, checkpoint, what=weights, dtype=torch.float32,
         output_loading_info=True, ignore_mismatched_sizes=True,
     )  # fmt: skip
     check_filled(loaded, checkpoint)

@@ -146,9 +146,9 @@ def load_florence(
     if precision not in types:
         raise ValueError(f"unknown precision {precision!r}; use one of {', '.join(types)}")
     checkpoint = find_checkpoint(model, tiny=())
-    check_files(checkpoint)
+    weights = check_files(checkpoint)
     loaded = opened(
-        Florence2ForConditionalGeneration, checkpoint, what="the weights",
+        Florence2ForConditionalGeneration, checkpoint, what=weights,
         dtype=types[precision], use_safetensors=True,
     )  # fmt: skip
     processor = opened(Florence2Processor, checkpoint, what="tokenizer or preprocessor")

@@ -138,9 +138,9 @@ def load_marian(name: str = MARIAN, *, device: str = "cpu") -> Marian:
 
     try:
         checkpoint = find_checkpoint(name, tiny=())
-        check_files(checkpoint)
+        weights = check_files(checkpoint)
         tokenizer = opened(MarianTokenizer, checkpoint, what="the tokenizer")
-        model = opened(MarianMTModel, checkpoint, what="the weights", use_safetensors=True)
+        model = opened(MarianMTModel, checkpoint, what=weights, use_safetensors=True)
     except ModelError as error:
         raise TranslationError(
             f"translator {name!r} cannot be loaded: {error}; or use the glossary"

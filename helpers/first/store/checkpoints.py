@@ -6,6 +6,7 @@ torch, so that a command may look for a model before it starts anything.
 """
 
 import json
+import pickle
 import re
 import zipfile
 from collections.abc import Iterator
@@ -161,7 +162,7 @@ def weight_files(checkpoint: Checkpoint) -> list[Path]:
     )
 
 
-def check_files(checkpoint: Checkpoint, *, folders: tuple[str, ...] = ("",)) -> None:
+def check_files(checkpoint: Checkpoint, *, folders: tuple[str, ...] = ("",)) -> str:
     """Refuse files that are no more than a name: empty, cut off, or a git-lfs pointer.
 
     Parameters
@@ -170,6 +171,11 @@ def check_files(checkpoint: Checkpoint, *, folders: tuple[str, ...] = ("",)) -> 
     folders : tuple of str
         Where tokenizers lie, below the checkpoint's folder.
 
+    Returns
+    -------
+    str
+        The names of the files of weights, for messages.
+
     Raises
     ------
     ModelError
@@ -177,8 +183,11 @@ def check_files(checkpoint: Checkpoint, *, folders: tuple[str, ...] = ("",)) -> 
     """
     read = ("config.json", *PREPROCESSORS, *VOCABULARIES, *BESIDE_THEM)
     places = [checkpoint.folder / folder / name for folder in folders for name in read]
-    for path in [*(place for place in places if place.is_file()), *weight_files(checkpoint)]:
+    weights = weight_files(checkpoint)
+    for path in [*(place for place in places if place.is_file()), *weights]:
         _refuse_damage(path, checkpoint)
+    more = f" and {len(weights) - 1} more" if len(weights) > 1 else ""
+    return f"{weights[0].name}{more}"
 
 
 def _refuse_damage(path: Path, checkpoint: Checkpoint) -> None:
@@ -255,6 +264,11 @@ def opened(kind: Any, checkpoint: Checkpoint, *, what: str, **options: Any) -> A
     try:
         with _quietly():
             return kind.from_pretrained(str(checkpoint.folder), **options)
+    except pickle.UnpicklingError as error:  # its text advises to run what lies there
+        raise ModelError(
+            f"{what} of {checkpoint} holds something else than weights and is not opened, as such "
+            f"a file can run code: get the model with {WEIGHTS[0]}"
+        ) from error
     except Exception as error:
         raise ModelError(
             f"{what} of {checkpoint} cannot be opened ({reason(error)}); {checkpoint.remedy}"
@@ -262,12 +276,7 @@ def opened(kind: Any, checkpoint: Checkpoint, *, what: str, **options: Any) -> A
 
 
 def reason(error: Exception) -> str:
-    """What a library says, in one line; its advice to load pickles is left out."""
-    if type(error).__name__ == "UnpicklingError":
-        return (
-            "it holds something else than weights, and such files can run code: only weights, best "
-            "model.safetensors, are opened here"
-        )
+    """What a library says, in one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     first = lines[0] if lines else "no reason is given"
     return first if len(first) <= 300 else f"{first[:297]}..."
