@@ -153,7 +153,7 @@ def test_load_encoder_takes_the_folder(saved, tmp_path, monkeypatch):
     half = load_encoder(str(base), adapter=folder.name, device="cpu", precision="bf16")
     assert half.fingerprint == opened.fingerprint
     assert ((half.texts(WORDS) * opened.texts(WORDS)).sum(1) > 0.98).all()
-    with pytest.raises(AdapterError, match=r"nowhere has no base\.json"):
+    with pytest.raises(AdapterError, match=r"no adapter at .*nowhere"):
         load_encoder(str(base), adapter="nowhere", device="cpu")
 
 
