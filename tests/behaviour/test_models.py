@@ -294,7 +294,7 @@ LESSONS = {
     ),
     "08": (
         "clip",
-        "-p source={source} -p other={other} -p sizes=10 -p steps=20 -p stage_b_sizes=10 "
+        "-p max_recipes=80 -p other={other} -p sizes=40 -p steps=20 -p stage_b_sizes=40 "
         "-p widths=8 -p alphas=0.2",
     ),
     "09": ("siglip2", "-p samples=64 -p batch_sizes=8 -p batch_samples=64 -p steps=2"),
