@@ -11,10 +11,9 @@ from transformers import Blip2Config, Blip2ForImageTextRetrieval
 
 from helpers.first import paths
 from helpers.first.models.blip2 import joint_states, load_blip2
-from helpers.first.models.loading import ModelError
-from helpers.first.models.opening import place_of
 from helpers.first.models.qformer import ImageOptionalQFormer, image_optional
 from helpers.first.models.two_hop import TwoHop
+from helpers.first.store.checkpoints import ModelError
 from tests.first.small_blip2 import noise, small_blip2
 
 PICTURES = [noise(name) for name in ("a", "b", "c")]
@@ -161,7 +160,8 @@ def test_what_is_no_blip2_is_refused(model, message):
 
 
 def test_names_and_precision(monkeypatch, tmp_path):
-    assert place_of("Salesforce/blip2-itm-vit-g", tiny="tiny-blip2").startswith("Salesforce/")
+    with pytest.raises(ModelError, match="hf download acme/not-there"):
+        load_blip2("acme/not-there")
     with pytest.raises(ModelError, match="unknown precision 'int8'"):
         load_blip2("tiny-blip2", precision="int8")
     monkeypatch.setattr(paths, "tiny", lambda: tmp_path)

@@ -14,13 +14,8 @@ from transformers import AutoConfig, BertConfig, CLIPConfig, CLIPModel, SiglipCo
 from helpers.first import paths
 from helpers.first.data.world import open_world
 from helpers.first.evaluation.embeddings import InvalidEmbeddings
-from helpers.first.models.loading import (
-    ModelError,
-    load_encoder,
-    resolve_model,
-    weights_fingerprint,
-)
-from helpers.first.models.tiny import TINY_MODELS
+from helpers.first.models.loading import load_encoder, weights_fingerprint
+from helpers.first.store.checkpoints import TINY_MODELS, ModelError, find_checkpoint
 
 CAPTIONS = ["tomato soup with basil", "a red mug", "tofu sushi on a black plate"]
 
@@ -105,11 +100,12 @@ def test_fingerprint_follows_the_weights():
 )
 def test_a_model_that_is_not_there_is_refused_with_the_remedy(model, message):
     with pytest.raises(ModelError, match=message):
-        resolve_model(model)
+        find_checkpoint(model)
 
 
-def test_hub_ids_pass_through():
-    assert resolve_model("openai/clip-vit-base-patch32") == "openai/clip-vit-base-patch32"
+def test_a_hub_model_that_is_not_in_the_cache_names_the_command():
+    with pytest.raises(ModelError, match="hf download acme/not-there"):
+        find_checkpoint("acme/not-there")
 
 
 def test_a_folder_without_a_model_and_another_kind_of_model_are_refused(tmp_path):
@@ -153,8 +149,10 @@ def full_size_folder(folder: Path, family: str, real: Path) -> Path:
         for name in ("tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"):
             shutil.copy(real / name, folder)
         return folder
-    SiglipModel(SiglipConfig()).to(torch.bfloat16).save_pretrained(folder)
     tiny = load_encoder("tiny-siglip", device="cpu").processor
+    words = {"vocab_size": len(tiny.tokenizer), "bos_token_id": None, "eos_token_id": None}
+    config = SiglipConfig(text_config=words)
+    SiglipModel(config).to(torch.bfloat16).save_pretrained(folder)
     tiny.image_processor.size = {"height": 224, "width": 224}
     tiny.save_pretrained(folder)
     return folder

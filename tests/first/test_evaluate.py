@@ -115,7 +115,7 @@ def test_the_baseline_lies_in_the_zone_and_is_rebuilt_for_another_model(tmp_path
     data = retrieval_set(pairs.test)
     letters = dict(zip(dict.fromkeys(data.image_ids), range(4), strict=False))
     encoder = SimpleNamespace(
-        name="one-hot", fingerprint="0" * 16, precision="fp32",
+        name="one-hot", fingerprint="0" * 16, precision="fp32", revision="", text_rules="",
         images=lambda p, **_: np.eye(4, dtype=np.float32)[[letters[i] for i in data.image_ids]],
         texts=lambda t, **_: np.eye(4, dtype=np.float32)[[letters[i] for i in data.caption_ids]],
     )  # fmt: skip

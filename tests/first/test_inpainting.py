@@ -161,5 +161,5 @@ def test_a_stored_pipeline_is_opened_by_its_folder(tmp_path):
 
 def test_the_parameter_chooses_the_method_or_a_model(tmp_path):
     assert open_inpainter("telea") == OpenCVInpainter("telea")
-    with pytest.raises(OSError, match="nowhere"):
+    with pytest.raises(ValueError, match="nowhere"):
         open_inpainter(str(tmp_path / "nowhere"))

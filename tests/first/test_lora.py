@@ -24,7 +24,8 @@ from helpers.first.models.lora import (
     require_gradients,
     save_adapter,
 )
-from helpers.first.models.placement import METHODS, Placement
+from helpers.first.models.method_names import METHODS
+from helpers.first.models.placement import Placement
 from tests.first.small_training import (
     SHAPE,
     WORDS,
@@ -152,7 +153,7 @@ def test_load_encoder_takes_the_folder(saved, tmp_path, monkeypatch):
     half = load_encoder(str(base), adapter=folder.name, device="cpu", precision="bf16")
     assert half.fingerprint == opened.fingerprint
     assert ((half.texts(WORDS) * opened.texts(WORDS)).sum(1) > 0.98).all()
-    with pytest.raises(AdapterError, match=r"nowhere has no base\.json"):
+    with pytest.raises(AdapterError, match=r"no adapter at .*nowhere"):
         load_encoder(str(base), adapter="nowhere", device="cpu")
 
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.first.models.placement import METHODS, MODULES, Placement, PlacementError
+from helpers.first.models.method_names import METHODS
+from helpers.first.models.placement import MODULES, Placement, PlacementError
 from helpers.first.studies import placement as rows
 from helpers.first.studies.placement import (
     ORIGINAL,

@@ -7,6 +7,7 @@ from typing import Any
 
 from helpers.first.models.encoders import Encoder
 from helpers.first.repro import hash_of
+from helpers.first.store.checkpoints import ModelError, damage_of
 
 _PREPROCESSING = (
     "do_convert_rgb", "do_resize", "size", "resample", "do_center_crop", "crop_size",
@@ -24,7 +25,7 @@ _NAMES = {
 }
 
 
-class AdapterError(ValueError):
+class AdapterError(ModelError):
     """An adapter that cannot be trained, saved or opened as asked."""
 
 
@@ -75,7 +76,7 @@ def base_of(encoder: Encoder) -> Base:
     images = processor.image_processor.to_dict()
     return Base(
         encoder.name,
-        getattr(config, "_commit_hash", None) or "",
+        encoder.revision,
         encoder.family,
         config.vision_config.num_hidden_layers,
         config.text_config.num_hidden_layers,
@@ -112,18 +113,27 @@ def read_base(path: Path) -> Record:
     AdapterError
         If it is missing or is not what :func:`helpers.first.models.lora.adapter_files` writes.
     """
+    if not path.parent.is_dir():
+        raise AdapterError(
+            f"no adapter at {path.parent}: give the folder of one, as lesson 04 prints it"
+        )
     if not path.is_file():
         raise AdapterError(
             f"{path.parent} has no {path.name}, so nothing says which model the adapter there "
-            "belongs to: save it with helpers.first.models.lora.save_adapter"
+            "belongs to: give the folder of an adapter that lesson 04 has trained, whole"
         )
+    if damage := damage_of(path):
+        raise AdapterError(f"{path} {damage}: save or copy the adapter again")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         values = {f.name: content["base"][f.name] for f in fields(Base)}
         parts = dict(content["placement"]), dict(content["files"])
         return Record(Base(**values), *parts, str(content.get("quantization", "")))
     except (ValueError, KeyError, TypeError) as error:
-        raise AdapterError(f"{path} cannot be read ({error!r}): save the adapter again") from error
+        raise AdapterError(
+            f"{path} does not say what the adapter belongs to ({error} is missing or wrong): save "
+            "or copy the adapter again"
+        ) from error
 
 
 def _tokenizer_hash(tokenizer: Any) -> str:

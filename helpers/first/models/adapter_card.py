@@ -37,7 +37,7 @@ tags: [{method}, {family}, image-text-retrieval, course]
 ## Base
 
 Family {family}, {vision_layers} vision and {text_layers} text layers, revision {revision}, weights
-`{fingerprint}`. `base.json` holds the hashes of weights, preprocessing and tokenizer.
+`{fingerprint}`. Texts are read {texts}. `base.json` holds the hashes of weights, preprocessing and tokenizer.
 
 ## Limits
 
@@ -68,9 +68,15 @@ _PROMPT = """peft has no folder for tokens inside a dual encoder. In the course,
 
 
 def card_text(
-    base: Base, placement: Placement, model: nn.Module, training: Mapping[str, Any], data: str
+    base: Base,
+    placement: Placement,
+    model: nn.Module,
+    training: Mapping[str, Any],
+    data: str,
+    *,
+    texts: str,
 ) -> str:
-    """The card in Markdown; ``training`` is shown as a table of its values."""
+    """The card in Markdown; ``training`` is shown as a table, ``texts`` says how texts are read."""
     counts, prompt = count_parameters(model), placement.method == "prompt"
     opening = _PROMPT if prompt else _PEFT
     if placement.method == "qlora":
@@ -80,6 +86,7 @@ def card_text(
         method=placement.method,
         library="transformers" if prompt else "peft",
         opening=opening.format(name=base.name, quantization=QUANTIZATION).rstrip(),
+        texts=texts,
         trainable=counts.trainable,
         total=counts.total,
         share=counts.share,

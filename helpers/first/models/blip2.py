@@ -9,21 +9,21 @@ a picture can be computed once.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn import functional
 from tqdm.auto import tqdm
-from transformers import AutoConfig, AutoProcessor, Blip2ForImageTextRetrieval, Blip2Processor
+from transformers import AutoConfig, Blip2ForImageTextRetrieval, Blip2Processor
 
 from helpers.first.evaluation.embeddings import check_embeddings
 from helpers.first.models.encoders import Picture
-from helpers.first.models.loading import DTYPES, ModelError, opened, weights_fingerprint
-from helpers.first.models.opening import check_filled, place_of
+from helpers.first.models.loading import DTYPES, weights_fingerprint
+from helpers.first.models.opening import check_filled, check_pixels, check_tokens, open_parts
 from helpers.first.models.qformer import image_optional
 from helpers.first.models.tiny_blip2 import NAME
 from helpers.first.repro import pick_device
+from helpers.first.store.checkpoints import ModelError, check_files, find_checkpoint, opened
 
 LONGEST_TEXT = 64  # tokens; what is longer is cut
 
@@ -229,8 +229,8 @@ def load_blip2(model: str, *, device: str = "auto", precision: str = "fp32") -> 
     """
     if precision not in DTYPES:
         raise ModelError(f"unknown precision {precision!r}: use one of {', '.join(DTYPES)}")
-    where = place_of(model, tiny=NAME)
-    config = opened(AutoConfig, model, where)
+    checkpoint = find_checkpoint(model, tiny=(NAME,))
+    config = opened(AutoConfig, checkpoint, what="config.json")
     if config.model_type != "blip-2":
         raise ModelError(
             f"model {model!r} is a {config.model_type!r} model, no BLIP-2: give {NAME}, a "
@@ -241,18 +241,17 @@ def load_blip2(model: str, *, device: str = "auto", precision: str = "fp32") -> 
             f"the Q-Former of {model!r} reads no text: it is a BLIP-2 for captioning; give one for "
             "retrieval, such as Salesforce/blip2-itm-vit-g"
         )
-    options = {"dtype": torch.float32, "output_loading_info": True}
-    network, loaded = opened(Blip2ForImageTextRetrieval, model, where, **options)
-    check_filled(loaded, model, where)
-    processor = opened(AutoProcessor, model, where)
-    if not isinstance(processor, Blip2Processor):
-        raise ModelError(
-            f"model {model!r} at {where} has no BLIP-2 processor but a "
-            f"{type(processor).__name__}: tokenizer and preprocessor must lie beside its weights"
-        )
+    weights = check_files(checkpoint)
+    network, loaded = opened(
+        Blip2ForImageTextRetrieval, checkpoint, what=weights, dtype=torch.float32,
+        output_loading_info=True, ignore_mismatched_sizes=True,
+    )  # fmt: skip
+    check_filled(loaded, checkpoint)
+    processor = open_parts(checkpoint, Blip2Processor)
+    check_tokens(processor.tokenizer, config.qformer_config.vocab_size, checkpoint)
+    check_pixels(processor.image_processor, config.vision_config.image_size, checkpoint)
     fingerprint, target = weights_fingerprint(network), pick_device(device)
     network.qformer = image_optional(network.qformer)
     network = network.eval().requires_grad_(False).to(target)
     network.vision_model.to(DTYPES[precision])
-    name = Path(where).name if Path(where).is_dir() else model
-    return Blip2(name, network, processor, target, precision, fingerprint)
+    return Blip2(checkpoint.name, network, processor, target, precision, fingerprint)

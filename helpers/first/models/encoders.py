@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel, ProcessorMixin
 
 from helpers.first.evaluation.embeddings import check_embeddings
+from helpers.first.models.opening import lowers
 
 Picture = Image.Image | Callable[[], Image.Image]
 
@@ -37,6 +38,8 @@ class Encoder:
     device, precision : str
     fingerprint : str
         A hash of the weights as they were loaded, before any change of precision.
+    revision : str
+        The commit of a hub model; empty: nothing says which it is.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Encoder:
     device: str
     precision: str
     fingerprint: str
+    revision: str = ""
 
     @property
     def dimension(self) -> int:
@@ -58,6 +62,13 @@ class Encoder:
     def text_length(self) -> int:
         """How many tokens the text tower reads; longer captions are cut."""
         return self.model.config.text_config.max_position_embeddings
+
+    @property
+    def text_rules(self) -> str:
+        """How texts are read, for records: ``in lower case, padded to 64 tokens``."""
+        case = "in lower case" if lowers(self.processor.tokenizer) else "with their capitals"
+        padding = "padded" if self.family == "siglip" else "cut"
+        return f"{case}, {padding} to {self.text_length} tokens"
 
     @property
     def image_px(self) -> int:

@@ -35,6 +35,8 @@ def results_of(evaluation: Evaluation, encoder: Encoder) -> dict[str, Any]:
         "model": encoder.name,
         "fingerprint": encoder.fingerprint,
         "precision": encoder.precision,
+        "revision": encoder.revision,
+        "texts": encoder.text_rules,
         "images": len(evaluation.data.image_keys),
         "captions": len(evaluation.data.captions),
         "metrics": metrics,

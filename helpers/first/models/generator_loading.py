@@ -3,16 +3,16 @@
 import json
 from copy import deepcopy
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from transformers import AutoTokenizer, InstructBlipForConditionalGeneration
 
 from helpers.first.models.generator import TRAINED, Generator, GeneratorError, only_trained
-from helpers.first.models.loading import DTYPES, opened, weights_fingerprint
-from helpers.first.models.opening import check_filled, place_of
+from helpers.first.models.loading import DTYPES, weights_fingerprint
+from helpers.first.models.opening import check_filled, check_tokens, find_vocabulary
 from helpers.first.models.tiny_instructblip import NAME, QFORMER
 from helpers.first.repro import pick_device
+from helpers.first.store.checkpoints import Checkpoint, check_files, find_checkpoint, opened
 
 VICUNA = "Salesforce/instructblip-vicuna-7b"
 PREPROCESSING = ("preprocessor_config.json", "processor_config.json")
@@ -48,44 +48,49 @@ def load_generator(
     """
     if precision not in DTYPES:
         raise GeneratorError(f"unknown precision {precision!r}: use one of {', '.join(DTYPES)}")
-    where = place_of(model, tiny=NAME)
+    checkpoint = find_checkpoint(model, tiny=(NAME,))
+    weights = check_files(checkpoint, folders=("", QFORMER))
     network, loaded = opened(
-        InstructBlipForConditionalGeneration, model, where, dtype=DTYPES[precision],
-        output_loading_info=True,
+        InstructBlipForConditionalGeneration, checkpoint, what=weights,
+        dtype=DTYPES[precision], output_loading_info=True, ignore_mismatched_sizes=True,
     )  # fmt: skip
-    check_filled(loaded, model, where)
-    tokenizer = opened(AutoTokenizer, model, where)
-    reader = opened(AutoTokenizer, model, where, subfolder=QFORMER)
+    check_filled(loaded, checkpoint)
+    for folder in ("", QFORMER):
+        find_vocabulary(checkpoint, folder)
+    tokenizer = opened(AutoTokenizer, checkpoint, what="the tokenizer")
+    reader = opened(AutoTokenizer, checkpoint, what=f"the tokenizer {QFORMER}", subfolder=QFORMER)
     if not network.config.use_decoder_only_language_model:
         kind = network.config.text_config.model_type
         raise GeneratorError(
             f"the language model of {model!r} is of kind {kind!r}, an encoder-decoder: use a "
             f"checkpoint with a decoder alone, such as {VICUNA}"
         )
+    check_tokens(tokenizer, network.config.text_config.vocab_size, checkpoint)
+    rows = network.config.qformer_config.vocab_size
+    check_tokens(reader, rows, checkpoint, folder=QFORMER)
     fingerprint = weights_fingerprint(network)
-    mean, std = _statistics(where)
+    mean, std = _statistics(checkpoint)
     target = pick_device(device)
     network = network.eval().requires_grad_(False).to(target)
     for part, parameter in network.named_parameters():
         if part.startswith(TRAINED):
             parameter.data = parameter.data.float()
-    name = Path(where).name if Path(where).is_dir() else model
-    return Generator(name, network, tokenizer, reader, mean, std, target, fingerprint)
+    return Generator(checkpoint.name, network, tokenizer, reader, mean, std, target, fingerprint)
 
 
-def _statistics(where: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _statistics(checkpoint: Checkpoint) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation of the pixels; the processor's class would be one more thing to load."""
-    from transformers.utils import cached_file
-
     for name in PREPROCESSING:
-        found = cached_file(where, name, _raise_exceptions_for_missing_entries=False)
-        if found is None:
+        file = checkpoint.folder / name
+        if not file.is_file():
             continue
-        read = json.loads(Path(found).read_text(encoding="utf-8"))
+        read = json.loads(file.read_text(encoding="utf-8"))
         read = read.get("image_processor", read)
         if "image_mean" in read and "image_std" in read:
             return tuple(read["image_mean"]), tuple(read["image_std"])
-    raise GeneratorError(f"{where} has no {PREPROCESSING[0]} with image_mean and image_std")
+    raise GeneratorError(
+        f"{checkpoint.folder} has no {PREPROCESSING[0]} with image_mean and image_std"
+    )
 
 
 def load_trained(generator: Generator, weights: dict[str, torch.Tensor]) -> Generator:

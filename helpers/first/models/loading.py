@@ -1,39 +1,39 @@
-"""One loader for every model: a tiny checkpoint by name, a directory, a checkpoint of the hub."""
+"""One loader for every dual encoder: a tiny checkpoint by name, a directory, a model of the hub."""
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModel, AutoProcessor
-from transformers.utils import logging
+from transformers import AutoConfig, AutoModel
 
 from helpers.first import paths
 from helpers.first.models.encoders import Encoder
 from helpers.first.models.lora import load_adapter
-from helpers.first.models.tiny import TINY_MODELS
+from helpers.first.models.opening import check_filled, check_pixels, open_processor
 from helpers.first.repro import pick_device
+from helpers.first.store.checkpoints import (
+    Checkpoint,
+    ModelError,
+    check_files,
+    find_checkpoint,
+    opened,
+)
 
 FAMILIES = ("clip", "siglip")
+FLEXIBLE = "siglip2"  # what transformers calls SigLIP 2 with pictures of any shape
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-
-
-class ModelError(ValueError):
-    """A model that cannot be opened, or is of no kind that the course knows."""
 
 
 def load_encoder(
     model: str, *, adapter: str = "", device: str = "auto", precision: str = "fp32"
 ) -> Encoder:
-    """Open a model for encoding.
+    """Open a model for encoding; nothing is asked of a network.
 
     Parameters
     ----------
     model : str
         ``tiny-siglip`` or ``tiny-clip``; a directory with configuration, weights, tokenizer and
-        preprocessor; or a hub id such as ``google/siglip-base-patch16-224``.
+        preprocessor; or a hub id such as ``google/siglip-base-patch16-224`` that ``hf download``
+        has fetched.
     adapter : str
         A folder that :func:`helpers.first.models.lora.save_adapter` wrote; a relative one is also
         looked for under the course's root. Empty: the model as it is.
@@ -45,7 +45,8 @@ def load_encoder(
     Raises
     ------
     ModelError
-        If the model is not found, is incomplete, or is neither CLIP nor SigLIP.
+        If the model is not found, is damaged, is neither CLIP nor SigLIP, or if its tokenizer or
+        its preprocessor belongs to another model.
     AdapterError
         If the adapter is not whole, or belongs to another model.
 
@@ -57,106 +58,43 @@ def load_encoder(
     """
     if precision not in DTYPES:
         raise ModelError(f"unknown precision {precision!r}: use one of {', '.join(DTYPES)}")
-    where = resolve_model(model)
-    config = opened(AutoConfig, model, where)
-    if config.model_type not in FAMILIES:
-        raise ModelError(
-            f"model {model!r} is a {config.model_type!r} model; this course adapts "
-            f"{' and '.join(FAMILIES)} dual encoders, such as openai/clip-vit-base-patch32"
-        )
-    network, loaded = opened(AutoModel, model, where, dtype=torch.float32, output_loading_info=True)
-    if loaded["missing_keys"] or loaded["mismatched_keys"]:
-        wrong = sorted(map(str, [*loaded["missing_keys"], *loaded["mismatched_keys"]]))
-        raise ModelError(
-            f"the weights of model {model!r} at {where} do not fill its configuration: "
-            f"{wrong[0]} and {len(wrong) - 1} more are missing or of another shape"
-        )
-    processor = opened(AutoProcessor, model, where)
-    if (
-        getattr(processor, "tokenizer", None) is None
-        or getattr(processor, "image_processor", None) is None
-    ):
-        raise ModelError(
-            f"model {model!r} at {where} has no complete processor: a tokenizer and "
-            "preprocessor_config.json must lie beside its weights"
-        )
+    checkpoint = find_checkpoint(model)
+    config = opened(AutoConfig, checkpoint, what="config.json")
+    _refuse_other_families(checkpoint, config.model_type)
+    weights = check_files(checkpoint)
+    network, loaded = opened(
+        AutoModel, checkpoint, what=weights, dtype=torch.float32,
+        output_loading_info=True, ignore_mismatched_sizes=True,
+    )  # fmt: skip
+    check_filled(loaded, checkpoint)
+    processor = open_processor(checkpoint, network)
+    check_pixels(processor.image_processor, config.vision_config.image_size, checkpoint)
     fingerprint = weights_fingerprint(network)
     target = pick_device(device)
     network = network.eval().requires_grad_(False)
-    name = Path(where).name if Path(where).is_dir() else model
-    encoder = Encoder(name, config.model_type, network, processor, target, precision, fingerprint)
+    encoder = Encoder(
+        checkpoint.name, config.model_type, network, processor, target, precision, fingerprint,
+        checkpoint.revision,
+    )  # fmt: skip
     if adapter:
         encoder = load_adapter(encoder, paths.find(adapter)).encoder
     encoder.model.to(target, DTYPES[precision])
     return encoder
 
 
-def resolve_model(model: str) -> str:
-    """The directory or hub id behind a model's name.
-
-    Raises
-    ------
-    ModelError
-        If a path was meant and nothing lies there.
-    """
-    if model in TINY_MODELS:
-        folder = paths.tiny() / model
-        if not (folder / "config.json").is_file():
-            raise ModelError(f"{folder} holds no model: make it with 'course pretrain {model}'")
-        return str(folder)
-    folder = Path(model).expanduser()
-    for place in paths.places(folder):
-        if (place / "config.json").is_file():
-            return str(place)
-        if place.is_dir():
-            raise ModelError(f"{place} is a directory without config.json, so it holds no model")
-    if folder.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1:
+def _refuse_other_families(checkpoint: Checkpoint, family: str) -> None:
+    """Say which kind of model it is, and which the course adapts."""
+    if family == FLEXIBLE:
         raise ModelError(
-            f"no model at {model!r}: give {', '.join(TINY_MODELS)}, a directory, "
-            "or a hub id of the form owner/name"
+            f"model {checkpoint.model!r} is a SigLIP 2 that takes pictures of any shape (NaFlex), "
+            "which the course does not adapt: use a SigLIP 2 of fixed resolution, such as "
+            "google/siglip2-base-patch16-224"
         )
-    return model
-
-
-def opened(kind: Any, model: str, where: str, **options: Any) -> Any:
-    """``kind.from_pretrained(where)`` without the library's notes and bars.
-
-    Parameters
-    ----------
-    kind : class of transformers
-    model : str
-        As the user named it, for the message.
-    where : str
-        A directory or a hub id.
-
-    Raises
-    ------
-    ModelError
-        If it cannot be opened.
-    """
-    try:
-        with _quietly():
-            return kind.from_pretrained(where, trust_remote_code=False, **options)
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
+    if family not in FAMILIES:
         raise ModelError(
-            f"model {model!r} could not be opened from {where} ({first}); "
-            "without a network, give a directory that holds the whole checkpoint"
-        ) from error
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Without the library's notes and bars: what matters of them is checked here."""
-    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
-        if bars:
-            logging.enable_progress_bar()
+            f"model {checkpoint.model!r} is a {family!r} model; this course adapts "
+            f"{' and '.join(FAMILIES)} dual encoders, such as openai/clip-vit-base-patch32"
+        )
 
 
 def weights_fingerprint(model: torch.nn.Module) -> str:

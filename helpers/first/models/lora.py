@@ -31,10 +31,11 @@ from helpers.first.models.methods import (
     weight_files,
     write_weights,
 )
-from helpers.first.models.placement import Placement
+from helpers.first.models.placement import Placement, PlacementError
 from helpers.first.models.quantized import restore
 from helpers.first.repro import hash_of, library_versions, sha256_file
 from helpers.first.store.atomic import write_file_atomically
+from helpers.first.store.checkpoints import damage_of
 
 __all__ = [
     "Adapted", "AdapterError", "adapt", "adapter_files", "load_adapter", "merge",
@@ -162,13 +163,15 @@ def adapter_files(
         record = {
             "schema": 1,
             "base": asdict(adapted.base),
+            "texts": adapted.encoder.text_rules,
             "quantization": quantization_of(adapted.placement),
             "placement": asdict(adapted.placement),
             "files": {name: sha256_file(folder / name) for name in _hashed(adapted.placement)},
             "versions": library_versions(),
         }
         (folder / BASE_FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        card = card_text(adapted.base, adapted.placement, model, training or {}, data)
+        texts = adapted.encoder.text_rules
+        card = card_text(adapted.base, adapted.placement, model, training or {}, data, texts=texts)
         (folder / "README.md").write_text(card, encoding="utf-8")
         return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
@@ -211,12 +214,20 @@ def load_adapter(encoder: Encoder, folder: Path) -> Adapted:
     for name, digest in record.files.items():
         if not (folder / name).is_file():
             raise AdapterError(f"adapter {folder} has no {name}: save or copy it again, whole")
+        if damage := damage_of(folder / name):
+            raise AdapterError(f"{folder / name} {damage}: save or copy the adapter again")
         if sha256_file(folder / name) != digest:
             raise AdapterError(
                 f"{folder / name} differs from what was saved: save or copy the adapter again"
             )
     check_base(record.base, encoder, folder)
-    placement = Placement(**record.placement)
+    try:
+        placement = Placement(**record.placement)
+    except (PlacementError, TypeError) as error:
+        raise AdapterError(
+            f"{folder / BASE_FILE} names a placement that is not known here ({error}): train the "
+            "adapter again"
+        ) from error
     if record.quantization != quantization_of(placement):
         raise AdapterError(
             f"adapter {folder} was trained on a base quantized as {record.quantization!r}; here it "

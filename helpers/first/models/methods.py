@@ -18,6 +18,7 @@ from helpers.first.models.adapter_base import AdapterError, Base
 from helpers.first.models.placement import Placement, lora_config
 from helpers.first.models.prompts import fill_prompts, insert_prompts, prompt_tensors
 from helpers.first.models.quantized import QUANTIZATION, quantize
+from helpers.first.store.checkpoints import reason
 
 PEFT_FILES = ("adapter_model.safetensors", "adapter_config.json")
 PROMPT_FILE = "prompt.safetensors"
@@ -95,8 +96,14 @@ def put_back(
         return None
     if placement.method == "qlora":
         quantize(model, device=device)
-    with _without_a_stale_warning():
-        return PeftModel.from_pretrained(model, str(folder))
+    try:
+        with _without_a_stale_warning():
+            return PeftModel.from_pretrained(model, str(folder))
+    except Exception as error:
+        raise AdapterError(
+            f"the adapter {folder} cannot be put on its model ({reason(error)}): train it "
+            "again with the libraries that are installed here"
+        ) from error
 
 
 @contextmanager

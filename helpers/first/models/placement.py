@@ -12,7 +12,8 @@ from peft import LoraConfig
 from torch import nn
 from transformers import PreTrainedModel
 
-METHODS = ("lora", "dora", "rslora", "qlora", "prompt")
+from helpers.first.models.method_names import INSTEAD, METHODS
+
 MODULES = {
     **dict.fromkeys(("q_proj", "k_proj", "v_proj", "out_proj"), "self_attn"),
     **dict.fromkeys(("fc1", "fc2"), "mlp"),
@@ -103,6 +104,8 @@ class Placement:
                 )
 
     def _check_method(self) -> None:
+        if self.method in INSTEAD:
+            raise PlacementError(f"method {self.method!r}: {INSTEAD[self.method]}")
         if self.method not in METHODS:
             raise PlacementError(
                 f"method {self.method!r} is not available: use one of {', '.join(METHODS)}"

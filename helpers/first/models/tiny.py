@@ -31,7 +31,8 @@ from transformers import (
     SiglipProcessor,
 )
 
-TINY_MODELS = ("tiny-clip", "tiny-siglip")
+from helpers.first.store.checkpoints import TINY_MODELS
+
 UNKNOWN, PAD, START, END = "<unk>", "<pad>", "<bos>", "<eos>"
 SIGMOID_START = (math.log(10.0), -10.0)  # log scale and bias, Zhai et al. 2023, section 3.2
 

@@ -18,6 +18,7 @@ from transformers import Florence2ForConditionalGeneration, Florence2Processor
 
 from helpers.first.prepare.watermarks import strokes_inside
 from helpers.first.repro import hash_of
+from helpers.first.store.checkpoints import check_files, find_checkpoint, opened
 
 OCR, DETECTION = "<OCR_WITH_REGION>", "<OPEN_VOCABULARY_DETECTION>"
 SEGMENTATION, REGIONS = "<REFERRING_EXPRESSION_SEGMENTATION>", "<REGION_PROPOSAL>"
@@ -138,14 +139,19 @@ def load_florence(
     ------
     ValueError
         For an unknown precision.
+    ModelError
+        If the model is not found or not whole.
     """
     types = {"fp32": torch.float32, "bf16": torch.bfloat16}
     if precision not in types:
         raise ValueError(f"unknown precision {precision!r}; use one of {', '.join(types)}")
-    loaded = Florence2ForConditionalGeneration.from_pretrained(
-        model, dtype=types[precision], use_safetensors=True
-    )
-    processor = Florence2Processor.from_pretrained(model)
+    checkpoint = find_checkpoint(model, tiny=())
+    weights = check_files(checkpoint)
+    loaded = opened(
+        Florence2ForConditionalGeneration, checkpoint, what=weights,
+        dtype=types[precision], use_safetensors=True,
+    )  # fmt: skip
+    processor = opened(Florence2Processor, checkpoint, what="tokenizer or preprocessor")
     return FlorenceDetector(loaded.eval().to(device), processor, model, **settings)
 
 

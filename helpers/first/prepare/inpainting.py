@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from helpers.first.repro import hash_of
+from helpers.first.store.checkpoints import find_checkpoint, opened
 
 METHODS = ("telea", "navier-stokes")
 PROMPT = "a photograph of a dish of food, nothing written on it"
@@ -195,6 +196,8 @@ def load_diffusion_inpainter(
     ------
     ValueError
         For an unknown precision.
+    ModelError
+        If the model is not found or not whole.
     """
     import torch
     from diffusers import AutoPipelineForInpainting
@@ -202,9 +205,11 @@ def load_diffusion_inpainter(
     types = {"fp32": torch.float32, "bf16": torch.bfloat16}
     if precision not in types:
         raise ValueError(f"unknown precision {precision!r}; use one of {', '.join(types)}")
-    pipeline = AutoPipelineForInpainting.from_pretrained(
-        model, dtype=types[precision], use_safetensors=True
-    ).to(device)
+    checkpoint = find_checkpoint(model, tiny=METHODS, file="model_index.json")
+    pipeline = opened(
+        AutoPipelineForInpainting, checkpoint, what="the pipeline", dtype=types[precision],
+        use_safetensors=True,
+    ).to(device)  # fmt: skip
     pipeline.set_progress_bar_config(disable=True)
     return DiffusionInpainter(pipeline, model, **settings)
 

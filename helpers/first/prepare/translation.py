@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from helpers.first.prepare.endpoint import Endpoint, EndpointError
 from helpers.first.repro import hash_of
+from helpers.first.store.checkpoints import ModelError, check_files, find_checkpoint, opened
 
 MARIAN = "Helsinki-NLP/opus-mt-mul-en"
 PROMPT = (
@@ -70,6 +71,8 @@ class Marian:
     tokenizer : MarianTokenizer
     name : str
     batch_size, max_tokens : int
+    revision : str
+        The commit of a hub model; empty: nothing says which it is.
 
     Examples
     --------
@@ -82,12 +85,12 @@ class Marian:
     languages: tuple[str, ...] = ()
     batch_size: int = 32
     max_tokens: int = 96
+    revision: str = ""
 
     @property
     def fingerprint(self) -> str:
         """Of its name, revision and settings."""
-        revision = getattr(self.model.config, "_commit_hash", None) or ""
-        return hash_of([self.name, revision, self.max_tokens])
+        return hash_of([self.name, self.revision, self.max_tokens])
 
     def translate(self, texts: Sequence[str], language: str) -> list[Translation]:
         """Each text in English by beam search; unknown pieces, empty answers and copies are said.
@@ -123,8 +126,8 @@ class Marian:
         return Translation(said)
 
 
-def load_marian(name: str = MARIAN, *, revision: str = "main", device: str = "cpu") -> Marian:
-    """A MarianMT model by its hub id or folder, from safetensors.
+def load_marian(name: str = MARIAN, *, device: str = "cpu") -> Marian:
+    """A MarianMT model by its hub id or folder, from safetensors; nothing is downloaded.
 
     Raises
     ------
@@ -134,14 +137,15 @@ def load_marian(name: str = MARIAN, *, revision: str = "main", device: str = "cp
     from transformers import MarianMTModel, MarianTokenizer
 
     try:
-        tokenizer = MarianTokenizer.from_pretrained(name, revision=revision)
-        model = MarianMTModel.from_pretrained(name, revision=revision, use_safetensors=True)
-    except (OSError, TypeError, ValueError) as error:  # TypeError: no vocabulary in the folder
+        checkpoint = find_checkpoint(name, tiny=())
+        weights = check_files(checkpoint)
+        tokenizer = opened(MarianTokenizer, checkpoint, what="the tokenizer")
+        model = opened(MarianMTModel, checkpoint, what=weights, use_safetensors=True)
+    except ModelError as error:
         raise TranslationError(
-            f"translator {name!r} (revision {revision}) cannot be loaded: {error}; download it "
-            "where there is a network and give its folder, or use the glossary"
+            f"translator {name!r} cannot be loaded: {error}; or use the glossary"
         ) from error
-    return Marian(model.eval().to(device), tokenizer, name)
+    return Marian(model.eval().to(device), tokenizer, name, revision=checkpoint.revision)
 
 
 @dataclass(frozen=True)

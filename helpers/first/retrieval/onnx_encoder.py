@@ -11,11 +11,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoProcessor
+from transformers import AutoConfig
 
 from helpers.first.models.encoders import Encoder
+from helpers.first.models.opening import open_processor
 from helpers.first.repro import hash_of, sha256_file
 from helpers.first.retrieval.onnx_export import OnnxRefused, file_name, muted, read_record
+from helpers.first.store.checkpoints import Checkpoint, opened
 
 PRECISIONS = ("fp32", "int8")
 
@@ -98,14 +100,15 @@ def load_onnx(folder: Path | str, *, precision: str = "fp32", threads: int = 0) 
     sessions = {tower: open_session(folder / name, **options) for tower, name in files.items()}
     scalars = {name: record[name] for name in ("logit_scale", "logit_bias")}
     with muted("transformers"):  # SigLIP's configurations name tokens that its vocabulary has not
-        config = AutoConfig.from_pretrained(folder)
+        checkpoint = Checkpoint(record["space"]["model"], folder)
+        config = opened(AutoConfig, checkpoint, what="config.json")
     model = OnnxTowers(sessions, config, **scalars)
     space = record["space"]
     fingerprint = space["fingerprint"]
     if precision != "fp32":
         hashes = [record["files"][name] for name in files.values()]
         fingerprint = hash_of([fingerprint, *hashes], digits=16)
-    processor = AutoProcessor.from_pretrained(folder)
+    processor = open_processor(checkpoint, model)
     return Encoder(
         space["model"], record["family"], model, processor, "cpu", precision, fingerprint
     )

@@ -248,6 +248,7 @@ def _record(encoder: Encoder) -> dict[str, Any]:
         "logit_scale": encoder.logit_scale,
         "logit_bias": encoder.logit_bias if encoder.family == "siglip" else None,
         "image_px": encoder.image_px,
+        "texts": encoder.text_rules,
         "versions": library_versions(),
     }
 

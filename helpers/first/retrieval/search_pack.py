@@ -18,13 +18,7 @@ from helpers.first.retrieval.index import build_index
 from helpers.first.retrieval.kinds import IndexKind
 from helpers.first.retrieval.retriever import Retriever
 from helpers.first.retrieval.space import IndexRefused, Space, space_of
-from helpers.first.retrieval.text_tower import (
-    ABOUT,
-    GRAPH,
-    TOKENIZER,
-    export_text_tower,
-    open_text_tower,
-)
+from helpers.first.retrieval.text_tower import export_text_tower, open_text_tower
 from helpers.first.retrieval.vector_index import VectorIndex
 from helpers.first.store.artefacts import Manifest, Writer, code_of, ensure, read_manifest
 from helpers.first.store.zones import Zone
@@ -164,9 +158,13 @@ def open_pack(zone: Zone, *, model: str, adapter: str = "", threads: int = 0) ->
             f"the embeddings of {model} in {zone} are of other pictures than those that lie "
             "there now: add --build to make them again"
         )
-    read = partial(_checked_file, zone, manifest, _place(model, adapter))
+    place = _place(model, adapter)
+    read = partial(_checked_file, zone, manifest, place)
     items = json.loads(read(ITEMS))
-    tower = open_text_tower({n: read(n) for n in (GRAPH, TOKENIZER, ABOUT)}, threads=threads)
+    there = [key.removeprefix(f"{place}/") for key in manifest.files]
+    tower = open_text_tower(
+        {name: read(name) for name in there if name not in (INDEX, ITEMS)}, threads=threads
+    )
     index = _index(read(INDEX), items["ids"], tower.space)
     fields = ("caption", "recipe_id", "split")
     metadata = {

@@ -1,12 +1,16 @@
 """The text tower alone, under onnxruntime: what a search by text needs, and nothing more.
 
 torch and transformers take seconds to import; a tokenizer's file and an ONNX graph open in a tenth
-of one. The graph is exported from the encoder and held against it before anything is kept.
+of one. The graph is exported from the encoder and held against it before anything is kept. A SigLIP's
+SentencePiece has rules of its own class around it: that class of transformers, without torch, reads
+texts here too.
 """
 
 import json
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,13 +38,13 @@ class TextTower:
     space : Space
         Of the encoder that it was exported from.
     session : onnxruntime.InferenceSession
-    tokenizer : tokenizers.Tokenizer
-        Set to the tower's length.
+    token_ids : callable
+        Captions to lists of token ids, each of the tower's length.
     """
 
     space: Space
     session: Any
-    tokenizer: Any
+    token_ids: Callable[[list[str]], list[list[int]]]
 
     @property
     def name(self) -> str:
@@ -54,8 +58,7 @@ class TextTower:
 
     def tokens(self, captions: Sequence[str]) -> np.ndarray:
         """(n, length) int64, padded to the tower's full length."""
-        ids = [done.ids for done in self.tokenizer.encode_batch(list(captions))]
-        return np.array(ids, dtype=np.int64)
+        return np.array(self.token_ids(list(captions)), dtype=np.int64)
 
     def texts(self, captions: Sequence[str], *, batch_size: int = 64) -> np.ndarray:
         """Embeddings of captions.
@@ -106,16 +109,19 @@ def export_text_tower(encoder: "Encoder", captions: Sequence[str]) -> dict[str, 
     from helpers.first.retrieval.onnx_export import text_graph
 
     tokenizer = encoder.processor.tokenizer
+    backend = getattr(tokenizer, "backend_tokenizer", None)
     about = {
         "space": asdict(space_of(encoder)),
+        "texts": encoder.text_rules,
         "length": encoder.text_length,
         "pad_id": int(tokenizer.pad_token_id),
         "pad_token": str(tokenizer.pad_token),
+        "reader": "" if backend else type(tokenizer).__name__,
     }
     files = {
         GRAPH: text_graph(encoder),
-        TOKENIZER: tokenizer.backend_tokenizer.to_str().encode(),
         ABOUT: json.dumps(about, indent=1).encode(),
+        **({TOKENIZER: backend.to_str().encode()} if backend else _saved(tokenizer)),
     }
     _hold_against(encoder, open_text_tower(files), list(dict.fromkeys(captions)))
     return files
@@ -124,19 +130,45 @@ def export_text_tower(encoder: "Encoder", captions: Sequence[str]) -> dict[str, 
 def open_text_tower(files: dict[str, bytes], *, threads: int = 0) -> TextTower:
     """A text tower from the files that ``export_text_tower`` made; ``threads`` 0: all cores."""
     import onnxruntime
-    from tokenizers import Tokenizer
 
     about = json.loads(files[ABOUT])
-    tokenizer = Tokenizer.from_str(files[TOKENIZER].decode())
-    length = int(about["length"])
-    tokenizer.enable_truncation(length)
-    tokenizer.enable_padding(length=length, pad_id=about["pad_id"], pad_token=about["pad_token"])
+    read = _class_of_transformers(files, about) if about.get("reader") else _rules(files, about)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waits cost nothing
     session = onnxruntime.InferenceSession(files[GRAPH], options)
-    return TextTower(Space(**about["space"]), session, tokenizer)
+    return TextTower(Space(**about["space"]), session, read)
+
+
+def _rules(files: dict[str, bytes], about: dict[str, Any]) -> Callable:
+    """All rules stand in one file, which opens without transformers."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_str(files[TOKENIZER].decode())
+    length = int(about["length"])
+    tokenizer.enable_truncation(length)
+    tokenizer.enable_padding(length=length, pad_id=about["pad_id"], pad_token=about["pad_token"])
+    return lambda captions: [done.ids for done in tokenizer.encode_batch(captions)]
+
+
+def _saved(tokenizer: Any) -> dict[str, bytes]:
+    """The files of a tokenizer whose rules are partly a class of transformers."""
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save_pretrained(folder)
+        return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
+
+
+def _class_of_transformers(files: dict[str, bytes], about: dict[str, Any]) -> Callable:
+    """The encoder's own tokenizer; its class comes without torch."""
+    import transformers
+
+    with tempfile.TemporaryDirectory() as folder:
+        for name in files.keys() - {GRAPH, ABOUT}:
+            (Path(folder) / name).write_bytes(files[name])
+        tokenizer = getattr(transformers, about["reader"]).from_pretrained(folder)
+    how = {"padding": "max_length", "truncation": True, "max_length": int(about["length"])}
+    return lambda captions: tokenizer(captions, **how)["input_ids"]
 
 
 def _hold_against(encoder: "Encoder", tower: TextTower, captions: Sequence[str]) -> None:

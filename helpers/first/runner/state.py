@@ -16,6 +16,7 @@ from helpers.first.runner import staging
 from helpers.first.runner.lessons import Lesson, notebook_hash, read_notebook, source_of
 from helpers.first.runner.parameters import Value
 from helpers.first.runner.places import BENCHMARKS
+from helpers.first.store.checkpoints import cached_revision
 from helpers.first.store.code import Modules, changed_module
 
 SCHEMA = 1
@@ -90,11 +91,14 @@ def input_path(value: str) -> Path | None:
 
 
 def _inputs(parameters: Mapping[str, Value]) -> dict[str, str]:
+    """What parameters name: a hash of files, or the revision of a hub model in the cache."""
     found = {}
     for name, value in parameters.items():
         path = input_path(value) if isinstance(value, str) and name not in NOT_INPUTS else None
         if path is not None:
             found[name] = listing_hash(path)
+        elif isinstance(value, str) and (revision := cached_revision(value)):
+            found[name] = f"revision {revision}"
     return found
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from helpers.first.models.encoders import Encoder
-from helpers.first.models.placement import METHODS, Placement, PlacementError
+from helpers.first.models.method_names import METHODS
+from helpers.first.models.placement import Placement, PlacementError
 from helpers.first.training.arms import Arm
 from helpers.first.training.settings import Training
 

@@ -192,7 +192,7 @@ def prefix_encoder(
     return _PrefixEncoder(**known, placement=placement, folder=folder)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _PrefixEncoder(Encoder):
     placement: Placement
     folder: Path | None
