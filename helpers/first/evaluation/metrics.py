@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from helpers.first.evaluation.chance import chance_hit, fixed_by
 from helpers.first.evaluation.positives import Positives, positives_from_ids
 from helpers.first.evaluation.ranks import Ranking, rank_positives
 
@@ -20,29 +21,30 @@ from helpers.first.evaluation.ranks import Ranking, rank_positives
 def per_query(ranking: Ranking, metric: str) -> np.ndarray:
     """The values whose mean (or median) is a metric, for bootstrap intervals and paired tests.
 
-    Parameters
-    ----------
-    ranking : Ranking
-    metric : str
-        ``"hit@K"``, ``"recall@K"``, ``"mrr"``, ``"map"``, ``"median_rank"``, ``"mean_rank"`` or
-        ``"tied"``. Both rank metrics give the rank of the first positive.
+        Parameters
+        ----------
+        ranking : Ranking
+        metric : str
+            ``"hit@K"``, ``"recall@K"``, ``"mrr"``, ``"map"``, ``"median_rank"``, ``"mean_rank"`` or
+            ``"tied"``. Both rank metrics give the rank of the first positive.
 
-    Returns
-    -------
-    (q,) float64
+        Returns
+        -------
+        (q,) float64
 
-    Raises
-    ------
-    ValueError
-        If the metric is unknown or its K is no whole number of at least 1.
+        Raises
+        ------
+        ValueError
+            If the metric is unknown or its K is no whole number of at least 1.
 
-    Examples
-    --------
-    >>> from helpers.first.evaluation.positives import positives_from_lists
-    >>> from helpers.first.evaluation.ranks import rank_positives_from_scores
-    >>> relation = positives_from_lists([[0], [0]], n_gallery=2)
-    >>> per_query(rank_positives_from_scores([[2, 1], [1, 2]], relation), "mrr").tolist()
-    [1.0, 0.5]
+        Examples
+        --------
+        >>> from helpers.first.evaluation.chance import chance_hit, fixed_by
+    from helpers.first.evaluation.positives import positives_from_lists
+        >>> from helpers.first.evaluation.ranks import rank_positives_from_scores
+        >>> relation = positives_from_lists([[0], [0]], n_gallery=2)
+        >>> per_query(rank_positives_from_scores([[2, 1], [1, 2]], relation), "mrr").tolist()
+        [1.0, 0.5]
     """
     name, _, cut = metric.partition("@")
     if name in ("hit", "recall") and cut:
@@ -113,19 +115,23 @@ def tied_share(ranking: Ranking) -> float:
 def retrieval_metrics(ranking: Ranking, *, ks: Sequence[int] = (1, 5, 10)) -> dict[str, float]:
     """All metrics of a ranking: hit@k for each k, recall at the largest k, and the rest.
 
-    Examples
-    --------
-    >>> from helpers.first.evaluation.positives import positives_from_lists
-    >>> from helpers.first.evaluation.ranks import rank_positives_from_scores
-    >>> relation = positives_from_lists([[0]], n_gallery=2)
-    >>> retrieval_metrics(rank_positives_from_scores([[2, 1]], relation), ks=(1,))["hit@1"]
-    1.0
+        NaN where the gallery has no more than k rows: such a value is 1 by construction.
+
+        Examples
+        --------
+        >>> from helpers.first.evaluation.chance import chance_hit, fixed_by
+    from helpers.first.evaluation.positives import positives_from_lists
+        >>> from helpers.first.evaluation.ranks import rank_positives_from_scores
+        >>> relation = positives_from_lists([[0]], n_gallery=2)
+        >>> retrieval_metrics(rank_positives_from_scores([[2, 1]], relation), ks=(1,))["hit@1"]
+        1.0
     """
     if not ks:
         raise ValueError("ks is empty; give at least one cut-off, such as (1, 5, 10)")
+    names = [*(f"hit@{k}" for k in ks), f"recall@{max(ks)}"]
+    fixed = {name: fixed_by(name, ranking.n_gallery) for name in names}
     return {
-        **{f"hit@{k}": hit_at_k(ranking, k) for k in ks},
-        f"recall@{max(ks)}": recall_at_k(ranking, max(ks)),
+        **{n: np.nan if fixed[n] else float(per_query(ranking, n).mean()) for n in names},
         "mrr": mrr(ranking),
         "map": mean_average_precision(ranking),
         "median_rank": median_rank(ranking),
@@ -176,19 +182,16 @@ def both_directions(
 def chance_hit_at_k(positives: Positives, k: int) -> float:
     """The hit@k that a random order of the gallery would have on average.
 
-    A query with m positives among g rows misses with probability C(g - m, k) / C(g, k).
+        A query with m positives among g rows misses with probability C(g - m, k) / C(g, k).
 
-    Examples
-    --------
-    >>> from helpers.first.evaluation.positives import positives_from_lists
-    >>> chance_hit_at_k(positives_from_lists([[0]], n_gallery=4), 1)
-    0.25
+        Examples
+        --------
+        >>> from helpers.first.evaluation.chance import chance_hit, fixed_by
+    from helpers.first.evaluation.positives import positives_from_lists
+        >>> chance_hit_at_k(positives_from_lists([[0]], n_gallery=4), 1)
+        0.25
     """
-    drawn = np.arange(min(k, positives.n_gallery))
-    sizes, queries = np.unique(positives.counts, return_counts=True)
-    left = np.maximum(positives.n_gallery - sizes[:, None] - drawn, 0)  # (sizes, k)
-    misses = np.prod(left / (positives.n_gallery - drawn), axis=1)
-    return float(1 - misses @ queries / queries.sum())
+    return chance_hit(positives.counts, positives.n_gallery, k)
 
 
 def _recalls(ranking: Ranking, k: int) -> np.ndarray:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from helpers.first.evaluation.chance import galleries_of
 from helpers.first.evaluation.claims import Claim, Judged, judge_claims
 from helpers.first.evaluation.comparison import Comparison
 from helpers.first.report.adapters import arm_and_size, labeled
@@ -45,6 +46,8 @@ def judge_sizes(records: Iterable[Record], *, claims: Sequence[str] = ("C2", "C3
         arm, way, said = CLAIMS[name]
         for r in records:
             if r.unit == P_UNIT or " minus " not in r.metric or arm_and_size(r.model)[0] != arm:
+                continue
+            if not r.measured:
                 continue
             if (r.model, r.direction, f"p of {r.metric}") not in tests:
                 raise ValueError(f"no p-value among the records for {r.model}, {r.metric}")
@@ -98,7 +101,7 @@ def size_records(
     **about
         ``lesson``, ``run``, ``data`` and ``seed`` of the records.
     """
-    records = []
+    records, galleries = [], galleries_of(groups)
     ending = "" if kept == "best" else ", fixed steps"
     for way, ids in groups.items():
         for metric in metrics:
@@ -107,7 +110,12 @@ def size_records(
                 for n, arms in runs.items()
                 for arm, done in arms.items()
             }
-            records += value_records(values, metric, ids, direction=way, **about)
+            records += value_records(
+                values, metric, ids, gallery=galleries[way], direction=way, **about
+            )
             base = {"M0": query_values(np.asarray(zero_shot[way]), metric)}
-            records += against({**values, **base}, "M0", metric, ids, direction=way, **about)
+            records += against(
+                {**values, **base}, "M0", metric, ids, gallery=galleries[way], direction=way,
+                **about,
+            )  # fmt: skip
     return records
