@@ -36,6 +36,17 @@ class Gallery:
         k = _cut(metric) if metric.startswith("hit@") else 0
         return chance_hit(self.positives, self.size, k) if k else None
 
+    def said(self, metric: str, value: float) -> str:
+        """A metric as it is printed, with its chance level, or why it says nothing.
+
+        >>> Gallery(6, np.ones(6, int)).said("hit@10", 1.0)
+        'hit@10 n/a (gallery has 6)'
+        """
+        if reason := fixed_by(metric, self.size):
+            return f"{metric} n/a ({reason})"
+        chance = self.chance(metric)
+        return f"{metric} {value:.3f}" + ("" if chance is None else f" (chance {chance:.3f})")
+
     def part(self, chosen: np.ndarray) -> "Gallery":
         """The same rows, asked by some of the queries."""
         return Gallery(self.size, self.positives[chosen])

@@ -69,7 +69,7 @@ def audit_records(
     than: str = "",
     **about: str | int,
 ) -> list[Record]:
-    """The measures of each writer's texts; ROUGE-L and METEOR also as paired differences.
+    """The measures of each writer's texts; ROUGE and METEOR also as paired differences.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def audit_records(
     for writer, audit in audits.items():
         if not than or writer == than:
             continue
-        for measure in ("rouge_l", "meteor"):
+        for measure in ("rouge_1", "rouge_l", "meteor"):
             a, b = audit[measure].to_numpy(float), audits[than][measure].to_numpy(float)
             both = np.isfinite(a) & np.isfinite(b)
             if both.sum() < 2:
@@ -113,15 +113,17 @@ def number_records(
     metric: str,
     unit: str,
     split: str = "train",
+    n: int = 0,
     **about: str | int,
 ) -> list[Record]:
     """Numbers by name that are no hits: counts and shares as they are, correlations with ends.
 
+    ``n`` is how many queries or texts are behind each; 0 for counts. A correlation has its own.
     What could not be measured (NaN) makes no record.
     """
     records = []
     for name, value in values.items():
-        ends = {}
+        ends = {"n": n}
         if isinstance(value, Correlation):
             ends = {"low": value.low, "high": value.high, "n": value.n}
             value = value.rho

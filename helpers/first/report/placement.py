@@ -176,11 +176,15 @@ def observation_records(judged: Sequence[Judged], *, seed: int = 42, **about: st
 
 
 def needed_records(
-    needed: Mapping[str, tuple[float, NeededSize | None]], *, seed: int = 42, **about: str
+    needed: Mapping[str, tuple[float, NeededSize | None]],
+    n: int,
+    *,
+    seed: int = 42,
+    **about: str,
 ) -> list[Record]:
-    """:func:`needed_table` as records."""
+    """:func:`needed_table` as records; ``n`` queries of this test set show the spread."""
     return [
         Record(**about, model=f"claim: {name}", split="test", direction="", value=size.queries,
-               metric=f"queries that show {100 * wanted:.2f} points", seed=seed, unit="queries")
+               metric=f"queries that show {100 * wanted:.2f} points", seed=seed, unit="queries", n=n)
         for name, (wanted, size) in needed.items() if size
     ]  # fmt: skip

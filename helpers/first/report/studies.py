@@ -225,6 +225,33 @@ def comparison_table(records: Iterable[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def beside_reported(
+    records: Iterable[Record],
+    reported: Mapping[str, Mapping[str, Sequence[float]]],
+    models: Sequence[str],
+) -> pd.DataFrame:
+    """A row a metric and direction: what was reported of each model beside what was measured.
+
+    Parameters
+    ----------
+    records : iterable of Record
+        Values of the ``models`` by metric and direction.
+    reported : mapping of direction to (mapping of metric to values)
+        One value a model, in their order: on other data, so that only the form compares.
+    models : sequence of str
+    """
+    found = {(r.direction, r.metric, r.model): r for r in records}
+    rows = []
+    for way, metrics in reported.items():
+        for metric, values in metrics.items():
+            here = [found[way, metric, model] for model in models]
+            row = {"direction": DIRECTION_NAMES[way], "metric": metric}
+            row |= {f"{m}, reported": f"{v:.3f}" for m, v in zip(models, values, strict=True)}
+            row |= {f"{m}, here": shown_value(r) for m, r in zip(models, here, strict=True)}
+            rows.append(row | {"chance, here": here[0].chance})
+    return pd.DataFrame(rows)
+
+
 def mean_table(records: Sequence[Record], metric: str) -> pd.DataFrame:
     """A row a model: a metric in both directions with its interval, and its chance level."""
     rows: dict[str, dict[str, str]] = {}
