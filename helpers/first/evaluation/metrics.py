@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from helpers.first.evaluation.chance import chance_hit, fixed_by
+from helpers.first.evaluation.chance import chance_hit
 from helpers.first.evaluation.positives import Positives, positives_from_ids
 from helpers.first.evaluation.ranks import Ranking, rank_positives
 
@@ -39,7 +39,7 @@ def per_query(ranking: Ranking, metric: str) -> np.ndarray:
 
         Examples
         --------
-        >>> from helpers.first.evaluation.chance import chance_hit, fixed_by
+        >>> from helpers.first.evaluation.chance import chance_hit
     from helpers.first.evaluation.positives import positives_from_lists
         >>> from helpers.first.evaluation.ranks import rank_positives_from_scores
         >>> relation = positives_from_lists([[0], [0]], n_gallery=2)
@@ -115,11 +115,9 @@ def tied_share(ranking: Ranking) -> float:
 def retrieval_metrics(ranking: Ranking, *, ks: Sequence[int] = (1, 5, 10)) -> dict[str, float]:
     """All metrics of a ranking: hit@k for each k, recall at the largest k, and the rest.
 
-        NaN where the gallery has no more than k rows: such a value is 1 by construction.
-
-        Examples
+            Examples
         --------
-        >>> from helpers.first.evaluation.chance import chance_hit, fixed_by
+        >>> from helpers.first.evaluation.chance import chance_hit
     from helpers.first.evaluation.positives import positives_from_lists
         >>> from helpers.first.evaluation.ranks import rank_positives_from_scores
         >>> relation = positives_from_lists([[0]], n_gallery=2)
@@ -128,10 +126,9 @@ def retrieval_metrics(ranking: Ranking, *, ks: Sequence[int] = (1, 5, 10)) -> di
     """
     if not ks:
         raise ValueError("ks is empty; give at least one cut-off, such as (1, 5, 10)")
-    names = [*(f"hit@{k}" for k in ks), f"recall@{max(ks)}"]
-    fixed = {name: fixed_by(name, ranking.n_gallery) for name in names}
     return {
-        **{n: np.nan if fixed[n] else float(per_query(ranking, n).mean()) for n in names},
+        **{f"hit@{k}": hit_at_k(ranking, k) for k in ks},
+        f"recall@{max(ks)}": recall_at_k(ranking, max(ks)),
         "mrr": mrr(ranking),
         "map": mean_average_precision(ranking),
         "median_rank": median_rank(ranking),
@@ -186,7 +183,7 @@ def chance_hit_at_k(positives: Positives, k: int) -> float:
 
         Examples
         --------
-        >>> from helpers.first.evaluation.chance import chance_hit, fixed_by
+        >>> from helpers.first.evaluation.chance import chance_hit
     from helpers.first.evaluation.positives import positives_from_lists
         >>> chance_hit_at_k(positives_from_lists([[0]], n_gallery=4), 1)
         0.25

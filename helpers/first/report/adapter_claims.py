@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from helpers.first.evaluation.chance import galleries_of
+from helpers.first.evaluation.chance import Gallery
 from helpers.first.evaluation.claims import Claim, Judged, judge_claims
 from helpers.first.evaluation.comparison import Comparison
 from helpers.first.report.adapters import arm_and_size, labeled
@@ -83,6 +83,7 @@ def size_records(
     zero_shot: Mapping[str, np.ndarray],
     groups: Mapping[str, Sequence[str]],
     *,
+    galleries: Mapping[str, Gallery],
     kept: str = "best",
     metrics: Sequence[str] = ("hit@10",),
     **about: str | int,
@@ -95,13 +96,14 @@ def size_records(
         As :func:`helpers.first.studies.adapters.run_sizes` gives them; seeds are averaged by query.
     zero_shot : mapping of direction to (q,) ranks of the first hit
     groups : mapping of direction to (q,) recipe of each query
+    galleries : mapping of direction to Gallery
     kept : str
         ``best`` or ``last`` weights; the arms of the latter are called "..., fixed steps".
     metrics : sequence of str
     **about
         ``lesson``, ``run``, ``data`` and ``seed`` of the records.
     """
-    records, galleries = [], galleries_of(groups)
+    records = []
     ending = "" if kept == "best" else ", fixed steps"
     for way, ids in groups.items():
         for metric in metrics:

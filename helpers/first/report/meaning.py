@@ -7,7 +7,7 @@ the front page, in the terminal.
 
 import html
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from helpers.first import paths
@@ -66,6 +66,11 @@ def without_meaning(values: Mapping[str, object]) -> dict[str, str]:
     return {name: model for name, model in named.items() if trained_on_drawings(model)}
 
 
+def trains(parameters: Iterable[str]) -> bool:
+    """Whether a lesson with such parameters trains, so that they have to suit the model's size."""
+    return not {"learning_rate", "learning_rates", "rates"}.isdisjoint(parameters)
+
+
 def warning(models: Sequence[str], command: str) -> str:
     """The sentence, for all places. Empty where no model is named."""
     if not models:
@@ -84,7 +89,7 @@ def run_command(
     found: Mapping[str, str],
     *,
     only: Sequence[str] = (),
-    trains: bool = False,
+    for_training: bool = False,
 ) -> str:
     """The command that runs the same lessons with models that know photographs.
 
@@ -98,7 +103,7 @@ def run_command(
         Of :func:`without_meaning`: what is replaced.
     only : sequence of str
         Numbers of the lessons; empty: all.
-    trains : bool
+    for_training : bool
         Whether a lesson trains: the profile ``hub`` has the settings for large models.
 
     Examples
@@ -111,7 +116,7 @@ def run_command(
     if "model" in better and "cars" in values:  # lesson 09 reads SigLIP alone
         better["model"] = SIGLIP_MODEL
     parts = ["course", "run", "--name", name]
-    parts += ["--profile", "hub"] if trains else []
+    parts += ["--profile", "hub"] if for_training else []
     parts += ["--only", ",".join(only)] if only else []
     for one, value in {**values, **better}.items():
         parts += ["-p", f"{one}={value}"]
@@ -123,25 +128,25 @@ def search_command(where: Sequence[str]) -> str:
     return shlex.join(["course", "search", *where, "--build", "--model", HUB_MODEL])
 
 
-def warn(values: Mapping[str, object], *, name: str, lesson: str, trains: bool = False) -> str:
+def warn(parameters: Mapping[str, object], lesson: str) -> str:
     """Show the sentence in a lesson, where it holds, and return it for the notes of tables.
 
     Parameters
     ----------
-    values : mapping
-        The lesson's ``source`` (or ``cars``) and its models, by the names of their parameters.
-    name, lesson : str
-        Of the run, and the lesson's number.
-    trains : bool
-        As for :func:`run_command`.
+    parameters : mapping
+        The lesson's parameters by name, such as its ``globals()``: what is no parameter is passed
+        over.
+    lesson : str
+        Its number.
     """
-    found = without_meaning(values)
-    kept = {one: value for one, value in values.items() if one in IMAGES}
-    said = warning(
-        list(found.values()), run_command(name, kept, found, only=[lesson], trains=trains)
-    )
-    if said:
-        show(said)
+    found = without_meaning(parameters)
+    if not found:
+        return ""
+    kept = {one: parameters[one] for one in IMAGES if one in parameters}
+    name = Path(str(parameters.get("zone") or "tiny")).name
+    command = run_command(name, kept, found, only=[lesson], for_training=trains(parameters))
+    said = warning(list(found.values()), command)
+    show(said)
     return said
 
 

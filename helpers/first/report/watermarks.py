@@ -35,6 +35,10 @@ NAMES = {
     "any": "pictures with a find, %",
 }
 IN_PERCENT = ("precision", "recall", "iou", "any")
+AS_THEY_ARE = (
+    "No watermark is drawn on your images or removed from them. To measure what one costs, add "
+    "-p marks=drawn (copies are watermarked); to remove those that are there, add -p marks=found."
+)
 # From dark to light: they differ in greyscale as well.
 HIT_COLOR, WRONG_COLOR, MISSED_COLOR = (20, 90, 50), (214, 64, 80), (244, 190, 70)
 LINES = ("-", "--", ":", "-.")

@@ -28,8 +28,8 @@ def warning_of(plans: Sequence[Plan], lessons: Sequence[Lesson]) -> str:
     if not found:
         return ""
     only = [plan.lesson.number for plan in plans] if len(plans) < len(lessons) else []
-    trains = any(plan.trains for plan in plans)
-    command = meaning.run_command(plans[0].name, given, found, only=only, trains=trains)
+    trains = any(meaning.trains(plan.declared) for plan in plans)
+    command = meaning.run_command(plans[0].name, given, found, only=only, for_training=trains)
     return meaning.warning(list(dict.fromkeys(found.values())), command)
 
 

@@ -35,11 +35,6 @@ class Plan:
         """The values that differ from the notebook's own and have to be handed to it."""
         return {n: v for n, v in self.values.items() if v != self.declared[n].default}
 
-    @property
-    def trains(self) -> bool:
-        """Whether the lesson trains a model, so that its settings have to suit the model's size."""
-        return not {"learning_rate", "learning_rates", "rates"}.isdisjoint(self.declared)
-
     def state(self, shared: state.Shared) -> tuple[state.State, state.Fingerprint]:
         """The state of the lesson's report under these values, and what it was judged by."""
         now = state.fingerprint(self.lesson, self.values, name=self.name, shared=shared)
