@@ -109,7 +109,7 @@ def _links(folder: Path, failed: Path) -> str:
 
 
 def _article(
-    lesson: Lesson, judged: state.State, name: str, records: Sequence[Record], said: str
+    lesson: Lesson, judged: state.State, name: str, records: Sequence[Record], said: str = ""
 ) -> str:
     folder = staging.target(name, lesson.slug)
     record = state.read_record(name, lesson.slug)

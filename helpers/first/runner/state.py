@@ -18,7 +18,7 @@ from helpers.first.runner.parameters import Value
 from helpers.first.store.code import Modules, changed_module
 
 SCHEMA = 1
-BENCHMARKS = ("fashioniq", "cirr")  # before a colon and a folder: sources of triplets
+BENCHMARKS = ("fashioniq", "cirr", "circo")  # before a colon and a folder: sources of triplets
 NOT_INPUTS = ("zone", "report")
 STUDY = "study"  # the run whose records lessons show beside their own
 BESIDE = (".csv", ".jsonl")  # tables whose images lie beside them
