@@ -51,6 +51,5 @@ class Report:
     @property
     def test_pairs(self) -> list[dict]:
         """The rows of the zone's pairs that are kept for testing."""
-        (table,) = self.zone.rglob("pairs.csv")
-        rows = list(csv.DictReader(table.open(encoding="utf-8", newline="")))
-        return [row for row in rows if row["split"] == "test"]
+        (table,) = self.zone.rglob("test_pairs_positive.csv")
+        return list(csv.DictReader(table.open(encoding="utf-8", newline="")))

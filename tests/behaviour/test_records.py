@@ -1,4 +1,4 @@
-"""Records say what they are: of how many queries, between which limits, or why there is no number."""
+"""Records say what they are: of how many queries, within which limits, or why there is none."""
 
 import csv
 import json
