@@ -40,6 +40,30 @@ def test_cars_are_a_test_set_alone():
     assert len(found.sets["test"].gallery) == 9
 
 
+def test_circo_is_a_test_set_alone(tmp_path):
+    coco = tmp_path / "COCO2017_unlabeled"
+    (coco / "unlabeled2017").mkdir(parents=True)
+    (coco / "annotations").mkdir()
+    (tmp_path / "annotations").mkdir()
+    images = [{"id": n, "file_name": f"{n:012d}.jpg"} for n in (5, 6, 7)]
+    for image in images:
+        Image.new("RGB", (8, 8), "gray").save(coco / "unlabeled2017" / image["file_name"])
+    query = {"id": 0, "reference_img_id": 5, "target_img_id": 6, "gt_img_ids": [6, 7],
+             "relative_caption": "is on a table", "shared_concept": "a cat"}  # fmt: skip
+    (tmp_path / "annotations" / "val.json").write_text(json.dumps([query]))
+    (coco / "annotations" / "image_info_unlabeled2017.json").write_text(
+        json.dumps({"images": images})
+    )
+    found = open_composed(f"circo:{tmp_path}", counts={"test": 9})
+    assert list(found.sets) == ["test"]
+    assert found.sets["test"].triplets[0].targets == ("6", "7")
+    assert found.load_image("6").size == (8, 8)
+    with pytest.raises(TripletError, match=r"no training triplets.*-p transfer=circo:"):
+        open_composed(f"circo:{tmp_path}", counts=COUNTS)
+    with pytest.raises(TripletError, match="CIRCO has no categories"):
+        open_composed(f"circo:{tmp_path}#dress", counts={"test": 9})
+
+
 @pytest.mark.parametrize("source", ["kitchen", "world:", "shop:x", "fashioniq:#dress"])
 def test_an_unknown_source_is_named(source):
     with pytest.raises(TripletError, match="unknown source of triplets"):

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from helpers.first.evaluation.chance import Gallery
 from helpers.first.evaluation.comparison import paired_comparison
 from helpers.first.report import adapter_claims, adapter_records, clouds, failures
 from helpers.first.report import adapters as show
@@ -34,6 +35,9 @@ RUNS = {
 }
 
 
+SEARCHED = {"text_to_image": Gallery(80, np.ones(80, int))}
+
+
 @pytest.fixture(autouse=True)
 def close():
     yield
@@ -41,7 +45,7 @@ def close():
 
 
 def records(**options) -> list[Record]:
-    return adapter_claims.size_records(RUNS, ZERO, GROUPS, **ABOUT, **options)
+    return adapter_claims.size_records(RUNS, ZERO, GROUPS, galleries=SEARCHED, **ABOUT, **options)
 
 
 def test_labels_go_both_ways():
@@ -139,7 +143,7 @@ def test_effects_and_settings_and_space_become_records_and_tables(tmp_path):
     assert table.to_numpy().tolist() == [["alpha 0.1", 0.3], ["alpha 0.5", 0.5]]
     assert adapter_records.settings_table([]).empty
     space = {"M0": {"gap": 0.123, "hit@10, home": 0.5}, "tower": {"gap": 0.5, "hit@10, home": 0.1}}
-    measures = adapter_records.space_records(space, **ABOUT)
+    measures = adapter_records.space_records(space, home=30, away=20, **ABOUT)
     assert {r.unit for r in measures} == {"cosine", "fraction"}
     assert adapter_records.space_table(space)["gap"].tolist() == [0.12, 0.5]
     kinds = pd.DataFrame(
@@ -148,7 +152,7 @@ def test_effects_and_settings_and_space_become_records_and_tables(tmp_path):
     )
     rows = adapter_records.kind_records([kinds, kinds], **ABOUT)
     assert [r.metric for r in rows][::2] == ["hit@10, color", "true text preferred, color"]
-    rate = adapter_records.rate_record("pictures, frozen", 10.0, **ABOUT)
+    rate = adapter_records.rate_record("pictures, frozen", 10.0, n=7, **ABOUT)
     write_results(tmp_path, [*effects, *curves, *measures, *rows, rate])
 
 

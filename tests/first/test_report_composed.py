@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from helpers.first.evaluation.chance import Gallery
 from helpers.first.evaluation.comparison import paired_comparison
 from helpers.first.report import composed as show
 from helpers.first.report import composed_claims, composed_galleries, composed_records
@@ -105,7 +106,9 @@ def grid():
 
 
 def test_the_grid_becomes_values_differences_and_lines(grid, features, tmp_path):
-    records = composed_records.grid_records(grid, features.groups, data="d", **ABOUT)
+    records = composed_records.grid_records(
+        grid, features.groups, gallery=features.choices, data="d", **ABOUT
+    )
     write_results(tmp_path, records)
     table = composed_records.difference_table(records).set_index("data")
     assert table.loc["10 % annotated", "verdict"] == "better"
@@ -123,7 +126,9 @@ def test_the_grid_becomes_values_differences_and_lines(grid, features, tmp_path)
 
 
 def test_a_difference_without_its_p_value_is_refused(grid, features):
-    records = composed_records.grid_records(grid, features.groups, data="d", **ABOUT)
+    records = composed_records.grid_records(
+        grid, features.groups, gallery=features.choices, data="d", **ABOUT
+    )
     with pytest.raises(ValueError, match="no p-value"):
         composed_records.difference_table([r for r in records if r.unit != "p"])
 
@@ -142,7 +147,9 @@ def test_a_table_of_several_metrics_says_which_is_which():
 
 def test_ways_are_compared_with_one_of_them(features):
     ways = {"a": runs_with(0.9), "b": runs_with(0.4)}
-    records = composed_records.way_records(ways, "b", features.groups, data="d, x", **ABOUT)
+    records = composed_records.way_records(
+        ways, "b", features.groups, gallery=features.choices, data="d, x", **ABOUT
+    )
     assert [r.metric for r in records] == [
         "hit@10",
         "hit@10",
@@ -150,7 +157,9 @@ def test_ways_are_compared_with_one_of_them(features):
         "p of hit@10 minus b",
     ]
     assert records[2].value == pytest.approx(0.5)
-    alone = composed_records.way_records({"b": ways["b"]}, "b", features.groups, data="d", **ABOUT)
+    alone = composed_records.way_records(
+        {"b": ways["b"]}, "b", features.groups, gallery=features.choices, data="d", **ABOUT
+    )
     assert len(alone) == 1
 
 
@@ -158,11 +167,11 @@ def test_audits_become_records_and_paired_differences(tmp_path):
     rng = np.random.default_rng(0)
     good, bad = rng.uniform(0.5, 0.9, 40), rng.uniform(0.1, 0.4, 40)
     audits = {
-        "generator": pd.DataFrame({"rouge_l": good, "meteor": good}),
-        "captions": pd.DataFrame({"rouge_l": bad, "meteor": np.full(40, np.nan)}),
+        "generator": pd.DataFrame({"rouge_1": good, "rouge_l": good, "meteor": good}),
+        "captions": pd.DataFrame({"rouge_1": bad, "rouge_l": bad, "meteor": np.full(40, np.nan)}),
     }
     summary = pd.DataFrame(
-        [("rouge_l", 0.7, 0.6, 0.8, 40, 0.248)],
+        [("rouge_1", 0.7, 0.6, 0.8, 40, 0.248)],
         columns=["measure", "value", "low", "high", "n", "reported"],
     )
     records = composed_records.audit_records(
@@ -170,7 +179,8 @@ def test_audits_become_records_and_paired_differences(tmp_path):
     )
     write_results(tmp_path, records)
     assert [r.metric for r in records] == [
-        "rouge_l", "rouge_l minus texts: captions", "p of rouge_l minus texts: captions",
+        "rouge_1", "rouge_1 minus texts: captions", "p of rouge_1 minus texts: captions",
+        "rouge_l minus texts: captions", "p of rouge_l minus texts: captions",
     ]  # fmt: skip
     assert records[1].value == pytest.approx(np.mean(good - bad))
     table = audit_table({"generator": summary})
@@ -235,7 +245,14 @@ def test_a_comparison_in_records_is_the_comparison():
     a, b = np.repeat([1.0, 0.0], 20), np.tile([1.0, 0.0], 20)
     seen = paired_comparison(a, b, np.arange(40))
     ways = {"x": [found_run(np.where(a, 1, 99))], "y": [found_run(np.where(b, 1, 99))]}
-    records = composed_records.way_records(ways, "y", np.arange(40).astype(str), data="d", **ABOUT)
+    records = composed_records.way_records(
+        ways,
+        "y",
+        np.arange(40).astype(str),
+        gallery=Gallery(40, np.ones(40, int)),
+        data="d",
+        **ABOUT,
+    )
     assert records[2].value == pytest.approx(seen.difference)
 
 

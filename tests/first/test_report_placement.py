@@ -174,7 +174,7 @@ def test_needed_sizes_are_set_against_this_test_set():
     frame = shown.needed_table(needed, 30)
     assert frame.iloc[0].tolist() == ["text", "0.06", "600", "3,600", "20.0"]
     assert frame.iloc[1].tolist() == ["rank", "0.14", "–", "–", "–"]
-    (record,) = table.needed_records(needed, **ABOUT)
+    (record,) = table.needed_records(needed, 90, **ABOUT)
     assert (record.value, record.unit, record.model) == (3600, "queries", "claim: text")
 
 

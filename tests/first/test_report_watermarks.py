@@ -122,7 +122,8 @@ def test_moved_records_compare_each_subset_with_the_watermarked_pictures():
     groups = np.repeat([f"r{i}" for i in range(20)], 2)
     low, high = np.zeros(40), np.ones(40)
     values = {"watermarked": low, "cleaned": low, "clean": high}
-    found = Moved({"text_to_image": values}, {"text_to_image": groups})
+    asked = {"text_to_image": groups, "image_to_text": groups}
+    found = Moved({"text_to_image": values}, asked)
     records = moved_records({"zero-shot": found}, lesson="01", run="r", data="d")
     compared = moved(records)
     assert len(records) == 3 + 2 * 2

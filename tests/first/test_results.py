@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from helpers.first.report.results import (
     _IDENTITY,
     COLUMNS,
+    OPTIONAL,
     Record,
     read_results,
     results_table,
@@ -27,7 +28,8 @@ RECORD = Record(
 
 def test_columns_are_those_of_the_contract():
     contract = "lesson, run, model, data, split, direction, metric, value, low, high, n, seed, unit"
-    assert tuple(contract.split(", ")) == COLUMNS
+    added = "chance, flag, low_flag, high_flag, reason"
+    assert (*contract.split(", "), *added.split(", ")) == COLUMNS
 
 
 def test_a_round_trip_keeps_every_record(tmp_path):
@@ -35,7 +37,7 @@ def test_a_round_trip_keeps_every_record(tmp_path):
     path = write_results(tmp_path / "new", [RECORD, other])
     assert path == tmp_path / "new" / "results.json"
     assert read_results(path) == read_results(path.parent) == [RECORD, other]
-    assert list(json.loads(path.read_text())[0]) == list(COLUMNS)
+    assert list(json.loads(path.read_text())[0]) == [c for c in COLUMNS if c not in OPTIONAL]
 
 
 def test_no_record_is_an_empty_list(tmp_path):
@@ -72,6 +74,13 @@ def test_numpy_numbers_become_plain_ones(tmp_path):
         ({"n": -1}, "n is -1"),
         ({"seed": None}, "seed is None"),
         ({"metric": ""}, "no name"),
+        ({"flag": "n/a"}, "beside 0.5"),
+        ({"value": None, "flag": "lost"}, "flag is 'lost'"),
+        ({"value": None, "flag": "n/a", "low": None, "high": None}, "has a reason"),
+        ({"value": None, "flag": "n/a", "reason": "gallery has 6"}, "no interval"),
+        ({"value": None, "flag": "above"}, "outside its interval"),
+        ({"low": None, "low_flag": "above"}, "outside its interval"),
+        ({"chance": math.nan}, "chance is nan"),
         ({"model": None}, "model is None"),
     ],
 )
@@ -83,6 +92,23 @@ def test_a_bad_record_is_refused_and_the_former_file_stays(tmp_path, change, sai
     assert "record 1" in str(raised.value)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_what_could_not_be_measured_is_a_record_without_a_value(tmp_path):
+    nothing = replace(
+        RECORD, value=None, low=None, high=None, flag="n/a", reason="gallery has 6", metric="hit@10"
+    )
+    below = replace(RECORD, value=None, flag="below", low=None, low_flag="below", metric="worth")
+    path = write_results(tmp_path, [replace(RECORD, chance=0.1), nothing, below])
+    back = read_results(path)
+    assert [r.value for r in back] == [0.5, None, None]
+    assert back[1:] == [nothing, below]
+    table = results_table(back)["text to image"].tolist()
+    assert table == [
+        "0.500 [0.400, 0.600]; chance 0.100",
+        "n/a (gallery has 6)",
+        "below the measured range [below, 0.600]",
+    ]
 
 
 def test_the_same_number_twice_is_refused_and_two_seeds_are_not(tmp_path):

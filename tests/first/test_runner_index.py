@@ -17,9 +17,13 @@ def record(metric: str, **changes) -> Record:
 def test_a_number_shows_with_interval_and_unit():
     row = index._row(record("hit@1", low=0.25, high=0.75, n=54))
     assert "<td>hit@1</td><td>text to image</td>" in row
-    assert '<td class="value">0.500 [0.250, 0.750]</td><td>54</td>' in row
+    assert '<td class="value">0.500 [0.250, 0.750]</td><td class="value"></td><td>54</td>' in row
     row = index._row(record("speed", value=1234.5, unit="images/s"))
-    assert ">1,234 images/s</td><td></td>" in row or ">1,235 images/s</td><td></td>" in row
+    end = '</td><td class="value"></td><td></td>'
+    assert f">1,234 images/s{end}" in row or f">1,235 images/s{end}" in row
+    row = index._row(record("hit@10", value=None, flag="n/a", reason="gallery has 6", n=6))
+    assert ">n/a (gallery has 6)<" in row
+    assert ">0.200<" in index._row(record("hit@1", chance=0.2))
 
 
 def test_numbers_with_an_interval_come_first_and_many_are_folded():
@@ -56,5 +60,6 @@ def test_the_first_figures_are_shown_with_quoted_names(home):
 
 def test_numbers_that_are_missing_are_empty_cells_in_the_table():
     lines = index._csv([record("hit@1", unit="fraction", data="a,b")]).splitlines()
-    assert lines[0] == "lesson,run,model,data,split,direction,metric,value,low,high,n,seed,unit"
-    assert lines[1] == '03,r,m,"a,b",test,text_to_image,hit@1,0.5,,,0,42,fraction'
+    columns = "lesson,run,model,data,split,direction,metric,value,low,high,n,seed,unit"
+    assert lines[0] == f"{columns},chance,flag,low_flag,high_flag,reason"
+    assert lines[1] == '03,r,m,"a,b",test,text_to_image,hit@1,0.5,,,0,42,fraction,,,,,'

@@ -281,7 +281,8 @@ def test_results_of_all_lessons_stand_in_one_table(home, kernel):
     course.main(["run", "--only", "08", "-p", "rank=4"])
     rows = list(csv.DictReader((home / "reports" / "tiny" / "results.csv").open()))
     assert [(r["lesson"], float(r["value"])) for r in rows] == [("01_a", 3), ("08_d", 4)]
-    columns = "lesson run model data split direction metric value low high n seed unit"
+    columns = "lesson run model data split direction metric value low high n seed unit "
+    columns += "chance flag low_flag high_flag reason"
     assert " ".join(rows[0]) == columns
 
 

@@ -167,7 +167,7 @@ def test_rules_of_a_run_are_plain_json():
 
 
 def test_the_validation_score_is_the_mean_of_both_ways(pairs):
-    score = validation_score(pairs, small_encoder("siglip"), k=5)()
+    score = validation_score(pairs, small_encoder("siglip"))()
     assert score["score"] == pytest.approx(np.mean([score[way] for way in DIRECTIONS]))
     done = evaluate(
         small_encoder("siglip"), retrieval_set(pairs.validation), pairs.image, n_resamples=50

@@ -96,7 +96,7 @@ def test_importance_after_too_few_trials_is_refused():
 
 
 def test_a_search_survives_its_records(tmp_path):
-    records = search_records(SEARCH, lesson="05", run="study", data="kitchen")
+    records = search_records(SEARCH, n=30, lesson="05", run="study", data="kitchen")
     other = Record("05", "study", "r8 v2", "kitchen", "test", "", "score", 0.5)
     found = search_of(read_results(write_results(tmp_path, [other, *records])))
     wanted = shown(SEARCH)

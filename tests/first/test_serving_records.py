@@ -15,7 +15,8 @@ ABOUT = {"lesson": "10", "run": "tiny", "data": "d", "seed": 1}
 TABLE = pd.DataFrame(
     [
         {"served by": name, "image_ms": ms, "text_ms": 1.0, "images_per_s": 50.0,
-         "texts_per_s": 80.0, "size_mb": 4.0, "t2i hit@10": 0.5, "t2i lost": 0.01, "t2i low": -0.01,
+         "texts_per_s": 80.0, "size_mb": 4.0, "t2i n": 100, "i2t n": 80, "t2i gallery": 80,
+         "i2t gallery": 100, "t2i chance": 0.1, "i2t chance": 0.2, "t2i hit@10": 0.5, "t2i lost": 0.01, "t2i low": -0.01,
          "t2i high": 0.03, "i2t hit@10": 0.7, "i2t lost": 0.0, "i2t low": -0.02, "i2t high": 0.02}
         for name, ms in (("torch", 9.0), ("ONNX int8", 3.0))
     ]
@@ -36,7 +37,7 @@ DELAYS = pd.DataFrame(
 def test_all_records_fit_one_file(tmp_path):
     records = [
         *latency_records({"search": (1.5, 20), "database": (2.5, 9)}, model="m", **ABOUT),
-        *export_records(TABLE, model="m", n=100, **ABOUT),
+        *export_records(TABLE, model="m", **ABOUT),
         *drift_records(DELAYS, model="m", **ABOUT),
     ]
     write_results(tmp_path, records)  # refuses two of one name
@@ -65,17 +66,18 @@ def test_the_overview_has_a_row_for_each_scenario_and_detector():
 
 
 def test_a_speed_rests_on_its_repeats_and_a_size_on_none():
-    timed = export_records(TABLE, model="m", n=100, repeats=7, **ABOUT)
-    found = {r.metric: (r.n, r.unit) for r in timed}
+    timed = export_records(TABLE, model="m", repeats=7, **ABOUT)
+    found = {r.metric: (r.n, r.unit) for r in timed if r.direction != "image_to_text"}
+    assert {r.n for r in timed if r.direction == "image_to_text"} == {80}
     assert found == {
         "image_ms": (7, "ms"), "text_ms": (7, "ms"), "images_per_s": (7, "images/s"),
         "texts_per_s": (7, "texts/s"), "size_mb": (0, "MiB"),
         "hit@10": (100, "fraction"), "hit@10 lost": (100, "fraction"),
     }  # fmt: skip
-    unknown = export_records(TABLE, model="m", n=100, **ABOUT)
+    unknown = export_records(TABLE, model="m", **ABOUT)
     assert {r.n for r in unknown if r.metric == "image_ms"} == {0}
 
 
 def test_a_table_without_its_columns_is_an_error():
     with pytest.raises(KeyError, match="served by"):
-        export_records(TABLE.drop(columns="served by"), model="m", n=1, **ABOUT)
+        export_records(TABLE.drop(columns="served by"), model="m", **ABOUT)

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 
 from helpers.first import paths
+from helpers.first.evaluation.chance import Gallery, gallery_of
 from helpers.first.evaluation.comparison import holm, paired_comparison
+from helpers.first.report.differences import difference_plot
 from helpers.first.report.results import Record, read_results, write_results
 from helpers.first.report.studies import (
     FROZEN,
     against,
+    beside_reported,
     comparison_records,
     comparison_table,
     comparisons_of,
@@ -24,6 +27,7 @@ from helpers.first.report.studies import (
 ABOUT = {"lesson": "04", "run": "study", "data": "kitchen"}
 RNG = np.random.default_rng(0)
 GROUPS = [f"r{i // 3}" for i in range(300)]
+GALLERY = gallery_of(GROUPS, GROUPS)
 BASE = (RNG.random(300) < 0.5).astype(float)
 GOOD = np.maximum(BASE, RNG.random(300) < 0.3)
 SAME = np.where(RNG.random(300) < 0.02, 1 - BASE, BASE)
@@ -133,12 +137,44 @@ def test_every_committed_study_says_at_most_one_thing_before_it_is_shown(lesson,
 def test_values_and_comparisons_of_several_models_at_once():
     values = {"M0": BASE, "good": GOOD, "same": SAME}
     about = {**ABOUT, "direction": "text_to_image"}
-    means = value_records(values, "hit@10", GROUPS, **about)
+    means = value_records(values, "hit@10", GROUPS, gallery=GALLERY, **about)
     assert [(r.model, r.value) for r in means] == [(n, float(v.mean())) for n, v in values.items()]
     assert all(r.low < r.value < r.high and r.n == 300 for r in means)
-    measured = against(values, "M0", "hit@10", GROUPS, **about)
+    measured = against(values, "M0", "hit@10", GROUPS, gallery=GALLERY, **about)
     assert {r.model for r in measured} == {"good", "same"}
     one = paired_comparison(GOOD, BASE, GROUPS)
     by_hand = comparison_records(one, metric="hit@10", than="M0", model="good", **about)
     assert measured[:2] == by_hand
-    assert against({"M0": BASE}, "M0", "hit@10", GROUPS, **about) == []
+    assert against({"M0": BASE}, "M0", "hit@10", GROUPS, gallery=GALLERY, **about) == []
+
+
+def test_a_gallery_that_fixes_the_metric_leaves_no_value_and_no_test(tmp_path):
+    about = {**ABOUT, "direction": "text_to_image"}
+    values = {"M0": BASE, "good": GOOD}
+    asked = {"gallery": Gallery(10, np.ones(300, int)), **about}
+    made = value_records(values, "hit@10", GROUPS, **asked)
+    made += against(values, "M0", "hit@10", GROUPS, **asked)
+    back = read_results(write_results(tmp_path, made))
+    assert [(r.metric, r.value, r.flag) for r in back] == [
+        ("hit@10", None, "n/a"), ("hit@10", None, "n/a"), ("hit@10 minus M0", None, "n/a"),
+    ]  # fmt: skip
+    assert {r.reason for r in back} == {"gallery has 10"}
+    row = comparison_table(back).iloc[0]
+    assert row["difference, points"] == row["verdict"] == "n/a (gallery has 10)"
+    assert mean_table(back, "hit@10").iloc[0]["hit@10, text to image"] == "n/a (gallery has 10)"
+    tested = value_records(values, "hit@5", GROUPS, **asked)
+    assert [r.chance for r in tested] == [0.5, 0.5]
+    drawn = difference_plot(comparisons_of(back), heading="h")
+    assert "n/a (gallery has 10)" in [text.get_text() for text in drawn.axes[0].texts]
+
+
+def test_reported_numbers_stand_beside_measured_ones():
+    made = value_records(
+        {"M0": BASE, "M1": GOOD}, "hit@1", GROUPS, gallery=GALLERY, direction="text_to_image",
+        **ABOUT,
+    )  # fmt: skip
+    table = beside_reported(made, {"text_to_image": {"hit@1": (0.574, 0.593)}}, ("M0", "M1"))
+    row = table.iloc[0]
+    assert (row["M0, reported"], row["M1, reported"]) == ("0.574", "0.593")
+    assert row["M1, here"].startswith(f"{GOOD.mean():.3f} [")
+    assert row["chance, here"] == pytest.approx(3 / 300)

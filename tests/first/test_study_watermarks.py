@@ -10,6 +10,7 @@ from PIL import Image
 from helpers.first.data.marked_sets import DrawnMarks, kitchen_backgrounds, labelled_set
 from helpers.first.data.pairs import ensure_pairs
 from helpers.first.models.placement import Placement
+from helpers.first.prepare.detectors import kitchen_detector
 from helpers.first.prepare.image_cleaning import CLEAN, CLEANED, WATERMARKED, ensure_cleaned_images
 from helpers.first.prepare.inpainting import OpenCVInpainter
 from helpers.first.prepare.watermarks import RepeatedMarkDetector
@@ -19,7 +20,6 @@ from helpers.first.studies.watermarks import (
     MASK_METRICS,
     REPAIR_METRICS,
     detector_scores,
-    kitchen_detector,
     marked_backgrounds,
     repair_scores,
     source_scores,

@@ -181,7 +181,7 @@ def test_pixels_layers_and_shares_are_records_that_can_be_written(tmp_path):
     )  # fmt: skip
     spread = pd.DataFrame(
         [{"pictures": "trained on clean", "kind": "rollout", "region": "dish", "checkpoint": e,
-          "share": 0.5, "low": 0.4, "high": 0.6} for e in (0, 1)]
+          "share": 0.5, "low": 0.4, "high": 0.6, "n": 7} for e in (0, 1)]
     )  # fmt: skip
     made = records.side_records(compared, layers, **ABOUT) + records.share_records(spread, **ABOUT)
     write_results(tmp_path, made)

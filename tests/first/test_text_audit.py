@@ -87,12 +87,12 @@ def test_the_summary_holds_its_values_between_its_limits(composed, table):
 def test_of_photographs_the_overlap_alone_is_measured(composed, table):
     told = {row.pair_id: (row.text,) for row in table.itertuples()}
     audit = audit_texts(table, None, references=told)
-    assert list(audit) == ["pair_id", "text", "rouge_l", "meteor"]
+    assert list(audit) == ["pair_id", "text", "rouge_1", "rouge_l", "meteor"]
     known = audit_texts(table, composed.shown, references=told)
     pd.testing.assert_frame_equal(audit, known[list(audit)])
     summary = audit_summary(audit)
-    assert summary["measure"].tolist() == ["rouge_l", "meteor"]
-    assert summary["n"].tolist() == [len(table)] * 2
+    assert summary["measure"].tolist() == ["rouge_1", "rouge_l", "meteor"]
+    assert summary["n"].tolist() == [len(table)] * 3
 
 
 def test_a_picture_that_nobody_knows_is_an_error(table):

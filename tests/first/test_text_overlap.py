@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.first.evaluation.text_overlap import NoSynonyms, meteor, rouge_l
+from helpers.first.evaluation.text_overlap import NoSynonyms, meteor, rouge_1, rouge_l
 
 SENTENCES = st.lists(st.sampled_from(["red", "plate", "on", "tofu", "basil"]), min_size=1).map(
     " ".join
@@ -14,6 +14,7 @@ SENTENCES = st.lists(st.sampled_from(["red", "plate", "on", "tofu", "basil"]), m
 def test_rouge_by_hand():
     """Common subsequence "with tofu": precision 2/2, recall 2/5, F = 4/7."""
     assert rouge_l("with tofu", ["with tofu instead of beef"]) == pytest.approx(4 / 7)
+    assert rouge_1("tofu with", ["with tofu instead of beef"]) == pytest.approx(4 / 7)  # any order
     assert rouge_l("tofu with", ["with tofu instead of beef"]) == pytest.approx(2 / 7)  # 1/2, 1/5
     assert rouge_l("With prawn", ["with prawns"]) == 1.0  # case and stem
     assert rouge_l("", ["with tofu"]) == 0.0
@@ -49,7 +50,7 @@ def test_no_synonym_is_known():
 @settings(max_examples=40, deadline=None)
 @given(SENTENCES, SENTENCES)
 def test_both_are_shares_and_an_equal_text_is_best(text, other):
-    for score in (rouge_l, meteor):
+    for score in (rouge_1, rouge_l, meteor):
         assert 0 <= score(text, [other]) <= score(other, [other]) + 1e-9 <= 1 + 2e-9
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from helpers.first import paths
-from helpers.first.data.composed_benchmarks import CATEGORIES, read_cirr, read_fashioniq
+from helpers.first.data.composed_benchmarks import CATEGORIES, read_circo, read_cirr, read_fashioniq
 from helpers.first.data.folders import Asked
 from helpers.first.data.guard import FileRefused, find_below, read_below
 from helpers.first.data.images import ImageError, load_image, normalise
@@ -24,9 +24,10 @@ from helpers.first.data.world.car_changes import composed_cars
 from helpers.first.data.world.changes import ComposedWorld, composed_world
 from helpers.first.repro import hash_of, sha256_file
 
-KINDS = ("world", "fashioniq", "cirr")
+KINDS = ("world", "fashioniq", "cirr", "circo")
 DEFAULT = "world:kitchen"
 IMAGES = "images"
+COCO = ("COCO2017_unlabeled", "unlabeled2017")  # below the folder: where CIRCO's images lie
 NO_TRIPLETS = (
     f"{{source}} has no triplets: all of this lesson is about {DEFAULT} in its place, and none of its "
     "numbers are about your data"
@@ -92,7 +93,7 @@ def open_composed(
     ----------
     source : str
         ``world:kitchen`` (with its options), ``world:garage`` (a test set alone),
-        ``cirr:<folder>``, or ``fashioniq:<folder>`` with a
+        ``cirr:<folder>``, ``circo:<folder>`` (a test set alone), or ``fashioniq:<folder>`` with a
         category, such as ``fashioniq:data/fashioniq#dress``. A folder holds the annotations of
         ``train`` and ``val`` and its pictures below ``images``; what has no picture is left out.
         In the place of what has no triplets (a file or folder of recipes, ``world:general``) the
@@ -122,8 +123,8 @@ def open_composed(
         return replace(drawn, left_out=NO_TRIPLETS.format(source=source))
     if kind not in KINDS or not place.partition("#")[0]:
         raise TripletError(
-            f"unknown source of triplets {source!r}: use world:kitchen, cirr:<folder> or "
-            "fashioniq:<folder>#<category>"
+            f"unknown source of triplets {source!r}: use world:kitchen, cirr:<folder>, "
+            "circo:<folder> or fashioniq:<folder>#<category>"
         )
     if kind == "world" and place.startswith("garage"):
         world = open_world(place, n_recipes=counts.get("test", 0), seed=seed)
@@ -136,8 +137,17 @@ def open_composed(
         return _of_world(source, composed_world(world, counts=counts, seed=seed))
     place, _, category = place.partition("#")
     folder = Asked(place, max_recipes=0, seed=seed).path
-    if kind == "cirr" and category:
-        raise TripletError(f"{source}: CIRR has no categories; write cirr:{place}")
+    if kind in ("cirr", "circo") and category:
+        raise TripletError(f"{source}: {kind.upper()} has no categories; write {kind}:{place}")
+    if kind == "circo":
+        if counts.get("train", 0):
+            raise TripletError(
+                f"{source}: CIRCO has no training triplets, only a test set; test on it with "
+                f"-p transfer={source}"
+            )
+        images = folder.joinpath(*COCO)
+        images = images if images.is_dir() else folder / IMAGES
+        return _of_folder(source, images, None, read_circo(folder), counts, seed, image_px)
     if kind == "fashioniq" and category not in ("", *CATEGORIES):
         known = " or ".join(f"#{one}" for one in CATEGORIES)
         raise TripletError(f"{source}: FashionIQ has no {category!r}; end it in {known}")
@@ -200,29 +210,30 @@ def _is_recipes(source: str) -> bool:
 def _of_folder(
     name: str,
     images: Path,
-    train: TripletSet,
+    train: TripletSet | None,
     test: TripletSet,
     counts: Mapping[str, int],
     seed: int,
     image_px: int,
 ) -> ComposedSource:
-    listed = {"train and validation": train, "test": test}
-    train, test = (keep_pictured(one, images) for one in listed.values())
-    gaps = [
-        left_out(before, after, label)
-        for (label, before), after in zip(listed.items(), (train, test), strict=True)
-    ]
-    held = counts.get("validation", 0) or max(1, len(train.triplets) // 10)
-    kept, aside = split_groups(train.triplets, held, seed=seed)
-    if not kept:
-        raise TripletError(f"{name}: no triplet is left to train on; lower n_validation ({held})")
-    learned = replace(train, triplets=kept)
-    sets = {
-        "train": take(learned, min(counts.get("train", 0), len(kept)), seed=seed),
-        "validation": replace(train, triplets=aside),
-        "test": take(test, min(counts.get("test", 0), len(test.triplets)), seed=seed),
-    }
-    files = {**train.files, **test.files}
+    listed = {"train and validation": train, "test": test} if train else {"test": test}
+    there = {label: keep_pictured(one, images) for label, one in listed.items()}
+    gaps = [left_out(before, there[label], label) for label, before in listed.items()]
+    test = there["test"]
+    n_test = min(counts.get("test", 0), len(test.triplets))
+    sets = {"test": take(test, n_test, seed=seed)}
+    if train:
+        train = there["train and validation"]
+        held = counts.get("validation", 0) or max(1, len(train.triplets) // 10)
+        kept, aside = split_groups(train.triplets, held, seed=seed)
+        if not kept:
+            raise TripletError(
+                f"{name}: no triplet is left to train on; lower n_validation ({held})"
+            )
+        learned = replace(train, triplets=kept)
+        some = take(learned, min(counts.get("train", 0), len(kept)), seed=seed)
+        sets = {"train": some, "validation": replace(train, triplets=aside), **sets}
+    files = {key: file for one in there.values() for key, file in one.files.items()}
 
     def picture(key: str) -> Image.Image:
         try:

@@ -23,7 +23,11 @@ _CELLS = 4_000_000
 
 @dataclass(frozen=True)
 class Comparison:
-    """The mean of ``a - b`` over n queries in n_groups recipes, and what can be said of it."""
+    """The mean of ``a - b`` over n queries in n_groups recipes, and what can be said of it.
+
+    Where nothing could be compared all numbers are NaN, and ``reason`` says why; see
+    :func:`not_compared`.
+    """
 
     difference: float
     low: float
@@ -33,6 +37,26 @@ class Comparison:
     n_groups: int
     smallest_detectable: float
     verdict: str
+    reason: str = ""
+
+    def text(self, *, scale: float = 100.0, form: str = "+.1f") -> str:
+        """Difference and limits as they are printed, in points: ``+3.1 [-0.2, +6.0]``."""
+        if self.reason:
+            return self.verdict
+        ends = [scale * self.low, scale * self.high]
+        shown = f" [{ends[0]:{form}}, {ends[1]:{form}}]" if np.isfinite(ends).all() else ""
+        return f"{scale * self.difference:{form}}{shown}"
+
+
+def not_compared(n: int, groups, reason: str) -> Comparison:
+    """No comparison of n queries, for a reason such as ``gallery has 6``.
+
+    >>> not_compared(6, ["a"] * 6, "gallery has 6").verdict
+    'n/a (gallery has 6)'
+    """
+    n_groups = len(np.unique(np.asarray(groups))) if len(groups) else 0
+    nothing = (np.nan, np.nan, np.nan, np.nan)
+    return Comparison(*nothing, n, n_groups, np.nan, f"n/a ({reason})", reason)
 
 
 def paired_comparison(

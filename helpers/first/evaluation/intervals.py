@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from helpers.first.evaluation.chance import fixed_by
 from helpers.first.evaluation.metrics import per_query
 from helpers.first.evaluation.ranks import Ranking
 from helpers.first.evaluation.resampling import (
@@ -36,7 +37,8 @@ Bounds = tuple[float, float]
 class Interval:
     """A value between two limits, and what they rest on: n queries in n_groups recipes.
 
-    ``low`` and ``high`` are NaN where the data bound nothing (see :func:`bootstrap_interval`).
+    ``low`` and ``high`` are NaN where the data bound nothing (see :func:`bootstrap_interval`). All
+    three are NaN where nothing was measured, and ``reason`` says why.
     """
 
     value: float
@@ -45,6 +47,18 @@ class Interval:
     n: int
     n_groups: int
     level: float
+    reason: str = ""
+
+    def text(self, form: str = ".3f") -> str:
+        """Value and limits as they are printed: ``0.574 [0.441, 0.699]``.
+
+        >>> Interval(math.nan, math.nan, math.nan, 6, 6, 0.95, "gallery has 6").text()
+        'n/a (gallery has 6)'
+        """
+        if self.reason:
+            return f"n/a ({self.reason})"
+        ends = f" [{self.low:{form}}, {self.high:{form}}]" if math.isfinite(self.low) else ""
+        return f"{self.value:{form}}{ends}"
 
 
 def bootstrap_interval(
@@ -150,6 +164,8 @@ def retrieval_intervals(
 ) -> dict[str, Interval]:
     """An interval for each of ``retrieval_metrics``, under the same names.
 
+    A metric whose K reaches the gallery's size has none: NaN, and the reason.
+
     Parameters
     ----------
     ranking : Ranking of q queries
@@ -170,8 +186,17 @@ def retrieval_intervals(
     ranks = {"bounds": (1.0, float(ranking.n_gallery)), **settings}
     shares = {"bounds": (0.0, 1.0), **settings}
     first = per_query(ranking, "mean_rank")
+    found = {}
+    for name in names:
+        reason = fixed_by(name, ranking.n_gallery)
+        if reason:
+            nothing = (math.nan, math.nan, math.nan)
+            n_groups = len(np.unique(np.asarray(groups)))
+            found[name] = Interval(*nothing, ranking.n_queries, n_groups, level, reason)
+        else:
+            found[name] = bootstrap_interval(per_query(ranking, name), groups, **shares)
     return {
-        **{name: bootstrap_interval(per_query(ranking, name), groups, **shares) for name in names},
+        **found,
         "median_rank": bootstrap_interval(first, groups, statistic="median", **ranks),
         "mean_rank": bootstrap_interval(first, groups, **ranks),
         "tied": bootstrap_interval(per_query(ranking, "tied"), groups, **shares),

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from helpers.first.evaluation.chance import chance_hit
 from helpers.first.evaluation.positives import Positives, positives_from_ids
 from helpers.first.evaluation.ranks import Ranking, rank_positives
 
@@ -20,29 +21,30 @@ from helpers.first.evaluation.ranks import Ranking, rank_positives
 def per_query(ranking: Ranking, metric: str) -> np.ndarray:
     """The values whose mean (or median) is a metric, for bootstrap intervals and paired tests.
 
-    Parameters
-    ----------
-    ranking : Ranking
-    metric : str
-        ``"hit@K"``, ``"recall@K"``, ``"mrr"``, ``"map"``, ``"median_rank"``, ``"mean_rank"`` or
-        ``"tied"``. Both rank metrics give the rank of the first positive.
+        Parameters
+        ----------
+        ranking : Ranking
+        metric : str
+            ``"hit@K"``, ``"recall@K"``, ``"mrr"``, ``"map"``, ``"median_rank"``, ``"mean_rank"`` or
+            ``"tied"``. Both rank metrics give the rank of the first positive.
 
-    Returns
-    -------
-    (q,) float64
+        Returns
+        -------
+        (q,) float64
 
-    Raises
-    ------
-    ValueError
-        If the metric is unknown or its K is no whole number of at least 1.
+        Raises
+        ------
+        ValueError
+            If the metric is unknown or its K is no whole number of at least 1.
 
-    Examples
-    --------
-    >>> from helpers.first.evaluation.positives import positives_from_lists
-    >>> from helpers.first.evaluation.ranks import rank_positives_from_scores
-    >>> relation = positives_from_lists([[0], [0]], n_gallery=2)
-    >>> per_query(rank_positives_from_scores([[2, 1], [1, 2]], relation), "mrr").tolist()
-    [1.0, 0.5]
+        Examples
+        --------
+        >>> from helpers.first.evaluation.chance import chance_hit
+    from helpers.first.evaluation.positives import positives_from_lists
+        >>> from helpers.first.evaluation.ranks import rank_positives_from_scores
+        >>> relation = positives_from_lists([[0], [0]], n_gallery=2)
+        >>> per_query(rank_positives_from_scores([[2, 1], [1, 2]], relation), "mrr").tolist()
+        [1.0, 0.5]
     """
     name, _, cut = metric.partition("@")
     if name in ("hit", "recall") and cut:
@@ -113,13 +115,14 @@ def tied_share(ranking: Ranking) -> float:
 def retrieval_metrics(ranking: Ranking, *, ks: Sequence[int] = (1, 5, 10)) -> dict[str, float]:
     """All metrics of a ranking: hit@k for each k, recall at the largest k, and the rest.
 
-    Examples
-    --------
-    >>> from helpers.first.evaluation.positives import positives_from_lists
-    >>> from helpers.first.evaluation.ranks import rank_positives_from_scores
-    >>> relation = positives_from_lists([[0]], n_gallery=2)
-    >>> retrieval_metrics(rank_positives_from_scores([[2, 1]], relation), ks=(1,))["hit@1"]
-    1.0
+            Examples
+        --------
+        >>> from helpers.first.evaluation.chance import chance_hit
+    from helpers.first.evaluation.positives import positives_from_lists
+        >>> from helpers.first.evaluation.ranks import rank_positives_from_scores
+        >>> relation = positives_from_lists([[0]], n_gallery=2)
+        >>> retrieval_metrics(rank_positives_from_scores([[2, 1]], relation), ks=(1,))["hit@1"]
+        1.0
     """
     if not ks:
         raise ValueError("ks is empty; give at least one cut-off, such as (1, 5, 10)")
@@ -176,19 +179,16 @@ def both_directions(
 def chance_hit_at_k(positives: Positives, k: int) -> float:
     """The hit@k that a random order of the gallery would have on average.
 
-    A query with m positives among g rows misses with probability C(g - m, k) / C(g, k).
+        A query with m positives among g rows misses with probability C(g - m, k) / C(g, k).
 
-    Examples
-    --------
-    >>> from helpers.first.evaluation.positives import positives_from_lists
-    >>> chance_hit_at_k(positives_from_lists([[0]], n_gallery=4), 1)
-    0.25
+        Examples
+        --------
+        >>> from helpers.first.evaluation.chance import chance_hit
+    from helpers.first.evaluation.positives import positives_from_lists
+        >>> chance_hit_at_k(positives_from_lists([[0]], n_gallery=4), 1)
+        0.25
     """
-    drawn = np.arange(min(k, positives.n_gallery))
-    sizes, queries = np.unique(positives.counts, return_counts=True)
-    left = np.maximum(positives.n_gallery - sizes[:, None] - drawn, 0)  # (sizes, k)
-    misses = np.prod(left / (positives.n_gallery - drawn), axis=1)
-    return float(1 - misses @ queries / queries.sum())
+    return chance_hit(positives.counts, positives.n_gallery, k)
 
 
 def _recalls(ranking: Ranking, k: int) -> np.ndarray:

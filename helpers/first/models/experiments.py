@@ -21,7 +21,8 @@ def results_of(evaluation: Evaluation, encoder: Encoder) -> dict[str, Any]:
     metrics = {
         direction: {
             name: {
-                "value": i.value,
+                "value": i.value if not i.reason else None,
+                **({"reason": i.reason} if i.reason else {}),
                 "low": i.low if np.isfinite(i.low) else None,
                 "high": i.high if np.isfinite(i.high) else None,
                 "n": i.n,

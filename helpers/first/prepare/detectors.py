@@ -2,6 +2,7 @@
 
 from PIL import Image
 
+from helpers.first.data.marked_sets import kitchen_backgrounds
 from helpers.first.data.pairs import Pairs
 from helpers.first.prepare.watermarks import RepeatedMarkDetector, StrokeDetector, WatermarkDetector
 
@@ -10,7 +11,7 @@ MOST_PICTURES = 200  # to fit on: one a recipe
 
 
 def open_detector(
-    name: str, pairs: Pairs, *, device: str = "cpu", precision: str = "fp32", seed: int = 42
+    name: str, pairs: Pairs | None, *, device: str = "cpu", precision: str = "fp32", seed: int = 42
 ) -> WatermarkDetector:
     """A detector by name.
 
@@ -18,7 +19,7 @@ def open_detector(
     ----------
     name : str
         ``fitted``: fitted when first used, on training pictures of the pairs, which are taken to be
-        without marks; ``repeated``, for sources that sign their pictures in one place; ``strokes``,
+        without marks, or, without pairs, on pictures of the drawn kitchen; ``repeated``, for sources that sign their pictures in one place; ``strokes``,
         the simple baseline; anything else is a Florence-2 by its hub id or directory.
     device, precision
         Of Florence-2.
@@ -35,11 +36,23 @@ def open_detector(
     if name == "fitted":
         from helpers.first.prepare.fitted_marks import FittedDetector
 
+        if pairs is None:
+            return kitchen_detector(seed=seed)
         source = pairs.manifest.fingerprint
         return FittedDetector(lambda: training_pictures(pairs), source, seed=seed)
     from helpers.first.prepare.florence import load_florence
 
     return load_florence(name, device=device, precision=precision)
+
+
+def kitchen_detector(px: int = 64, *, n: int = 80, seed: int = 42) -> WatermarkDetector:
+    """A detector fitted on the develop half's pictures of the drawn kitchen."""
+    from helpers.first.prepare.fitted_marks import FittedDetector
+
+    def pictures() -> list[Image.Image]:
+        return [picture for _, picture in kitchen_backgrounds("develop", n, px=px)]
+
+    return FittedDetector(pictures, f"kitchen, develop, {n} of {px} px", seed=seed)
 
 
 def training_pictures(pairs: Pairs, *, most: int = MOST_PICTURES) -> list[Image.Image]:

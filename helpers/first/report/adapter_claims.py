@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from helpers.first.evaluation.chance import Gallery
 from helpers.first.evaluation.claims import Claim, Judged, judge_claims
 from helpers.first.evaluation.comparison import Comparison
 from helpers.first.report.adapters import arm_and_size, labeled
@@ -46,6 +47,8 @@ def judge_sizes(records: Iterable[Record], *, claims: Sequence[str] = ("C2", "C3
         for r in records:
             if r.unit == P_UNIT or " minus " not in r.metric or arm_and_size(r.model)[0] != arm:
                 continue
+            if not r.measured:
+                continue
             if (r.model, r.direction, f"p of {r.metric}") not in tests:
                 raise ValueError(f"no p-value among the records for {r.model}, {r.metric}")
             p = tests[r.model, r.direction, f"p of {r.metric}"]
@@ -80,6 +83,7 @@ def size_records(
     zero_shot: Mapping[str, np.ndarray],
     groups: Mapping[str, Sequence[str]],
     *,
+    galleries: Mapping[str, Gallery],
     kept: str = "best",
     metrics: Sequence[str] = ("hit@10",),
     **about: str | int,
@@ -92,6 +96,7 @@ def size_records(
         As :func:`helpers.first.studies.adapters.run_sizes` gives them; seeds are averaged by query.
     zero_shot : mapping of direction to (q,) ranks of the first hit
     groups : mapping of direction to (q,) recipe of each query
+    galleries : mapping of direction to Gallery
     kept : str
         ``best`` or ``last`` weights; the arms of the latter are called "..., fixed steps".
     metrics : sequence of str
@@ -107,7 +112,12 @@ def size_records(
                 for n, arms in runs.items()
                 for arm, done in arms.items()
             }
-            records += value_records(values, metric, ids, direction=way, **about)
+            records += value_records(
+                values, metric, ids, gallery=galleries[way], direction=way, **about
+            )
             base = {"M0": query_values(np.asarray(zero_shot[way]), metric)}
-            records += against({**values, **base}, "M0", metric, ids, direction=way, **about)
+            records += against(
+                {**values, **base}, "M0", metric, ids, gallery=galleries[way], direction=way,
+                **about,
+            )  # fmt: skip
     return records

@@ -72,12 +72,20 @@ def settings_table(records: Iterable[Record]) -> pd.DataFrame:
     return pd.DataFrame(list(rows.values()))
 
 
-def space_records(space: Mapping[str, Mapping[str, float]], **about: str | int) -> list[Record]:
-    """The measures of ``head_effects.misalignment`` by model as records."""
+def space_records(
+    space: Mapping[str, Mapping[str, float]], *, home: int, away: int, **about: str | int
+) -> list[Record]:
+    """The measures of ``head_effects.misalignment`` by model as records.
+
+    Parameters
+    ----------
+    home, away : int
+        Images and captions that were embedded in the domain of training, and in the other.
+    """
     return [
         Record(
             **about, model=model, split="test", direction="", metric=name, value=value,
-            unit=UNITS.get(name, "fraction"),
+            unit=UNITS.get(name, "fraction"), n=away if name.endswith(", away") else home,
         )
         for model, measures in space.items()
         for name, value in measures.items()
@@ -110,11 +118,11 @@ def kind_records(frames: Sequence[pd.DataFrame], **about: str | int) -> list[Rec
     return records
 
 
-def rate_record(what: str, per_second: float, **about: str | int) -> Record:
-    """A measured rate of work such as ``pictures, with heads``."""
+def rate_record(what: str, per_second: float, *, n: int, **about: str | int) -> Record:
+    """A measured rate of work such as ``pictures, with heads``, on ``n`` of them."""
     work, _, model = what.partition(", ")
     return Record(
-        **about, model=model, split="", direction="", metric=f"{work}_encoded", value=per_second,
+        **about, model=model, split="", direction="", metric=f"{work}_encoded", value=per_second, n=n,
         unit=f"{work}/s",
     )  # fmt: skip
 

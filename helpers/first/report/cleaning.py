@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from helpers.first.evaluation.comparison import paired_comparison
+from helpers.first.evaluation.chance import galleries_of
 from helpers.first.report.results import Record
-from helpers.first.report.studies import MINUS, comparison_records, value_records
+from helpers.first.report.studies import MINUS, against, value_records
 from helpers.first.studies.cleaning import CRAWLED, Measured
 
 METRIC = "hit@10"
@@ -66,16 +66,15 @@ def moved_records(
     about = {"lesson": lesson, "run": run, "data": data, "seed": seed}
     records = []
     for how, found in measured.items():
+        galleries = galleries_of(found.groups)
         for way, texts in found.values.items():
-            groups = found.groups[way]
+            groups, gallery = found.groups[way], galleries[way]
             named = {f"{how}, {text}": values for text, values in texts.items()}
-            records += value_records(named, METRIC, groups, direction=way, **about)
-            for text in (text for text in texts if text != CRAWLED):
-                compared = paired_comparison(texts[text], texts[CRAWLED], groups, seed=seed)
-                records += comparison_records(
-                    compared, metric=METRIC, than=CRAWLED, model=f"{how}, {text}",
-                    direction=way, **about,
-                )  # fmt: skip
+            records += value_records(named, METRIC, groups, gallery=gallery, direction=way, **about)
+            records += against(
+                named, f"{how}, {CRAWLED}", METRIC, groups, called=CRAWLED, gallery=gallery,
+                direction=way, **about,
+            )  # fmt: skip
     return records
 
 

@@ -56,8 +56,9 @@ def model_records(
         for k in ks:
             values = {name: hits(done, k, test=test)[chosen] for name, done in runs.items()}
             records += value_records(
-                values, f"hit@{k}", features.groups[chosen], data=where, direction="", **about
-            )
+                values, f"hit@{k}", features.groups[chosen], data=where, direction="",
+                gallery=features.choices.part(chosen), **about,
+            )  # fmt: skip
     return records
 
 
@@ -69,7 +70,9 @@ def hits_plot(records: Sequence[Record], *, heading: str, note: str = "") -> Fig
     ValueError
         If there is no record, or one that is no fraction.
     """
-    records = [r for r in records if r.metric.startswith("hit@") and " " not in r.metric]
+    records = [
+        r for r in records if r.metric.startswith("hit@") and " " not in r.metric and r.measured
+    ]
     if not records or {r.unit for r in records} != {"fraction"}:
         raise ValueError("hits_plot: give records of hit@K, in fractions")
     panels = list(dict.fromkeys(r.data for r in records))

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from helpers.first.evaluation.chance import Gallery
 from helpers.first.evaluation.comparison import holm, paired_comparison
-from helpers.first.report.results import Record
+from helpers.first.report.results import Record, shown_value
 from helpers.first.report.studies import MINUS, P_UNIT, against, comparison_records, value_records
 from helpers.first.studies.composed import Found, hits
 from helpers.first.studies.text_audit import Correlation
@@ -24,18 +25,20 @@ def grid_records(
     grid: Mapping[tuple[str, str], Mapping[str, Sequence[Found]]],
     groups: Sequence[str],
     *,
+    gallery: Gallery,
     data: str,
     **about: str | int,
 ) -> list[Record]:
     """hit@10 with and without pretraining for each model and share, and their differences."""
     records = []
+    about |= {"gallery": gallery, "direction": ""}
     for (model, share), ways in grid.items():
         where = f"{data}, {share} annotated"
         values = {way: hits(runs) for way, runs in ways.items()}
         named = {f"{model}, {way}": found for way, found in values.items()}
-        records += value_records(named, METRIC, groups, data=where, direction="", **about)
+        records += value_records(named, METRIC, groups, data=where, **about)
         pair = {f"{model}, {PRETRAINED}": values[PRETRAINED], NONE: values[NONE]}
-        records += against(pair, NONE, METRIC, groups, data=where, direction="", **about)
+        records += against(pair, NONE, METRIC, groups, data=where, **about)
     return records
 
 
@@ -44,15 +47,17 @@ def way_records(
     than: str,
     groups: Sequence[str],
     *,
+    gallery: Gallery,
     data: str,
     test: str = "test",
     **about: str | int,
 ) -> list[Record]:
     """hit@10 of several ways to train, and the difference of each to one of them."""
     values = {way: hits(runs, test=test) for way, runs in ways.items()}
-    records = value_records(values, METRIC, groups, data=data, direction="", **about)
+    about |= {"gallery": gallery, "data": data, "direction": ""}
+    records = value_records(values, METRIC, groups, **about)
     if len(values) > 1:
-        records += against(values, than, METRIC, groups, data=data, direction="", **about)
+        records += against(values, than, METRIC, groups, **about)
     return records
 
 
@@ -64,7 +69,7 @@ def audit_records(
     than: str = "",
     **about: str | int,
 ) -> list[Record]:
-    """The measures of each writer's texts; ROUGE-L and METEOR also as paired differences.
+    """The measures of each writer's texts; ROUGE and METEOR also as paired differences.
 
     Parameters
     ----------
@@ -88,7 +93,7 @@ def audit_records(
     for writer, audit in audits.items():
         if not than or writer == than:
             continue
-        for measure in ("rouge_l", "meteor"):
+        for measure in ("rouge_1", "rouge_l", "meteor"):
             a, b = audit[measure].to_numpy(float), audits[than][measure].to_numpy(float)
             both = np.isfinite(a) & np.isfinite(b)
             if both.sum() < 2:
@@ -108,15 +113,17 @@ def number_records(
     metric: str,
     unit: str,
     split: str = "train",
+    n: int = 0,
     **about: str | int,
 ) -> list[Record]:
     """Numbers by name that are no hits: counts and shares as they are, correlations with ends.
 
+    ``n`` is how many queries or texts are behind each; 0 for counts. A correlation has its own.
     What could not be measured (NaN) makes no record.
     """
     records = []
     for name, value in values.items():
-        ends = {}
+        ends = {"n": n}
         if isinstance(value, Correlation):
             ends = {"low": value.low, "high": value.high, "n": value.n}
             value = value.rho
@@ -175,10 +182,10 @@ def difference_table(records: Sequence[Record]) -> pd.DataFrame:
     """
     tests = {(r.model, r.data, r.metric): r.value for r in records if r.unit == P_UNIT}
     shown = [r for r in records if MINUS in r.metric and r.unit != P_UNIT]
-    keys = [(r.model, r.data, f"p of {r.metric}") for r in shown]
+    keys = [(r.model, r.data, f"p of {r.metric}") for r in shown if r.measured]
     if missing := [key for key in keys if key not in tests]:
         raise ValueError(f"no p-value among the records for {missing[0]}")
-    adjusted = holm([tests[key] for key in keys]) if keys else []
+    adjusted = dict(zip(keys, holm([tests[key] for key in keys]) if keys else (), strict=True))
     columns = ["data", "metric", "model", "minus", "points", "p (Holm)", "verdict"]
     rows = [
         {
@@ -186,11 +193,10 @@ def difference_table(records: Sequence[Record]) -> pd.DataFrame:
             "metric": r.metric.partition(MINUS)[0].replace("_", " "),
             "model": r.model,
             "minus": r.metric.partition(MINUS)[2],
-            "points": f"{100 * r.value:+.1f}" + _ends(r),
-            "p (Holm)": round(float(p), 4),
-            "verdict": _verdict(r.value, float(p)),
+            "points": shown_value(r, scale=100, form="+.1f"),
+            **_tested(r, adjusted.get((r.model, r.data, f"p of {r.metric}"))),
         }
-        for r, p in zip(shown, adjusted, strict=True)
+        for r in shown
     ]
     table = pd.DataFrame(rows, columns=columns)
     return table if table["metric"].nunique() > 1 else table.drop(columns="metric")
@@ -200,11 +206,10 @@ def _plain_ends(r: Record) -> str:
     return "" if r.low is None else f" [{r.low:.2f}, {r.high:.2f}]"
 
 
-def _ends(r: Record) -> str:
-    return "" if r.low is None else f" [{100 * r.low:+.1f}, {100 * r.high:+.1f}]"
-
-
-def _verdict(difference: float, p: float) -> str:
-    if p > 0.05 or difference == 0:
-        return "not distinguishable"
-    return "better" if difference > 0 else "worse"
+def _tested(r: Record, p: float | None) -> dict[str, object]:
+    """The columns that a test fills; where there is none, the reason."""
+    if p is None or r.value is None:
+        return {"p (Holm)": None, "verdict": shown_value(r)}
+    better = "better" if r.value > 0 else "worse"
+    verdict = "not distinguishable" if p > 0.05 or r.value == 0 else better
+    return {"p (Holm)": round(float(p), 4), "verdict": verdict}

@@ -116,10 +116,10 @@ def _reach(comparisons: Iterable[Comparison]) -> float:
 
 def _difference_row(ax: Axes, row: int, c: Comparison, factor: float) -> None:
     """One difference: what could not have been seen as a band, interval, mark, and its numbers."""
-    marker, color, filled = _LOOKS[c.verdict]
     if not np.isfinite(c.difference):
-        _beside(ax, row, "no value")
+        _beside(ax, row, c.verdict if c.reason else "no value")
         return
+    marker, color, filled = _LOOKS[c.verdict]
     if np.isfinite(c.smallest_detectable):
         wide = factor * c.smallest_detectable
         ax.barh(row, 2 * wide, 0.62, left=-wide, color=FAINT, alpha=0.75, lw=0, zorder=0.5)

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import rankdata
 
+from helpers.first.evaluation.chance import fixed_by
 from helpers.first.report.style import INK, MUTED, PALETTE, figure_of, percent_axis, plain, title
 
 RANK_EDGES = (0, 1, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000)
@@ -109,6 +110,7 @@ def rank_histogram(
     *,
     chance: Sequence[float] = (),
     hits: Sequence[int] = (1, 5, 10),
+    n_gallery: int = 0,
     heading: str = "Where does the first hit stand?",
     ax: Axes | None = None,
 ) -> Figure:
@@ -122,6 +124,9 @@ def rank_histogram(
         Ranks under a random order of the same gallery; their shares are drawn as open marks.
     hits : sequence of int
         The k of the hit@k lines, each an upper end of a bin (1, 5, 10, 20, 50, 100, ...).
+    n_gallery : int
+        Rows that are ranked: a hit@k that they fix at 1 has no line, and the note says so; 0: not
+        known.
 
     Raises
     ------
@@ -133,6 +138,8 @@ def rank_histogram(
         raise ValueError("ranks: at least one number, all finite and at least 1, is expected")
     if unknown := [k for k in hits if k not in RANK_EDGES[1:]]:
         raise ValueError(f"hits {unknown}: choose from {RANK_EDGES[1:]}")
+    fixed = [k for k in hits if n_gallery and fixed_by(f"hit@{k}", n_gallery)]
+    hits = [k for k in hits if k not in fixed]
     top = max(ranks.max(), max(chance, default=1), max(hits, default=1))
     edges = [edge for i, edge in enumerate(RANK_EDGES) if not i or RANK_EDGES[i - 1] < top]
     edges[-1] = max(edges[-1], top)
@@ -158,8 +165,9 @@ def rank_histogram(
     ax.set_ylabel("share of queries, %")
     ax.grid(axis="x", visible=False)
     percent_axis(ax.yaxis)
+    absent = "".join(f"; hit@{k}: n/a ({fixed_by(f'hit@{k}', n_gallery)})" for k in fixed)
     title(ax, heading, note=f"{ranks.size:,} queries, median rank {np.median(ranks):g}, "
-                            f"mean rank {ranks.mean():.1f}")  # fmt: skip
+                            f"mean rank {ranks.mean():.1f}{absent}")  # fmt: skip
     return fig
 
 

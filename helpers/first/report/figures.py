@@ -82,7 +82,8 @@ def interval_plot(
     records : iterable of Record, or a frame with the same columns
         Only fractions can share this axis; rows keep the order in which metrics first occur.
     references : sequence of Reference
-        Drawn as open marks without an interval: measured elsewhere, or following from chance.
+        Drawn as open marks without an interval: measured elsewhere. The chance levels of the
+        records are drawn like them.
     series : str
         The column that tells several marks of one row apart.
 
@@ -92,6 +93,7 @@ def interval_plot(
         If there is no record, or one whose unit is not ``fraction``.
     """
     frame = _fractions(records, "interval_plot")
+    references = [*references, *_chance(frame)]
     directions = [d for d in DIRECTION_NAMES if d in set(frame["direction"])]
     metrics, names = list(dict.fromkeys(frame["metric"])), list(dict.fromkeys(frame[series]))
     labels = list(dict.fromkeys(r.label for r in references))
@@ -146,14 +148,29 @@ def interval_plot(
 
 def _mark(ax: Axes, line, y: float, color: str, marker: str) -> None:
     """A point and its interval, and both in numbers in the right margin."""
+    if pd.isna(line.value):
+        _beside(ax, y, f"n/a ({line.reason})")
+        return
     text = f"{100 * line.value:.1f}"
     if pd.notna(line.low):
         ax.plot([line.low, line.high], [y, y], color=color, lw=2, solid_capstyle="butt")
         ax.plot([line.low, line.high], [y, y], "|", color=color, ms=8, mew=1.4)
         text += f"  [{100 * line.low:.0f}, {100 * line.high:.0f}]"
     ax.plot(line.value, y, marker, color=color, ms=7, mec="white", mew=0.8)
+    _beside(ax, y, text)
+
+
+def _beside(ax: Axes, y: float, text: str) -> None:
     ax.annotate(text, (1, y), (6, 0), xycoords=ax.get_yaxis_transform(), va="center", fontsize=8,
                 textcoords="offset points")  # fmt: skip
+
+
+def _chance(frame: pd.DataFrame) -> list[Reference]:
+    """The chance levels that some records name, each once: they are one for all models."""
+    if "chance" not in frame:
+        return []
+    known = frame[frame["chance"].notna()].drop_duplicates(["direction", "metric"])
+    return [Reference("chance", r.direction, r.metric, r.chance) for r in known.itertuples()]
 
 
 def bars_with_intervals(
@@ -185,6 +202,7 @@ def bars_with_intervals(
     width = 0.8 / len(names)
     for i, name in enumerate(names):
         part = frame[frame[series] == name].set_index(x).reindex(groups)
+        part[["value", "low", "high"]] = part[["value", "low", "high"]].astype(float)
         at = np.arange(len(groups)) + (i - (len(names) - 1) / 2) * width
         ax.bar(at, part["value"], width * 0.92, color=PALETTE[i % 5], hatch=HATCHES[i % 5],
                edgecolor="white", linewidth=0.8, label=plain(name))  # fmt: skip
@@ -200,6 +218,15 @@ def bars_with_intervals(
             if pd.notna(value):
                 ax.annotate(f"{100 * value:.0f}", (place, top), (0, 3), ha="center", fontsize=8,
                             textcoords="offset points")  # fmt: skip
+        if "chance" in part and part["chance"].notna().any():
+            reach = width * 0.46
+            ax.hlines(part["chance"].astype(float), at - reach, at + reach, color=INK, lw=1.2,
+                      ls=(0, (2, 1.5)), label="" if i else "chance")  # fmt: skip
+        if "reason" in part:
+            for place, reason in zip(at, part["reason"], strict=True):
+                if isinstance(reason, str) and reason:
+                    ax.annotate(f"n/a ({reason})", (place, 0), (0, 3), rotation=90, ha="center",
+                                fontsize=8, textcoords="offset points")  # fmt: skip
     ax.set_xticks(range(len(groups)), [plain(g) for g in groups])
     ax.set_ylim(0, 1.06)
     ax.set_yticks(np.linspace(0, 1, 6))

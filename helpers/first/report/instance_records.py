@@ -6,12 +6,14 @@ import numpy as np
 import pandas as pd
 
 from helpers.first.evaluation.calibration import Calibration
+from helpers.first.evaluation.chance import Gallery, fixed_by, galleries_of
 from helpers.first.evaluation.claims import Judged, judge_claims
 from helpers.first.evaluation.comparison import Comparison, holm, paired_comparison
 from helpers.first.evaluation.instances import METRICS
 from helpers.first.evaluation.intervals import Interval, bootstrap_interval
+from helpers.first.models.evaluate import DIRECTIONS
 from helpers.first.report.results import DIRECTION_NAMES, Record
-from helpers.first.report.studies import MINUS, P_UNIT, comparison_records
+from helpers.first.report.studies import MINUS, P_UNIT, against, value_records
 from helpers.first.studies.instances import LOSSES, NAMES, Results, arm_name, means, size_claims
 from helpers.first.training.instance_results import REPORTED
 from helpers.first.training.instance_runs import Measured
@@ -43,24 +45,26 @@ def metric_table(
     Verdicts follow from the p-values after Holm's correction over all rows. ``after`` maps a
     direction to metric to the values of the same queries, a mean over seeds.
     """
-    rows, found = [], []
+    rows, found, galleries = [], [], _galleries(before)
     for way, by_metric in after.items():
-        groups = before.groups(way)
+        groups, gallery = before.groups(way), galleries[way]
         for metric, values in by_metric.items():
+            row = {"direction": DIRECTION_NAMES[way], "metric": metric}
+            rows.append(row)
+            if reason := fixed_by(metric, gallery.size):
+                row |= dict.fromkeys(("zero-shot, %", "trained, %", "verdict"), f"n/a ({reason})")
+                continue
             was, now = (interval_of(v, groups) for v in (before.values[way][metric], values))
             c = paired_comparison(values, before.values[way][metric], groups)
-            found.append(c)
-            rows.append(
-                {
-                    "direction": DIRECTION_NAMES[way],
-                    "metric": metric,
-                    "zero-shot, %": _percent(was),
-                    "trained, %": _percent(now),
-                    "difference, points": f"{100 * c.difference:+.1f} "
-                    f"[{100 * c.low:+.1f}, {100 * c.high:+.1f}]",
-                }
-            )
-    for row, c, p in zip(rows, found, holm([c.p_value for c in found]), strict=True):
+            found.append((row, c))
+            chance = gallery.chance(metric)
+            row |= {
+                "chance, %": "" if chance is None else f"{100 * chance:.1f}",
+                "zero-shot, %": _percent(was),
+                "trained, %": _percent(now),
+                "difference, points": c.text(),
+            }
+    for (row, c), p in zip(found, holm([c.p_value for _, c in found]), strict=True):
         row["p (Holm)"] = round(float(p), 4)
         row["verdict"] = "not distinguishable" if p > alpha else (
             "better" if c.difference > 0 else "worse")  # fmt: skip
@@ -104,28 +108,34 @@ def measured_records(
     before: Measured, after: Mapping[str, Values], *, model: str, than: str = "zero-shot", **about
 ) -> list[Record]:
     """Values of both with intervals, and their paired differences; ``about``: lesson, run, data."""
-    records = []
+    records, galleries = [], _galleries(before)
     for way, by_metric in after.items():
-        groups = before.groups(way)
         for metric, values in by_metric.items():
-            old = before.values[way][metric]
-            for name, found in ((than, old), (model, values)):
-                records.append(_value(interval_of(found, groups), name, metric, way, **about))
-            records += comparison_records(
-                paired_comparison(values, old, groups), metric=metric, than=than, model=model,
-                direction=way, **about,
-            )  # fmt: skip
+            both = {than: before.values[way][metric], model: values}
+            asked = {"gallery": galleries[way], "direction": way, **about}
+            records += value_records(both, metric, before.groups(way), **asked)
+            records += against(both, than, metric, before.groups(way), **asked)
     return records
 
 
 def arm_records(
-    results: Results, groups: Sequence[str], metric: str, *, prefix: str = "", **about
+    results: Results,
+    groups: Sequence[str],
+    metric: str,
+    *,
+    gallery: Gallery,
+    prefix: str = "",
+    **about,
 ) -> list[Record]:
     """The mean of every arm, text to image; ``prefix`` goes before the arm's name."""
-    return [
-        _value(interval_of(values, groups), f"{prefix}{name}", metric, "text_to_image", **about)
-        for name, values in means(results, "text_to_image", metric).items()
-    ]
+    values = means(results, "text_to_image", metric)
+    named = {f"{prefix}{name}": found for name, found in values.items()}
+    about |= {"gallery": gallery, "direction": "text_to_image"}
+    return value_records(named, metric, groups, **about)
+
+
+def _galleries(before: Measured) -> dict[str, Gallery]:
+    return galleries_of({way: before.groups(way) for way in DIRECTIONS})
 
 
 def curves_from(
@@ -174,13 +184,6 @@ def calibration_records(found: Mapping[str, Calibration], **about) -> list[Recor
             Record(model=name, metric="mean_probability", value=c.predicted, n=e.n, **rest),
         ]  # fmt: skip
     return records
-
-
-def _value(i: Interval, model: str, metric: str, way: str, **about) -> Record:
-    return Record(
-        model=model, metric=metric, direction=way, split="test", value=i.value, low=i.low,
-        high=i.high, n=i.n, **about,
-    )  # fmt: skip
 
 
 def _percent(i: Interval) -> str:

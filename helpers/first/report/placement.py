@@ -8,6 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
+from helpers.first.evaluation.chance import galleries_of
 from helpers.first.evaluation.claims import Judged
 from helpers.first.evaluation.comparison import Comparison, paired_comparison
 from helpers.first.evaluation.power import NeededSize
@@ -16,8 +17,7 @@ from helpers.first.report.claims import claim_records
 from helpers.first.report.results import Record
 from helpers.first.report.studies import MINUS, comparison_records, value_records
 from helpers.first.studies.arms import query_values
-from helpers.first.studies.placement_runs import SCORE as HIT
-from helpers.first.studies.placement_runs import Records, RowRecord, score_values
+from helpers.first.studies.placement_runs import Records, RowRecord, score_metric, score_values
 from helpers.first.studies.seeds import two_way_interval
 
 BASE = "M0"
@@ -58,6 +58,7 @@ def row_records(
         ``lesson``, ``run``, ``data``.
     """
     records: list[Record] = []
+    galleries = galleries_of(groups)
     both_groups = np.concatenate([np.asarray(groups[way]) for way in DIRECTIONS])
     for name, found in done.items():
         by_seed = np.stack([one.score_values() for one in found])  # (seeds, n)
@@ -66,8 +67,9 @@ def row_records(
             for metric in METRICS:
                 mean = np.mean([one.values(metric, way) for one in found], axis=0)
                 records += value_records(
-                    {name: mean}, metric, groups[way], direction=way, seed=seed, **about
-                )
+                    {name: mean}, metric, groups[way], gallery=galleries[way], direction=way,
+                    seed=seed, **about,
+                )  # fmt: skip
         records += _costs(name, found, seed, about)
     return records
 
@@ -75,12 +77,17 @@ def row_records(
 def zero_shot_records(evaluation: Evaluation, *, seed: int = 42, **about: str) -> list[Record]:
     """Score and hit@K of the base as it is, under the name ``M0``."""
     records, values = [], {}
+    asked = {way: evaluation.query_ids(way) for way in DIRECTIONS}
+    galleries = galleries_of(asked)
+    hit = score_metric({way: len(ids) for way, ids in asked.items()})
     for way in DIRECTIONS:
-        first, ids = evaluation.rankings[way].first, evaluation.query_ids(way)
-        values[way] = query_values(first, HIT)
+        first, ids = evaluation.rankings[way].first, asked[way]
+        values[way] = query_values(first, hit)
         for metric in METRICS:
             mean = {BASE: query_values(first, metric)}
-            records += value_records(mean, metric, ids, direction=way, seed=seed, **about)
+            records += value_records(
+                mean, metric, ids, gallery=galleries[way], direction=way, seed=seed, **about
+            )
     groups = np.concatenate([evaluation.query_ids(way) for way in DIRECTIONS])
     return [_score(BASE, SCORE, score_values(values)[None], groups, seed, about), *records]
 
@@ -169,11 +176,15 @@ def observation_records(judged: Sequence[Judged], *, seed: int = 42, **about: st
 
 
 def needed_records(
-    needed: Mapping[str, tuple[float, NeededSize | None]], *, seed: int = 42, **about: str
+    needed: Mapping[str, tuple[float, NeededSize | None]],
+    n: int,
+    *,
+    seed: int = 42,
+    **about: str,
 ) -> list[Record]:
-    """:func:`needed_table` as records."""
+    """:func:`needed_table` as records; ``n`` queries of this test set show the spread."""
     return [
         Record(**about, model=f"claim: {name}", split="test", direction="", value=size.queries,
-               metric=f"queries that show {100 * wanted:.2f} points", seed=seed, unit="queries")
+               metric=f"queries that show {100 * wanted:.2f} points", seed=seed, unit="queries", n=n)
         for name, (wanted, size) in needed.items() if size
     ]  # fmt: skip

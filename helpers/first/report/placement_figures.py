@@ -64,7 +64,7 @@ def forest_plot(
                     textcoords="offset points", fontsize=8.5)  # fmt: skip
     ax.set_yticks(range(len(rows)), [plain(name) for name in rows])
     ax.set_ylim(len(rows) - 0.5, -0.5)
-    ax.set_xlabel("score: mean of hit@10 both ways, %")
+    ax.set_xlabel("score: mean of hit@K both ways, %")
     ax.set_title("Measured here", fontsize=10)
     _points_axis(ax)
     if known:

@@ -1,6 +1,7 @@
 """Tables of a placement study, drawn from its flat records: rows, pairs, observations."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from helpers.first.evaluation.comparison import Comparison, holm
 from helpers.first.evaluation.power import NeededSize
 from helpers.first.models.evaluate import DIRECTIONS
 from helpers.first.report.placement import DETECTABLE, METRICS, ONE_SEED, RATE, SCORE
-from helpers.first.report.results import DIRECTION_NAMES, Record
+from helpers.first.report.results import DIRECTION_NAMES, Record, shown_value
 from helpers.first.report.studies import MINUS, P_UNIT
 from helpers.first.studies.placement import ORIGINAL
 from helpers.first.studies.placement_claims import OBSERVATIONS, reported
@@ -84,8 +85,12 @@ def placement_table(records: Iterable[Record]) -> pd.DataFrame:
         line = {"row": row, "seeds": seeds or "–",
                 "score": f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"}  # fmt: skip
         for way in DIRECTIONS:
-            values = [f"{found[row, metric, way].value:.3f}" for metric in METRICS]
-            line[f"hit@1 / 5 / 10, {DIRECTION_NAMES[way]}"] = " / ".join(values)
+            hits = [found[row, metric, way] for metric in METRICS]
+            name = f"hit@1 / 5 / 10, {DIRECTION_NAMES[way]}"
+            line[name] = " / ".join(shown_value(replace(r, low=None, high=None)) for r in hits)
+            line[f"chance, {DIRECTION_NAMES[way]}"] = " / ".join(
+                "–" if r.chance is None else f"{r.chance:.3f}" for r in hits
+            )
         for cost, (name, form) in COLUMNS.items():
             if cost in measured:
                 one = found.get((row, cost, ""))

@@ -1,7 +1,8 @@
 """A lesson's numbers as flat records: checked, written to ``results.json``, read back, tabulated.
 
 One record is one number with its interval and all that is needed to know what it is the number of.
-Fractions stay in [0, 1] here; percent belongs to figures.
+What could not be measured is a record too: without a value, with a flag and the reason. Fractions
+stay in [0, 1] here; percent belongs to figures.
 """
 
 import json
@@ -17,16 +18,23 @@ from helpers.first.store.atomic import write_file_atomically
 
 DIRECTIONS = ("text_to_image", "image_to_text", "")
 DIRECTION_NAMES = {"text_to_image": "text to image", "image_to_text": "image to text", "": "value"}
-_TEXT = ("lesson", "run", "model", "data", "split", "direction", "metric", "unit")
+NOT_MEASURED, BELOW, ABOVE = "n/a", "below", "above"
+_TEXT = ("lesson", "run", "model", "data", "split", "direction", "metric", "unit", "reason")
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One number of one lesson.
+    """One number of one lesson, or why there is none.
 
     ``direction`` is ``text_to_image``, ``image_to_text`` or empty; ``low`` and ``high`` are the
-    ends of its 95 % interval or both None; ``n`` is the number of queries (or repeats) behind it;
-    ``unit`` is such as ``fraction``, ``rank``, ``images/s`` or ``MiB``.
+    ends of its 95 % interval or both None; ``n`` is the number of queries (or repeats) behind it,
+    0 for what is counted and not estimated, such as a size or a number of pairs; ``unit`` is such
+    as ``fraction``, ``rank``, ``images/s`` or ``MiB``; ``chance`` is what a random order of the
+    same gallery scores.
+
+    A ``value`` of None has a ``flag``: ``n/a``, with the ``reason``, where the metric says nothing
+    on these data; ``below`` or ``above`` where the value lies outside what could be measured. An
+    end of the interval that lies outside is None too, with ``low_flag`` or ``high_flag``.
     """
 
     lesson: str
@@ -36,15 +44,27 @@ class Record:
     split: str
     direction: str
     metric: str
-    value: float
+    value: float | None
     low: float | None = None
     high: float | None = None
     n: int = 0
     seed: int = 42
     unit: str = "fraction"
+    chance: float | None = None
+    flag: str = ""
+    low_flag: str = ""
+    high_flag: str = ""
+    reason: str = ""
+
+    @property
+    def measured(self) -> bool:
+        """Whether there is a value, or at least a side of the scale on which it lies."""
+        return self.flag != NOT_MEASURED
 
 
 COLUMNS = tuple(field.name for field in fields(Record))
+# Left out of the file where they say nothing: most records have a value and no more.
+OPTIONAL = {"chance": None, "flag": "", "low_flag": "", "high_flag": "", "reason": ""}
 _IDENTITY = ("lesson", "run", "model", "data", "split", "direction", "metric", "seed")
 
 
@@ -73,7 +93,7 @@ def write_results(folder: Path | str, records: Iterable[Record]) -> Path:
     path = Path(folder) / "results.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     checked = _checked(records, place=f"records for {path.name}")
-    lines = [json.dumps(asdict(record), ensure_ascii=False, allow_nan=False) for record in checked]
+    lines = [json.dumps(_kept(one), ensure_ascii=False, allow_nan=False) for one in checked]
     text = "[\n" + ",\n".join(f"  {line}" for line in lines) + "\n]\n" if lines else "[]\n"
     write_file_atomically(path, text.encode())
     return path
@@ -128,21 +148,79 @@ def results_table(records: Sequence[Record]) -> pd.DataFrame:
     return table[[*keys, *present]]
 
 
-def _cell(record: Record) -> str:
-    """The value, with its interval where it has one, in digits that suit its unit."""
+def shown_value(record: Record, *, scale: float = 1.0, form: str = "") -> str:
+    """The value, with its interval where it has one, in digits that suit its unit.
 
-    def digits(number: float) -> str:
+    >>> shown_value(Record("03", "r", "m", "d", "test", "", "hit@1", 0.5, 0.4, 0.6))
+    '0.500 [0.400, 0.600]'
+    >>> shown_value(Record("03", "r", "m", "d", "test", "", "hit@9", None, flag="n/a", reason="why"))
+    'n/a (why)'
+    """
+    if not record.measured:
+        return f"{NOT_MEASURED} ({record.reason})"
+
+    def digits(number: float | None, flag: str) -> str:
+        if number is None:
+            return flag
+        number = scale * number
+        if form:
+            return f"{number:{form}}"
         return f"{number:.3f}" if record.unit == "fraction" else f"{number:,.4g}"
 
-    if record.low is None or record.high is None:
-        return digits(record.value)
-    return f"{digits(record.value)} [{digits(record.low)}, {digits(record.high)}]"
+    value = f"{record.flag} the measured range" if record.flag else digits(record.value, "")
+    if record.low is None and record.high is None and not (record.low_flag or record.high_flag):
+        return value
+    ends = (digits(record.low, record.low_flag), digits(record.high, record.high_flag))
+    return f"{value} [{', '.join(ends)}]"
+
+
+def within(
+    value: float, low: float, high: float, *, least: float = -math.inf, most: float = math.inf
+) -> dict[str, Any]:
+    """The fields of a number and its interval; what lies outside the measured range is a flag.
+
+    Parameters
+    ----------
+    least, most : float
+        The ends of the range, if a number at an end means one beyond it; infinite numbers are
+        outside any range.
+
+    >>> within(math.inf, 0.5, math.inf)
+    {'value': None, 'flag': 'above', 'low': 0.5, 'high': None, 'high_flag': 'above'}
+    """
+    fields_of: dict[str, Any] = {}
+    for name, number in (("value", value), ("low", low), ("high", high)):
+        side = BELOW if number <= least else ABOVE if number >= most else ""
+        fields_of[name] = None if side else float(number)
+        if side:
+            fields_of["flag" if name == "value" else f"{name}_flag"] = side
+    return fields_of
+
+
+def placed(record: Record) -> tuple[float, float, float]:
+    """Value, low and high of a record, infinite where they were flagged: the way back."""
+    low, value, high = (
+        _place(getattr(record, name), getattr(record, flag))
+        for name, flag in (("low", "low_flag"), ("value", "flag"), ("high", "high_flag"))
+    )
+    return value, low, high
+
+
+def _cell(record: Record) -> str:
+    """:func:`shown_value`, with the chance level beside it where there is one."""
+    chance = "" if record.chance is None else f"; chance {record.chance:.3f}"
+    return shown_value(record) + chance
+
+
+def _kept(record: Record) -> dict[str, Any]:
+    """The fields of a record that its line in the file holds."""
+    return {k: v for k, v in asdict(record).items() if k not in OPTIONAL or v != OPTIONAL[k]}
 
 
 def _record(row: Any, place: str) -> Record:
     if not isinstance(row, dict):
         raise ValueError(f"{place}: an object is expected, not {type(row).__name__}")
-    missing, unknown = set(COLUMNS) - set(row), set(row) - set(COLUMNS)
+    missing, unknown = set(COLUMNS) - set(OPTIONAL) - set(row), set(row) - set(COLUMNS)
     if missing or unknown:
         raise ValueError(
             f"{place}: missing fields {sorted(missing)}, unknown fields {sorted(unknown)}; "
@@ -178,18 +256,45 @@ def _plain(record: Record, where: str) -> Record:
         values[name] = _number(values[name], f"{where}: {name}", whole=True)
     if values["n"] < 0:
         raise ValueError(f"{where}: n is {values['n']}; a count is expected")
-    values["value"] = _number(record.value, f"{where}: value")
-    if (record.low is None) != (record.high is None):
+    for name in ("value", "low", "high", "chance"):
+        if getattr(record, name) is not None:
+            values[name] = _number(getattr(record, name), f"{where}: {name}")
+    _check_flags(record, where)
+    low, value, high = (
+        _place(values[name], values[flag])
+        for name, flag in (("low", "low_flag"), ("value", "flag"), ("high", "high_flag"))
+    )
+    if (low is None) != (high is None):
         raise ValueError(f"{where}: low is {record.low!r} and high is {record.high!r}; give both")
-    if record.low is not None:
-        values["low"] = _number(record.low, f"{where}: low")
-        values["high"] = _number(record.high, f"{where}: high")
-        if not values["low"] <= values["value"] <= values["high"]:
-            raise ValueError(
-                f"{where}: value {values['value']} lies outside its interval "
-                f"[{values['low']}, {values['high']}]"
-            )
+    if low is not None and not low <= value <= high:
+        raise ValueError(
+            f"{where}: value {values['value']} lies outside its interval "
+            f"[{values['low']}, {values['high']}]"
+        )
     return Record(**values)
+
+
+def _check_flags(record: Record, where: str) -> None:
+    """A number or a flag, never both and never neither."""
+    for name in ("", "low_", "high_"):
+        number, flag = getattr(record, name[:-1] or "value"), getattr(record, f"{name}flag")
+        known = (BELOW, ABOVE) if name else (NOT_MEASURED, BELOW, ABOVE)
+        if flag and flag not in known:
+            raise ValueError(f"{where}: {name}flag is {flag!r}; use one of {', '.join(known)}")
+        if flag and number is not None:
+            raise ValueError(f"{where}: {name}flag is {flag!r} beside {number!r}; give one of both")
+    if record.value is None and not record.flag:
+        raise ValueError(
+            f"{where}: value is None without a flag; say n/a with the reason, below or above"
+        )
+    ends = (record.low, record.high, record.low_flag or None, record.high_flag or None)
+    if not record.measured and (not record.reason or any(end is not None for end in ends)):
+        raise ValueError(f"{where}: what was not measured has a reason and no interval")
+
+
+def _place(number: float | None, flag: str) -> float | None:
+    """Where a number or its flag stands on the scale; None: nowhere."""
+    return number if number is not None else {BELOW: -math.inf, ABOVE: math.inf}.get(flag)
 
 
 def _number(value: Any, what: str, *, whole: bool = False) -> float | int:

@@ -5,11 +5,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image
 
-from helpers.first.evaluation.metrics import chance_hit_at_k
-from helpers.first.evaluation.positives import positives_from_ids
+from helpers.first.evaluation.chance import galleries_of
 from helpers.first.models.evaluate import DIRECTIONS, Evaluation, Retrieved
 from helpers.first.report.galleries import GalleryRow
-from helpers.first.report.results import Record
+from helpers.first.report.results import NOT_MEASURED, Record
 
 UNITS = {"median_rank": "rank", "mean_rank": "rank"}
 
@@ -17,14 +16,18 @@ UNITS = {"median_rank": "rank", "mean_rank": "rank"}
 def retrieval_records(
     evaluation: Evaluation, *, lesson: str, run: str, model: str, data: str, split: str, seed: int
 ) -> list[Record]:
-    """A record for each metric of each direction, with its interval.
+    """A record for each metric of each direction, with its interval and its chance level.
 
-    ``n`` is the number of queries; an interval that the data cannot bound is left out.
+    ``n`` is the number of queries; an interval that the data cannot bound is left out. A metric
+    that says nothing on the gallery has the reason in the place of a value.
     """
     records = []
+    ks = [int(m.partition("@")[2]) for m in evaluation.intervals[DIRECTIONS[0]] if "hit@" in m]
+    levels = chance_levels(evaluation, ks=ks)
     for direction in DIRECTIONS:
         for metric, interval in evaluation.intervals[direction].items():
             bounded = np.isfinite([interval.low, interval.high]).all()
+            absent = bool(interval.reason)
             records.append(
                 Record(
                     lesson=lesson,
@@ -34,12 +37,15 @@ def retrieval_records(
                     split=split,
                     direction=direction,
                     metric=metric,
-                    value=interval.value,
+                    value=None if absent else interval.value,
                     low=interval.low if bounded else None,
                     high=interval.high if bounded else None,
                     n=interval.n,
                     seed=seed,
                     unit=UNITS.get(metric, "fraction"),
+                    chance=None if absent else levels.get((direction, metric)),
+                    flag=NOT_MEASURED if absent else "",
+                    reason=interval.reason,
                 )
             )
     return records
@@ -49,13 +55,8 @@ def chance_levels(
     evaluation: Evaluation, *, ks: Sequence[int] = (1, 5, 10)
 ) -> dict[tuple[str, str], float]:
     """What a random order would score: (direction, ``hit@k``) to fraction."""
-    levels = {}
-    for direction in DIRECTIONS:
-        relation = positives_from_ids(
-            evaluation.query_ids(direction), evaluation.gallery_ids(direction)
-        )
-        levels |= {(direction, f"hit@{k}"): chance_hit_at_k(relation, k) for k in ks}
-    return levels
+    galleries = galleries_of({way: evaluation.query_ids(way) for way in DIRECTIONS})
+    return {(way, f"hit@{k}"): galleries[way].chance(f"hit@{k}") for way in DIRECTIONS for k in ks}
 
 
 def gallery_rows(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.first.evaluation.intervals import Interval
-from helpers.first.report.results import Record
+from helpers.first.report.results import NOT_MEASURED, Record
 from helpers.first.studies.placement import row_name
 from helpers.first.studies.search import Search
 
@@ -68,28 +68,31 @@ def shown(search: Search) -> ShownSearch:
     )
 
 
-def search_records(search: Search, **about: Any) -> list[Record]:
+def search_records(search: Search, *, n: int, **about: Any) -> list[Record]:
     """Every trial, the base, the duration and the importance of a search as records.
 
-    A trial's number stands in ``seed``, its epochs in ``n``; its state is part of the metric. What
-    was never trained has the value 0 after 0 epochs.
+    A trial's number stands in ``seed``; its state and its epochs are part of the metric. What was
+    never trained has no value.
 
     Parameters
     ----------
+    n : int
+        Queries behind a validation score.
     **about
         ``lesson``, ``run``, ``data``; a ``seed`` is left out.
     """
     found, named = shown(search), about | {"split": "validation", "direction": ""}
     named.pop("seed", None)
+    untrained = {"value": None, "flag": NOT_MEASURED, "reason": "nothing was trained"}
     records = [
-        Record(model=found.winner, metric=f"{TRIAL}, {trial.state}", n=int(trial.epochs),
-               value=0.0 if np.isnan(trial.score) else float(trial.score),
-               seed=int(trial.number), **named)
+        Record(model=found.winner, metric=f"{TRIAL}, {trial.state}, {trial.epochs:.0f} epochs", n=n,
+               seed=int(trial.number), **named,
+               **(untrained if np.isnan(trial.score) else {"value": float(trial.score)}))
         for trial in found.trials.itertuples()
     ]  # fmt: skip
-    records.append(Record(model=found.winner, metric=BASE, value=found.untrained, **named))
+    records.append(Record(model=found.winner, metric=BASE, value=found.untrained, n=n, **named))
     records.append(
-        Record(model=found.winner, metric=SECONDS, value=found.seconds, unit="s", **named)
+        Record(model=found.winner, metric=SECONDS, value=found.seconds, unit="s", n=1, **named)
     )
     records += [
         Record(model=found.winner, metric=f"{SHARE} {name}", value=share.value, low=share.low,
@@ -111,9 +114,9 @@ def search_of(records: Iterable[Record]) -> ShownSearch | None:
     for record in records:
         if record.metric.startswith(f"{TRIAL}, "):
             winners.add((record.run, record.model, record.data))
-            score = record.value if record.n else float("nan")
-            state = record.metric.removeprefix(f"{TRIAL}, ")
-            trials.append((record.seed, state, score, record.n))
+            score = record.value if record.measured else float("nan")
+            state, epochs = record.metric.removeprefix(f"{TRIAL}, ").split(", ")
+            trials.append((record.seed, state, score, int(epochs.split()[0])))
         elif record.metric in (BASE, SECONDS):
             single[record.metric] = record.value
         elif record.metric.startswith(f"{SHARE} "):

@@ -1,11 +1,14 @@
 """Records of serving: latencies, what an export costs, and how soon drift is seen."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from helpers.first.report.results import Record
+from helpers.first.evaluation.chance import fixed_by
+from helpers.first.report.results import NOT_MEASURED, Record
+from helpers.first.retrieval.onnx_check import METRIC, PARTS
 
 DIRECTIONS = {"t2i": "text_to_image", "i2t": "image_to_text"}
 SPEEDS = {"image_ms": "ms", "text_ms": "ms", "images_per_s": "images/s", "texts_per_s": "texts/s",
@@ -31,18 +34,17 @@ def latency_records(milliseconds: Mapping[str, tuple[float, int]], **about: Any)
 
 
 def export_records(
-    table: pd.DataFrame, *, model: str, n: int, repeats: int = 0, **about: Any
+    table: pd.DataFrame, *, model: str, repeats: int = 0, **about: Any
 ) -> list[Record]:
     """Speed, size and retrieval of every way to serve a model, from ``onnx_check.serving_table``.
 
     Parameters
     ----------
     table : DataFrame
-        With ``served by``, the columns of ``SPEEDS`` and hit@10 with its loss by direction.
+        With ``served by``, the columns of ``SPEEDS`` and, by direction, queries, gallery, hit@10
+        with its chance level, and its loss.
     model : str
         What is served; the way is added to it.
-    n : int
-        Queries behind hit@10.
     repeats : int
         Timings behind each speed; 0: not known. A size is counted and has none.
     """
@@ -57,13 +59,16 @@ def export_records(
                            direction="", **common)
                 )  # fmt: skip
         for short, direction in DIRECTIONS.items():
-            hit = float(line[f"{short} hit@10"])
-            records.append(Record(metric="hit@10", value=hit, n=n, direction=direction, **common))
-            lost = {end: float(line[f"{short} {end}"]) for end in ("lost", "low", "high")}
-            records.append(
-                Record(metric="hit@10 lost", value=lost["lost"], low=lost["low"],
-                       high=lost["high"], n=n, direction=direction, **common)
-            )  # fmt: skip
+            found = {part: line[f"{short} {part}"] for part in PARTS}
+            asked = {"n": int(line[f"{short} n"]), "direction": direction, **common}
+            if reason := fixed_by(METRIC, int(line[f"{short} gallery"])):
+                asked |= {"value": None, "flag": NOT_MEASURED, "reason": reason}
+                records += [Record(metric=name, **asked) for name in (METRIC, f"{METRIC} lost")]
+                continue
+            hit, chance, lost, low, high = (float(found[part]) for part in PARTS)
+            records.append(Record(metric=METRIC, value=hit, chance=chance, **asked))
+            ends = {"low": low, "high": high} if math.isfinite(low) else {}
+            records.append(Record(metric=f"{METRIC} lost", value=lost, **ends, **asked))
     return records
 
 

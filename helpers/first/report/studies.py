@@ -12,8 +12,20 @@ import numpy as np
 import pandas as pd
 
 from helpers.first import paths
-from helpers.first.evaluation.comparison import Comparison, holm, paired_comparison
-from helpers.first.report.results import DIRECTION_NAMES, Record, read_results
+from helpers.first.evaluation.chance import Gallery, fixed_by
+from helpers.first.evaluation.comparison import (
+    Comparison,
+    holm,
+    not_compared,
+    paired_comparison,
+)
+from helpers.first.report.results import (
+    DIRECTION_NAMES,
+    NOT_MEASURED,
+    Record,
+    read_results,
+    shown_value,
+)
 from helpers.first.studies.arms import interval
 
 STUDY = "study"
@@ -62,7 +74,10 @@ def comparison_records(
     split: str = "test",
     seed: int = 42,
 ) -> list[Record]:
-    """The two records of ``model`` compared with ``than`` by ``metric``."""
+    """The two records of ``model`` compared with ``than`` by ``metric``.
+
+    One, without a value, where nothing could be compared: there is no test.
+    """
     name = f"{metric}{MINUS}{than}"
     about = {
         "lesson": lesson,
@@ -74,6 +89,10 @@ def comparison_records(
         "n": comparison.n,
         "seed": seed,
     }
+    if comparison.reason:
+        return [
+            Record(**about, metric=name, value=None, flag=NOT_MEASURED, reason=comparison.reason)
+        ]
     bounded = bool(np.isfinite([comparison.low, comparison.high]).all())
     low, high = (comparison.low, comparison.high) if bounded else (None, None)
     return [
@@ -87,32 +106,29 @@ def value_records(
     metric: str,
     groups: Sequence[str],
     *,
+    gallery: Gallery,
     lesson: str,
     run: str,
     data: str,
     direction: str,
     seed: int = 42,
 ) -> list[Record]:
-    """The mean of each model's values by query, with its interval over recipes."""
+    """The mean of each model's values by query, with its interval over recipes and its chance level.
+
+    Without a value where the metric says nothing on the ``gallery``.
+    """
+    about = {"lesson": lesson, "run": run, "data": data, "split": "test", "direction": direction}
+    about |= {"metric": metric, "seed": seed}
+    reason = fixed_by(metric, gallery.size)
     records = []
     for model, found in values.items():
+        if reason:
+            nothing = {"value": None, "flag": NOT_MEASURED, "reason": reason, "n": len(found)}
+            records.append(Record(model=model, **about, **nothing))
+            continue
         i = interval(found, metric, groups, seed=seed)
-        records.append(
-            Record(
-                lesson,
-                run,
-                model,
-                data,
-                "test",
-                direction,
-                metric,
-                i.value,
-                i.low,
-                i.high,
-                i.n,
-                seed,
-            )
-        )
+        measured = {"value": i.value, "low": i.low, "high": i.high, "n": i.n}
+        records.append(Record(model=model, **about, **measured, chance=gallery.chance(metric)))
     return records
 
 
@@ -122,16 +138,27 @@ def against(
     metric: str,
     groups: Sequence[str],
     *,
+    gallery: Gallery,
+    called: str = "",
     seed: int = 42,
     **about: str,
 ) -> list[Record]:
-    """Every other model compared with ``than``, query by query; see :func:`comparison_records`."""
+    """Every other model compared with ``than``, query by query; see :func:`comparison_records`.
+
+    Where the metric says nothing on the ``gallery`` no test is made. ``called`` is what the records
+    call ``than``, where that is another name.
+    """
     records = []
+    reason = fixed_by(metric, gallery.size)
     for model, found in values.items():
         if model != than:
-            compared = paired_comparison(found, values[than], groups, seed=seed)
+            compared = (
+                not_compared(len(found), groups, reason)
+                if reason
+                else paired_comparison(found, values[than], groups, seed=seed)
+            )
             records += comparison_records(
-                compared, metric=metric, than=than, model=model, seed=seed, **about
+                compared, metric=metric, than=called or than, model=model, seed=seed, **about
             )
     return records
 
@@ -151,6 +178,7 @@ def comparisons_of(
     """
     records = list(records)
     differences = [r for r in records if MINUS in r.metric and r.unit != P_UNIT]
+    tested = [r for r in differences if r.measured]
     for what in ("metric", "data", "split", "seed"):
         if len(several := sorted({str(getattr(r, what)) for r in differences})) > 1:
             raise ValueError(f"comparisons of several kinds ({what} {several}): choose one")
@@ -159,12 +187,17 @@ def comparisons_of(
             f"differences in {sorted(others)}: only fractions, more of which is better"
         )
     tests = {(r.model, r.direction, r.metric): r.value for r in records if r.unit == P_UNIT}
-    keys = [(r.model, r.direction, f"p of {r.metric}") for r in differences]
+    keys = [(r.model, r.direction, f"p of {r.metric}") for r in tested]
     if missing := [key for key in keys if key not in tests]:
         raise ValueError(f"no p-value among the records for {missing[0]}")
-    adjusted = holm([tests[key] for key in keys]) if keys else []
+    adjusted = iter(holm([tests[key] for key in keys]) if keys else ())
     found: dict[str, dict[str, Comparison]] = {}
-    for record, p in zip(differences, adjusted, strict=True):
+    for record in differences:
+        if not record.measured:
+            nothing = not_compared(record.n, (), record.reason)
+            found.setdefault(record.direction, {})[record.model] = nothing
+            continue
+        p = next(adjusted)
         better = "better" if record.value > 0 else "worse"
         low = np.nan if record.low is None else record.low
         high = np.nan if record.high is None else record.high
@@ -181,8 +214,7 @@ def comparison_table(records: Iterable[Record]) -> pd.DataFrame:
         {
             "model": model,
             "direction": DIRECTION_NAMES[direction],
-            "difference, points": f"{100 * c.difference:+.1f} "
-            f"[{100 * c.low:+.1f}, {100 * c.high:+.1f}]",
+            "difference, points": c.text(),
             "p (Holm)": round(c.p_value, 4),
             "verdict": c.verdict,
         }
@@ -193,12 +225,40 @@ def comparison_table(records: Iterable[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def beside_reported(
+    records: Iterable[Record],
+    reported: Mapping[str, Mapping[str, Sequence[float]]],
+    models: Sequence[str],
+) -> pd.DataFrame:
+    """A row a metric and direction: what was reported of each model beside what was measured.
+
+    Parameters
+    ----------
+    records : iterable of Record
+        Values of the ``models`` by metric and direction.
+    reported : mapping of direction to (mapping of metric to values)
+        One value a model, in their order: on other data, so that only the form compares.
+    models : sequence of str
+    """
+    found = {(r.direction, r.metric, r.model): r for r in records}
+    rows = []
+    for way, metrics in reported.items():
+        for metric, values in metrics.items():
+            here = [found[way, metric, model] for model in models]
+            row = {"direction": DIRECTION_NAMES[way], "metric": metric}
+            row |= {f"{m}, reported": f"{v:.3f}" for m, v in zip(models, values, strict=True)}
+            row |= {f"{m}, here": shown_value(r) for m, r in zip(models, here, strict=True)}
+            rows.append(row | {"chance, here": here[0].chance})
+    return pd.DataFrame(rows)
+
+
 def mean_table(records: Sequence[Record], metric: str) -> pd.DataFrame:
-    """A row a model: a metric in both directions with its interval."""
+    """A row a model: a metric in both directions with its interval, and its chance level."""
     rows: dict[str, dict[str, str]] = {}
     for r in records:
         if r.metric == metric:
-            interval = "" if r.low is None else f" [{r.low:.3f}, {r.high:.3f}]"
             row = rows.setdefault(r.model, {"model": r.model})
-            row[f"{metric}, {DIRECTION_NAMES[r.direction]}"] = f"{r.value:.3f}{interval}"
+            row[f"{metric}, {DIRECTION_NAMES[r.direction]}"] = shown_value(r)
+            if r.chance is not None:
+                row[f"chance, {DIRECTION_NAMES[r.direction]}"] = f"{r.chance:.3f}"
     return pd.DataFrame(list(rows.values()))

@@ -1,16 +1,18 @@
 """The numbers of the distribution study as records, and back: a committed study is drawn again."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from helpers.first.evaluation.claims import Judged, judge_claims
 from helpers.first.evaluation.comparison import Comparison
-from helpers.first.report.results import Record
+from helpers.first.report.results import Record, placed, within
 from helpers.first.report.studies import MINUS, P_UNIT
 from helpers.first.studies.mixes import Mix
-from helpers.first.studies.mixtures import WORTH_COLUMNS, Exchange, rate_interval
+from helpers.first.studies.mixtures import WORTH_COLUMNS, Exchange, rate_interval, worths_tried
 from helpers.first.studies.pixels import UNITS
 from helpers.first.studies.style_claims import ATTENTION, CLAIMS
 from helpers.first.studies.style_gap import Crossing
@@ -100,9 +102,10 @@ def exchange_records(
     ``regime`` tells one way of training from another, such as ``no LoRA in the text layers``.
     """
     about = {"model": _all("mixtures", regime), "split": "test", "direction": direction, **about}
+    least, most = found.limits
+    worth = within(found.worth, found.worth_low, found.worth_high, least=least, most=most)
     return [
-        Record(metric=WORTH, unit=WORTH_UNIT, value=found.worth, low=found.worth_low,
-               high=found.worth_high, **about),
+        Record(metric=WORTH, unit=WORTH_UNIT, **worth, **about),
         Record(metric=SLOPE, value=found.slope, low=found.slope_low, high=found.slope_high,
                **about),
     ]  # fmt: skip
@@ -112,40 +115,56 @@ def exchange_of(
     records: Iterable[Record], direction: str = "", *, regime: str = ""
 ) -> Exchange | None:
     """The exchange that :func:`exchange_records` was given; None where there is none."""
+    records = list(records)
     found = _of(records, _all("mixtures", regime), direction)
     if WORTH not in found or SLOPE not in found:
         return None
     worth, slope = found[WORTH], found[SLOPE]
-    rate = rate_interval(worth.value, worth.value)[0]
+    limits = _limits(records)
+    value, low, high = (min(max(v, limits[0]), limits[1]) for v in placed(worth))
+    rate = rate_interval(value, value)[0]
     return Exchange(
-        worth.value, worth.low, worth.high, rate, *rate_interval(worth.low, worth.high),
-        slope.value, slope.low, slope.high, (worth.low, worth.high),
-    )  # fmt: skip
+        value,
+        low,
+        high,
+        rate,
+        *rate_interval(low, high),
+        slope.value,
+        slope.low,
+        slope.high,
+        limits,
+    )
+
+
+def _limits(records: Iterable[Record]) -> tuple[float, float]:
+    """The least and the greatest worth that were tried with the mixes of some records."""
+    mixes = [mix_of(r.model) for r in records if LABEL.fullmatch(r.model)]
+    real, synthetic = (np.array([getattr(m, n) for m in mixes]) for n in ("real", "synthetic"))
+    both = (real > 0) & (synthetic > 0) if mixes else np.zeros(0, bool)
+    if not both.any():
+        return -math.inf, math.inf
+    tried = worths_tried(real[both], synthetic[both])
+    return float(tried[0]), float(tried[-1])
 
 
 def worth_records(found: pd.DataFrame, *, regime: str = "", **about) -> list[Record]:
-    """A record a row of :func:`helpers.first.studies.mixtures.worth_by_arm`; outside is at the end."""
-    inside = found[["worth", "low", "high"]].clip(found["least"], found["most"], axis=0)
+    """A record a row of :func:`helpers.first.studies.mixtures.worth_by_arm`; outside is a flag."""
     about = {"metric": _own(regime), "unit": WORTH_UNIT, "split": "test", "direction": ""} | about
     return [
-        Record(model=label, value=row.worth, low=row.low, high=row.high, **about)
-        for label, row in zip(found["label"], inside.itertuples(), strict=True)
+        Record(model=row.label, **within(row.worth, row.low, row.high), **about)
+        for row in found.itertuples()
     ]
 
 
 def worths_of(records: Iterable[Record], *, regime: str = "") -> pd.DataFrame:
-    """The worths that :func:`worth_records` was given; what lies at an end is outside again."""
+    """The worths that :func:`worth_records` was given; what was flagged is infinite again."""
     records, rows = list(records), []
     mixes = [mix_of(r.model) for r in records if LABEL.fullmatch(r.model)]
     alone = [mix.real for mix in mixes if not mix.synthetic and not mix.watermark]
     for r in (one for one in records if one.metric == _own(regime)):
         mix = mix_of(r.model)
         least, most = ((end - mix.real) / mix.synthetic for end in (min(alone), max(alone)))
-        ends = [
-            -float("inf") if v < least + 1e-9 else float("inf") if v > most - 1e-9 else v
-            for v in (r.value, r.low, r.high)
-        ]
-        rows.append((mix.label, mix.real, mix.synthetic, *ends, least, most))
+        rows.append((mix.label, mix.real, mix.synthetic, *placed(r), least, most))
     return pd.DataFrame(rows, columns=WORTH_COLUMNS)
 
 
@@ -156,11 +175,10 @@ def _own(regime: str) -> str:
 def crossing_records(
     found: Crossing, direction: str = "", *, regime: str = "", **about
 ) -> list[Record]:
-    """Where help ends, and how often it does not; beyond the largest gap counts as the largest."""
+    """Where help ends, and how often it does not; beyond the largest gap is a flag."""
     about = {"model": _all("gaps", regime), "split": "test", "direction": direction, **about}
-    value, low, high = (min(gap, found.largest) for gap in (found.gap, found.low, found.high))
     return [
-        Record(metric=ENDS, unit=GAP_UNIT, value=value, low=low, high=high, **about),
+        Record(metric=ENDS, unit=GAP_UNIT, **within(found.gap, found.low, found.high), **about),
         Record(metric=ALWAYS, value=found.always, **about),
     ]
 
@@ -168,7 +186,7 @@ def crossing_records(
 def crossing_of(
     records: Iterable[Record], direction: str = "", *, regime: str = ""
 ) -> Crossing | None:
-    """The crossing behind some records; an end at the largest gap is one beyond it."""
+    """The crossing behind some records; what was flagged is infinite again."""
     records = list(records)
     found = _of(records, _all("gaps", regime), direction)
     if ENDS not in found or ALWAYS not in found:
@@ -178,8 +196,7 @@ def crossing_of(
         (float(r.model.removeprefix("gap ")) for r in records if r.metric.startswith("gain in ")),
         default=1.0,
     )
-    ends = (float("inf") if gap >= largest else gap for gap in (end.value, end.low, end.high))
-    return Crossing(*ends, always, 0.0, largest)
+    return Crossing(*placed(end), always, 0.0, largest)
 
 
 def _all(what: str, regime: str) -> str:
@@ -191,10 +208,14 @@ def _of(records: Iterable[Record], model: str, direction: str) -> dict[str, Reco
 
 
 def gap_records(frame: pd.DataFrame, **about) -> list[Record]:
-    """The mean over runs of every measure of the gap, by arm and epoch."""
+    """The mean over runs of every measure of the gap, by arm and epoch.
+
+    ``about`` holds ``n``, the scenes that were followed in both looks, beside what all records have.
+    """
     means = frame.groupby(["arm", "epoch"], sort=False)[list(GAPS)].mean().reset_index()
+    about = {"direction": "", "split": "test", **about}
     return [
-        Record(model=row["arm"], direction="", split="test", metric=f"{name}, epoch {row['epoch']}",
+        Record(model=row["arm"], metric=f"{name}, epoch {row['epoch']}",
                value=row[column], unit="fraction" if column == "auc" else "ratio", **about)
         for row in means.to_dict("records")
         for column, name in GAPS.items()
@@ -278,11 +299,11 @@ def share_records(spread: pd.DataFrame, **about) -> list[Record]:
     Parameters
     ----------
     spread : DataFrame
-        Of :func:`helpers.first.studies.attention.share_intervals`.
+        Of :func:`helpers.first.studies.attention.share_intervals`; ``n`` counts the pictures.
     """
     return [
         Record(model=row.pictures, split="test", direction="", value=row.share, low=row.low,
-               high=row.high,
+               high=row.high, n=row.n,
                metric=f"attention ({row.kind}) on the {row.region}, epoch {row.checkpoint}",
                **about)
         for row in spread.itertuples()

@@ -10,11 +10,11 @@ from matplotlib.lines import Line2D
 from PIL import Image
 
 from helpers.first.data.marked_sets import Labelled
-from helpers.first.evaluation.comparison import paired_comparison
+from helpers.first.evaluation.chance import galleries_of
 from helpers.first.prepare.image_cleaning import CLEAN, WATERMARKED, CleanedImages
 from helpers.first.report.galleries import thumbnail
 from helpers.first.report.results import Record
-from helpers.first.report.studies import MINUS, comparison_records, value_records
+from helpers.first.report.studies import MINUS, against, value_records
 from helpers.first.report.style import (
     FAINT,
     MARKERS,
@@ -35,6 +35,10 @@ NAMES = {
     "any": "pictures with a find, %",
 }
 IN_PERCENT = ("precision", "recall", "iou", "any")
+AS_THEY_ARE = (
+    "No watermark is drawn on your images or removed from them. To measure what one costs, add "
+    "-p marks=drawn (copies are watermarked); to remove those that are there, add -p marks=found."
+)
 # From dark to light: they differ in greyscale as well.
 HIT_COLOR, WRONG_COLOR, MISSED_COLOR = (20, 90, 50), (214, 64, 80), (244, 190, 70)
 LINES = ("-", "--", ":", "-.")
@@ -243,18 +247,16 @@ def moved_records(
     about = {"lesson": lesson, "run": run, "data": data, "seed": seed}
     records = []
     for how, found in measured.items():
+        galleries = galleries_of(found.groups)
         for way, by_subset in found.values.items():
-            groups = found.groups[way]
+            groups, gallery = found.groups[way], galleries[way]
             named = {f"{how}, pictures {name}": v for name, v in by_subset.items()}
-            records += value_records(named, METRIC, groups, direction=way, **about)
-            for name in (name for name in by_subset if name != WATERMARKED):
-                compared = paired_comparison(
-                    by_subset[name], by_subset[WATERMARKED], groups, seed=seed
-                )
-                records += comparison_records(
-                    compared, metric=METRIC, than=WATERMARKED, model=f"{how}, pictures {name}",
-                    direction=way, **about,
-                )  # fmt: skip
+            records += value_records(named, METRIC, groups, gallery=gallery, direction=way, **about)
+            than = f"{how}, pictures {WATERMARKED}"
+            records += against(
+                named, than, METRIC, groups, called=WATERMARKED, gallery=gallery, direction=way,
+                **about,
+            )  # fmt: skip
     return records
 
 

@@ -9,11 +9,14 @@ import pandas as pd
 from PIL import Image
 
 from helpers.first.data.pairs import RetrievalSet
+from helpers.first.evaluation.chance import fixed_by, galleries_of
 from helpers.first.evaluation.comparison import paired_comparison
 from helpers.first.evaluation.metrics import both_directions, per_query
 from helpers.first.models.encoders import Encoder
 
 SHORT = {"text_to_image": "t2i", "image_to_text": "i2t"}
+METRIC = "hit@10"
+PARTS = (METRIC, "chance", "lost", "low", "high")  # of a direction
 
 
 def agreement(
@@ -99,17 +102,21 @@ def serving_table(
     -------
     pandas.DataFrame
         A row an encoder: image_ms and text_ms (one at a time, median), images_per_s and texts_per_s
-        (batches, pixels and tokens being ready), size_mb in MiB, and for t2i and i2t: hit@10, how
-        much of it is lost against the first (a fraction), and its 95 % interval (low, high).
+        (batches, pixels and tokens being ready), size_mb in MiB, and for t2i and i2t: the number of
+        queries n and of gallery rows, hit@10 with its chance level, how much of it is lost against
+        the first (a fraction), and its 95 % interval (low, high). What the first loses against
+        itself is 0, without an interval; where the gallery has no more than ten rows, hit@10 and
+        all that follows from it are NaN.
     """
     pictures = [load_image(key) for key in data.image_keys]
     captions = list(data.captions)
     groups = {"text_to_image": data.caption_ids, "image_to_text": data.image_ids}
+    galleries = galleries_of(groups)
     hits, table = {}, []
     for name, encoder in encoders.items():
         rows = encoder.images(pictures), encoder.texts(captions)
         ranked = both_directions(rows[0], data.image_ids, rows[1], data.caption_ids)
-        hits[name] = {way: per_query(ranked[way], "hit@10") for way in groups}
+        hits[name] = {way: per_query(ranked[way], METRIC) for way in groups}
         size = (sizes_mb or {}).get(name) or _weights_mb(encoder)
         line = {
             "served by": name,
@@ -117,14 +124,19 @@ def serving_table(
         }
         line["size_mb"] = size
         for way, group in groups.items():
-            first = next(iter(hits.values()))[way]
-            lost = paired_comparison(first, hits[name][way], group, seed=seed)
-            short = SHORT[way]
-            line[f"{short} hit@10"] = float(hits[name][way].mean())
-            line |= {
-                f"{short} lost": lost.difference, f"{short} low": lost.low,
-                f"{short} high": lost.high,
-            }  # fmt: skip
+            short, gallery = SHORT[way], galleries[way]
+            line |= {f"{short} n": len(group), f"{short} gallery": gallery.size}
+            line |= dict.fromkeys((f"{short} {part}" for part in PARTS), np.nan)
+            if fixed_by(METRIC, gallery.size):
+                continue
+            line[f"{short} {METRIC}"] = float(hits[name][way].mean())
+            line[f"{short} chance"] = gallery.chance(METRIC)
+            line[f"{short} lost"] = 0.0
+            if table:  # the first has nothing to lose against but itself
+                first = next(iter(hits.values()))[way]
+                lost = paired_comparison(first, hits[name][way], group, seed=seed)
+                line[f"{short} lost"] = lost.difference
+                line |= {f"{short} low": lost.low, f"{short} high": lost.high}
         table.append(line)
     return pd.DataFrame(table)
 

@@ -8,9 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import quote
 
-from helpers.first.report.results import COLUMNS, Record, read_results
+from helpers.first.report.results import COLUMNS, Record, read_results, shown_value
 from helpers.first.runner import staging, state
 from helpers.first.runner.lessons import Lesson
+from helpers.first.runner.meaning import warning_of
 from helpers.first.runner.plan import Plan, recorded_plan
 from helpers.first.store.atomic import write_file_atomically
 
@@ -31,6 +32,8 @@ article h2 { margin: 0; font-size: 1.15rem; } .number { color: var(--soft); font
 .state { border-radius: 99px; padding: .1rem .6rem; border: 1px solid; font-size: .82rem; }
 .up-to-date { color: #1f6b45; } .stale { color: #8a5a00; } .failed { color: #a3262a; }
 .never-run { color: var(--soft); }
+.warning { border: 3px solid #a3262a; border-radius: 6px; padding: .5rem .8rem; margin: .6rem 0;
+  font-weight: 600; overflow-wrap: anywhere; }
 table { border-collapse: collapse; font-size: .9rem; margin: .4rem 0; width: 100%; }
 th { text-align: left; color: var(--soft); font-weight: 600; }
 th, td { padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--line); }
@@ -41,35 +44,30 @@ summary { cursor: pointer; color: var(--accent); font-size: .9rem; }
 """
 
 
-def _number(value: float | None, unit: str) -> str:
-    if value is None:
-        return ""
-    return f"{value:.3f}" if unit == "fraction" else f"{value:,.4g}"
-
-
 def _row(record: Record) -> str:
-    """One line of a table: what, for which model and data, the value and its interval."""
-    value = _number(record.value, record.unit)
-    if record.low is not None:
-        ends = f"{_number(record.low, record.unit)}, {_number(record.high, record.unit)}"
-        value = f"{value} [{ends}]"
-    unit = "" if record.unit == "fraction" else record.unit
+    """One line of a table: what, for which model and data, the value and its interval, chance."""
+    value = shown_value(record)
+    chance = "" if record.chance is None else f"{record.chance:.3f}"
+    unit = "" if record.unit == "fraction" or not record.measured else record.unit
     direction = record.direction.replace("_", " ")
     texts = (record.metric, direction, record.model, f"{record.data} {record.split}".strip())
     cells = "".join(f"<td>{html.escape(text)}</td>" for text in texts)
     shown = html.escape(f"{value} {unit}".strip())
-    return f'<tr>{cells}<td class="value">{shown}</td><td>{record.n or ""}</td></tr>'
+    return (
+        f'<tr>{cells}<td class="value">{shown}</td><td class="value">{chance}</td>'
+        f"<td>{record.n or ''}</td></tr>"
+    )
 
 
 HEAD = "".join(
     f"<th>{text}</th>"
-    for text in ("metric", "direction", "model", "data", "value [95 % interval]", "n")
+    for text in ("metric", "direction", "model", "data", "value [95 % interval]", "chance", "n")
 )
 
 
 def _headline_first(records: Sequence[Record]) -> list[Record]:
-    """Numbers that have an interval come first: a lesson's headline numbers do."""
-    return sorted(records, key=lambda record: record.low is None)
+    """Numbers that have an interval come first, or would have one: a lesson's headline numbers."""
+    return sorted(records, key=lambda record: record.low is None and record.measured)
 
 
 def _table(records: Sequence[Record]) -> str:
@@ -110,7 +108,9 @@ def _links(folder: Path, failed: Path) -> str:
     return " · ".join(links)
 
 
-def _article(lesson: Lesson, judged: state.State, name: str, records: Sequence[Record]) -> str:
+def _article(
+    lesson: Lesson, judged: state.State, name: str, records: Sequence[Record], said: str = ""
+) -> str:
     folder = staging.target(name, lesson.slug)
     record = state.read_record(name, lesson.slug)
     facts = [
@@ -125,8 +125,12 @@ def _article(lesson: Lesson, judged: state.State, name: str, records: Sequence[R
     return (
         f'<article><h2><span class="number">{lesson.number}</span> {title}</h2>'
         f'<p class="facts">{" · ".join([*facts, links] if links else facts)}</p>'
-        f"{_table(records)}{_figures(folder)}</article>"
+        f"{_warning(said)}{_table(records)}{_figures(folder)}</article>"
     )
+
+
+def _warning(said: str) -> str:
+    return f'<p class="warning">{html.escape(said)}</p>' if said else ""
 
 
 def _records(name: str, lesson: Lesson) -> list[Record]:
@@ -165,20 +169,23 @@ def write_index(
     plans : mapping
         Lesson number -> plan of the present command; others are judged by what they recorded.
     """
-    articles, rows = [], []
+    articles, rows, warned = [], [], []
     for lesson in lessons:
         plan = plans.get(lesson.number) or recorded_plan(lesson, name=name)
         judged, _ = plan.state(shared)
         records = _records(name, lesson) if _on_its_source(plan) else []
         rows += records
-        articles.append(_article(lesson, judged, name, records))
+        said = warning_of([plan], lessons) if records else ""
+        warned += [plan] if said else []
+        articles.append(_article(lesson, judged, name, records, said))
     title = html.escape(f"Adapting vision-language models: run {name}")
     page = (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{title}</title>\n<style>{STYLE}</style></head>\n<body>\n<h1>{title}</h1>\n"
         '<p class="about">Every number with its 95 % interval, where it has one; all of them in '
-        f'<a href="results.csv">results.csv</a>.</p>\n{"".join(articles)}\n</body></html>\n'
+        f'<a href="results.csv">results.csv</a>.</p>\n{_warning(warning_of(warned, lessons))}'
+        f"{''.join(articles)}\n</body></html>\n"
     )
     folder = staging.run_folder(name)
     write_file_atomically(folder / "results.csv", _csv(rows).encode())

@@ -17,6 +17,7 @@ from typing import Any
 from helpers.first import paths
 from helpers.first.runner import search_view as view
 from helpers.first.runner.lessons import CourseError, did_you_mean
+from helpers.first.runner.meaning import warning_of_search
 from helpers.first.runner.staging import run_folder
 from helpers.first.runner.thumbnails import WAYS
 
@@ -99,6 +100,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise CourseError("the question is empty: say what to look for, or give --image")
     try:
         searcher = Searcher(_pack(arguments))
+        if warning := warning_of_search(searcher.pack.source, searcher.pack.model, arguments):
+            print(warning, file=sys.stderr)
         show = _shower(arguments, searcher)
         if asked:
             show(question)

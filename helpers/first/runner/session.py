@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from helpers.first.runner import run_source, staging, state
 from helpers.first.runner.console import Console, clock
 from helpers.first.runner.lessons import CourseError, Lesson
+from helpers.first.runner.meaning import warning_of
 from helpers.first.runner.plan import Plan
 from helpers.first.runner.settings import DEFAULT_PROFILE
 from helpers.first.store.locks import Busy, held
@@ -204,6 +205,9 @@ def run(plans: Sequence[Plan], lessons: Sequence[Lesson], settings: Settings) ->
         If another process runs under the same name.
     """
     folder = staging.run_folder(settings.name)
+    warning = warning_of(plans, lessons)
+    if warning:
+        print(warning, flush=True)
     try:
         with held(folder / ".lock", what=f"course run --name {settings.name}", wait=False):
             for note in staging.recover(settings.name):
@@ -214,6 +218,8 @@ def run(plans: Sequence[Plan], lessons: Sequence[Lesson], settings: Settings) ->
     except Busy as error:
         raise CourseError(f"{error}; or give this run another --name") from error
     _summary(outcome, plans, settings, seconds=time.perf_counter() - began)
+    if warning:
+        print(warning)
     return 1 if outcome.unfinished or outcome.unwritten else 0
 
 

@@ -135,7 +135,7 @@ def share_intervals(
     Returns
     -------
     DataFrame
-        ``checkpoint, pictures, kind, region, share, low, high, area``; ``excess`` (share - area)
+        ``checkpoint, pictures, kind, region, share, low, high, n, area``; ``excess`` (share - area)
         with ``excess_low, excess_high``, and ``p_value`` by sign flips of recipes, corrected by
         Holm over all rows; ``verdict``: "more than its area", "less than its area" or "not
         distinguishable".
@@ -152,7 +152,7 @@ def share_intervals(
         rows.append(
             {
                 **dict(zip(KEYS, names, strict=True)),
-                "share": mean.value, "low": mean.low, "high": mean.high,
+                "share": mean.value, "low": mean.low, "high": mean.high, "n": mean.n,
                 "area": part["area"].mean(),
                 "excess": excess.difference,
                 "excess_low": excess.low, "excess_high": excess.high,

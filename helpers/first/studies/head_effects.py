@@ -8,6 +8,7 @@ import pandas as pd
 
 from helpers.first.data.pairs import RetrievalSet
 from helpers.first.evaluation.alignment import alignment, modality_gap, neighbor_overlap, uniformity
+from helpers.first.evaluation.chance import telling_k
 from helpers.first.evaluation.errors import by_kind, told_apart
 from helpers.first.models.adapters import Heads, apply_heads
 from helpers.first.models.encoders import Encoder
@@ -25,26 +26,32 @@ def misalignment(heads: Heads, home: Features, away: Features, *, k: int = 10) -
     home, away : Features
         Test features of the domain that was trained on, and of another.
     k : int
-        Neighbors that are compared with those on the frozen model.
+        Neighbors that are compared with those on the frozen model, and the K of hit@K; 5 or 1 where
+        there are too few images or captions for it.
 
     Returns
     -------
     dict
         ``gap``, ``alignment``, ``uniformity, pictures``, ``uniformity, captions`` (lower is more
-        even), ``neighbors kept, pictures``, ``neighbors kept, captions`` (fractions), ``hit@10,
-        home``, ``hit@10, away`` (fractions, mean of both directions).
+        even), ``neighbors kept, pictures``, ``neighbors kept, captions`` (fractions), ``hit@K,
+        home``, ``hit@K, away`` (fractions, mean of both directions).
     """
     images, texts = apply_heads(heads, home.images, home.texts)
     data = home.data
+    near_images, near_texts = (
+        min(k, telling_k(len(rows) - 1)) for rows in (home.images, home.texts)
+    )
     return {
         "gap": modality_gap(images, texts),
         "alignment": alignment(images, data.image_ids, texts, data.caption_ids),
         "uniformity, pictures": uniformity(images),
         "uniformity, captions": uniformity(texts),
-        "neighbors kept, pictures": float(neighbor_overlap(home.images, images, k=k).mean()),
-        "neighbors kept, captions": float(neighbor_overlap(home.texts, texts, k=k).mean()),
-        "hit@10, home": _hit10(heads, home),
-        "hit@10, away": _hit10(heads, away),
+        "neighbors kept, pictures": float(
+            neighbor_overlap(home.images, images, k=near_images).mean()
+        ),
+        "neighbors kept, captions": float(neighbor_overlap(home.texts, texts, k=near_texts).mean()),
+        **_hit(heads, home, k, "home"),
+        **_hit(heads, away, k, "away"),
     }
 
 
@@ -151,6 +158,10 @@ def preferences(
     return asked.assign(**added)
 
 
-def _hit10(heads: Heads, features: Features) -> float:
+def _hit(heads: Heads, features: Features, k: int, where: str) -> dict[str, float]:
     ranks = first_hits(heads, features)
-    return float(np.mean([np.mean(np.array(found) <= 10) for found in ranks.values()]))
+    k = min(
+        k, telling_k(*map(len, ranks.values()))
+    )  # one direction's queries are searched in the other
+    hits = float(np.mean([np.mean(np.array(found) <= k) for found in ranks.values()]))
+    return {f"hit@{k}, {where}": hits}

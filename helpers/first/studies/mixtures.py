@@ -126,9 +126,7 @@ def exchange_rate(
             f"pictures alone, and an arm with synthetic ones of gap {style_gap:g} besides"
         )
     scores = scores.part(chosen)
-    mixed = synthetic > 0
-    least = -0.9 * (real[mixed] / synthetic[mixed]).min()
-    tried = np.arange(np.ceil(least / STEP), round(MOST / STEP) + 1) * STEP
+    tried = worths_tried(real, synthetic)
     drawn = resampled_scores(scores, direction=direction, n_resamples=n_resamples, seed=seed)
     rows = np.vstack([arm_scores(scores, direction), drawn])
     worth, slope = fit_worth(real, synthetic, rows, tried)
@@ -141,6 +139,19 @@ def exchange_rate(
         float(slope[0]), float(min(slope_low, slope[0])), float(max(slope_high, slope[0])),
         (float(tried[0]), float(tried[-1])),
     )  # fmt: skip
+
+
+def worths_tried(real: np.ndarray, synthetic: np.ndarray) -> np.ndarray:
+    """(W,) the values of the worth among which the best is looked for, rising.
+
+    Parameters
+    ----------
+    real, synthetic : (A,) float
+        Pictures of each arm, in one unit; one arm at least has synthetic ones.
+    """
+    mixed = synthetic > 0
+    least = -0.9 * (real[mixed] / synthetic[mixed]).min()
+    return np.arange(np.ceil(least / STEP), round(MOST / STEP) + 1) * STEP
 
 
 def worth_on_curve(

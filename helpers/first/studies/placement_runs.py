@@ -14,6 +14,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from helpers.first.data.pairs import Pairs, retrieval_set
+from helpers.first.evaluation.chance import telling_k
 from helpers.first.models.encoders import Encoder
 from helpers.first.models.evaluate import DIRECTIONS
 from helpers.first.models.experiments import EXPERIMENTS
@@ -27,7 +28,7 @@ from helpers.first.training.runs import Run, ensure_run
 from helpers.first.training.settings import Training
 
 FOLDER = f"{EXPERIMENTS}/placement"
-SCORE = "hit@10"
+SCORE = "hit@10"  # where a gallery has no more than ten rows: hit@5 or hit@1
 COSTS = ("trainable_parameters", "parameters", "training_seconds", "peak_memory_mb", "cuda_peak_mb")
 
 
@@ -69,7 +70,8 @@ class RowRecord:
 
     def score_values(self) -> np.ndarray:
         """(n,) values whose mean is the row's score; see :func:`score_values`."""
-        return score_values({way: self.values(SCORE, way) for way in DIRECTIONS})
+        metric = score_metric({way: len(ranks) for way, ranks in self.ranks.items()})
+        return score_values({way: self.values(metric, way) for way in DIRECTIONS})
 
 
 Records = Mapping[str, Sequence[RowRecord]]
@@ -88,6 +90,17 @@ def score_values(values: Mapping[str, np.ndarray]) -> np.ndarray:
     parts = [np.asarray(values[way], dtype=np.float64) for way in DIRECTIONS]
     total = sum(len(part) for part in parts)
     return np.concatenate([part * total / (len(parts) * len(part)) for part in parts])
+
+
+def score_metric(queries: Mapping[str, int]) -> str:
+    """The hit@K behind the score, from the number of queries of each direction.
+
+    What asks in one direction is the gallery of the other.
+
+    >>> score_metric({"text_to_image": 900, "image_to_text": 862})
+    'hit@10'
+    """
+    return f"hit@{telling_k(*queries.values())}"
 
 
 def score_groups(pairs: Pairs) -> np.ndarray:

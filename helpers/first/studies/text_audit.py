@@ -16,11 +16,11 @@ from scipy import stats
 from helpers.first.data.world.domain import Attributes
 from helpers.first.data.world.mentions import Value, claims, is_there, true_changes
 from helpers.first.evaluation.intervals import bootstrap_interval, wilson_interval
-from helpers.first.evaluation.text_overlap import meteor, rouge_l
+from helpers.first.evaluation.text_overlap import meteor, rouge_1, rouge_l
 
-REPORTED = {"hallucinated": 0.04, "rouge_l": 0.248, "meteor": 0.194}  # 100 texts; FashionIQ, CIRR
+REPORTED = {"hallucinated": 0.04, "rouge_1": 0.248, "meteor": 0.194}  # 100 texts; FashionIQ, CIRR
 SHARES = ("hallucinated", "wrong_side", "says_nothing", "complete")
-MEANS = ("rouge_l", "meteor", "wanted_true", "missed")
+MEANS = ("rouge_1", "rouge_l", "meteor", "wanted_true", "missed")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def audit_texts(
         A picture's name to an object with its true ``attributes``, such as ``composed.shown``.
         None, of photographs: no column after ``meteor``.
     references : mapping, optional
-        Human texts by ``pair_id``: then ROUGE-L and METEOR are computed; else they are NaN.
+        Human texts by ``pair_id``: then ROUGE-1, ROUGE-L and METEOR are computed; else they are NaN.
     text : str
         The column; with ``reverse``, reference and target are exchanged, and ``references`` have to
         be reverse texts.
@@ -58,7 +58,7 @@ def audit_texts(
     Returns
     -------
     DataFrame
-        A row a text, the table's index: ``pair_id``, ``text``, ``rouge_l``, ``meteor``,
+        A row a text, the table's index: ``pair_id``, ``text``, ``rouge_1``, ``rouge_l``, ``meteor``,
         ``wanted_true`` (share of what is asked for that is a true change; NaN where nothing is
         asked for), ``missed`` (share of the true changes that the text does not name),
         ``hallucinated`` (names a value that neither picture has), ``wrong_side`` (asks for what
@@ -70,6 +70,7 @@ def audit_texts(
     for row in table.to_dict("records"):
         told = (references or {}).get(row["pair_id"], ())
         overlap = {
+            "rouge_1": rouge_1(row[text], told) if told else np.nan,
             "rouge_l": rouge_l(row[text], told) if told else np.nan,
             "meteor": meteor(row[text], told) if told else np.nan,
         }

@@ -19,7 +19,6 @@ from helpers.first.evaluation.intervals import bootstrap_interval
 from helpers.first.evaluation.masks import mask_scores, psnr, ssim
 from helpers.first.models.encoders import Encoder
 from helpers.first.models.evaluate import DIRECTIONS, evaluate
-from helpers.first.prepare.fitted_marks import FittedDetector
 from helpers.first.prepare.inpainting import Inpainter, grown
 from helpers.first.prepare.watermarks import WatermarkDetector
 from helpers.first.studies.arms import by_arm, query_values, run_arms
@@ -57,17 +56,15 @@ class TrainingSubset(Pairs):
         return frozenset(self.all.loc[self.all["split"] == "test", "image_key"])
 
 
-def kitchen_detector(px: int, *, n: int = 80, seed: int = 42) -> FittedDetector:
-    """A detector fitted on the develop half's pictures of the drawn kitchen."""
+def marked_backgrounds(
+    pairs: Pairs | None, n: int, *, px: int = 64
+) -> list[tuple[str, Image.Image]]:
+    """The first picture of each of the first ``n`` test recipes, with the recipe's id.
 
-    def pictures() -> list[Image.Image]:
-        return [picture for _, picture in kitchen_backgrounds("develop", n, px=px)]
-
-    return FittedDetector(pictures, f"kitchen, develop, {n} of {px} px", seed=seed)
-
-
-def marked_backgrounds(pairs: Pairs, n: int) -> list[tuple[str, Image.Image]]:
-    """The first picture of each of the first ``n`` test recipes, with the recipe's id."""
+    Without pairs, pictures of the drawn kitchen that no detector is fitted on, ``px`` wide.
+    """
+    if pairs is None:
+        return kitchen_backgrounds("held-out", n, px=px)
     rows = pairs.test.drop_duplicates("recipe_id").head(n)
     return [
         (recipe, pairs.image(key))

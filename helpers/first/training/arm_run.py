@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from helpers.first.data.pairs import Pairs, retrieval_set
+from helpers.first.evaluation.chance import telling_k
 from helpers.first.evaluation.efficiency import PeakMemory
 from helpers.first.evaluation.metrics import both_directions, hit_at_k
 from helpers.first.models.encoders import Encoder
@@ -164,14 +165,14 @@ def transforms_pictures(rules: AugmentationConfig | None) -> bool:
     return rules is not None and any(rule.enabled for rule in rules.images.values())
 
 
-def validation_score(
-    pairs: Pairs, encoder: Encoder, *, k: int = 10
-) -> Callable[[], dict[str, float]]:
-    """A function for the loop: hit@k on the validation recipes; ``score`` is the mean of both ways.
+def validation_score(pairs: Pairs, encoder: Encoder) -> Callable[[], dict[str, float]]:
+    """A function for the loop: hit@K on the validation recipes; ``score`` is the mean of both ways.
 
-    Pictures are decoded once.
+    K is 10, or 5 or 1 where the validation recipes have no more images or captions: see
+    :func:`helpers.first.evaluation.chance.telling_k`. Pictures are decoded once.
     """
     data = retrieval_set(pairs.validation)
+    k = telling_k(len(data.image_keys), len(data.captions))
     pictures = [pairs.image(key) for key in data.image_keys]
 
     def score() -> dict[str, float]:

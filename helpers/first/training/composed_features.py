@@ -16,6 +16,7 @@ from torch import nn
 
 from helpers.first.data.pairs import RetrievalSet
 from helpers.first.data.triplets import TripletSet
+from helpers.first.evaluation.chance import Gallery
 from helpers.first.evaluation.positives import positives_from_lists
 from helpers.first.evaluation.ranks import Ranking, rank_positives_from_scores
 from helpers.first.models.adapter_base import base_of
@@ -138,6 +139,13 @@ class ComposedFeatures:
     def groups(self) -> np.ndarray:
         """(q,) what is resampled together."""
         return np.array([one.group for one in self.triplets.triplets])
+
+    @cached_property
+    def choices(self) -> Gallery:
+        """What each query ranks: the gallery, without its reference where that leaves."""
+        leaves = (np.asarray(self.triplets.excluded()) >= 0).all()
+        size = len(self.triplets.gallery) - int(leaves)
+        return Gallery(size, np.array([len(rows) for rows in self.targets]))
 
     @property
     def gallery(self) -> np.ndarray:

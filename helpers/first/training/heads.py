@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from helpers.first.evaluation.chance import telling_k
 from helpers.first.evaluation.metrics import both_directions, hit_at_k
 from helpers.first.models.adapters import Heads, HeadShape, apply_heads, make_heads
 from helpers.first.training.features import Features
@@ -112,7 +113,7 @@ class TrainedHeads:
     steps : tuple of dict
         ``step``, ``loss``, ``scale``, ``image_alpha`` and ``text_alpha``, one a step.
     looks : tuple of dict
-        ``step`` (0: untrained) and ``score``: the mean of hit@10 both ways on validation.
+        ``step`` (0: untrained) and ``score``: see :func:`validation_score`.
     """
 
     best: Heads
@@ -194,11 +195,12 @@ def train_heads(
 
 
 def validation_score(heads: Heads, validation: Features) -> float:
-    """The mean of hit@10 in both directions: what is chosen by."""
+    """The mean of hit@K in both directions, K by the sizes: 10, 5 or 1. What is chosen by."""
     data = validation.data
+    k = telling_k(len(data.image_keys), len(data.captions))
     images, texts = apply_heads(heads, validation.images, validation.texts)
     rankings = both_directions(images, data.image_ids, texts, data.caption_ids)
-    return float(np.mean([hit_at_k(ranking, 10) for ranking in rankings.values()]))
+    return float(np.mean([hit_at_k(ranking, k) for ranking in rankings.values()]))
 
 
 def _optimizer(heads: Heads, settings: HeadTraining) -> torch.optim.AdamW:

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from helpers.first.data.pairs import RetrievalSet
+from helpers.first.evaluation.chance import telling_k
 from helpers.first.evaluation.metrics import both_directions, hit_at_k
 from helpers.first.models.adapters import Heads
 from helpers.first.models.encoders import Encoder
@@ -118,12 +119,16 @@ def train_stage_b(
 def headed_score(
     headed: Headed, data: RetrievalSet, load_image: Callable
 ) -> Callable[[], dict[str, float]]:
-    """What the loop validates by: the mean of hit@10 in both directions on a retrieval set."""
+    """What the loop validates by: the mean of hit@K in both directions on a retrieval set.
+
+    K is 10, or 5 or 1 where the set has no more images or captions.
+    """
+    k = telling_k(len(data.image_keys), len(data.captions))
     pictures = [load_image(key) for key in data.image_keys]
 
     def score() -> dict[str, float]:
         images, texts = headed.images(pictures), headed.texts(list(data.captions))
         found = both_directions(images, data.image_ids, texts, data.caption_ids)
-        return {"score": float(np.mean([hit_at_k(ranking, 10) for ranking in found.values()]))}
+        return {"score": float(np.mean([hit_at_k(ranking, k) for ranking in found.values()]))}
 
     return score

@@ -1,0 +1,117 @@
+"""Records say what they are: of how many queries, within which limits, or why there is none."""
+
+import csv
+import json
+import re
+
+import pytest
+
+from tests.behaviour.conftest import ROOT
+from tests.behaviour.test_own_images import zero_shot  # noqa: F401  (a fixture)
+
+STUDIES = sorted((ROOT / "reports" / "study").glob("*/results.json"))
+COUNTED = {"count", "pairs", "MiB"}  # units of what is counted and not estimated
+OUTSIDE = {"below": float("-inf"), "above": float("inf")}
+
+
+def read(path) -> list[dict]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def place(record: dict, name: str) -> float | None:
+    """A number, or the end of the scale that its flag names; None: there is none."""
+    flag = record.get("flag" if name == "value" else f"{name}_flag", "")
+    return record[name] if record[name] is not None else OUTSIDE.get(flag)
+
+
+def of_all_lessons() -> list[dict]:
+    return [r for path in STUDIES for r in read(path)]
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.parent.name)
+def test_a_record_counts_what_is_behind_it(path):
+    """Fault 33: what is estimated has an n."""
+    without = [r for r in read(path) if r["n"] == 0 and r["unit"] not in COUNTED]
+    assert without == []
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.parent.name)
+def test_a_value_lies_within_its_interval_or_says_on_which_side_it_is(path):
+    """Fault 33: a null has a flag, and what is flagged is null."""
+    for r in read(path):
+        low, value, high = (place(r, name) for name in ("low", "value", "high"))
+        if r.get("flag") == "n/a":
+            assert r["value"] is None
+            assert r["reason"]
+        else:
+            assert value is not None, r
+        if low is not None and value is not None:
+            assert low <= value <= high, r
+
+
+def test_every_lesson_counts_the_same_queries_in_a_direction():
+    """Fault 33: the test set of the kitchen has one number of captions, and one of images."""
+    counted = {
+        (r["split"], r["metric"]): int(r["value"])
+        for r in of_all_lessons()
+        if r["lesson"] == "01" and r["unit"] == "count"
+    }
+    of_direction = {"text_to_image": "captions", "image_to_text": "images"}
+    checked = set()
+    for r in of_all_lessons():
+        whole = r["data"] == "world:kitchen" and r["split"] == "test" and r["direction"]
+        alone = re.fullmatch(r"(hit@\d+|mrr)( lost)?", r["metric"])
+        if whole and alone and r["lesson"] in ("01", "02", "04", "05", "10"):
+            assert r["n"] == counted["test", of_direction[r["direction"]]], r
+            checked.add(r["lesson"])
+    assert checked == {"01", "02", "04", "05", "10"}
+
+
+def test_a_share_of_queries_is_a_whole_number_of_them():
+    """Fault 33: hit@10 of one model, times n, is a number of queries."""
+    served = [r for r in of_all_lessons() if r["lesson"] == "10" and r["metric"] == "hit@10"]
+    assert {r["direction"] for r in served} == {"text_to_image", "image_to_text"}
+    for r in served:
+        assert r["value"] * r["n"] == pytest.approx(round(r["value"] * r["n"]), abs=1e-6)
+
+
+def test_a_model_loses_nothing_against_itself():
+    """Fault 33: no interval around it."""
+    mine = [r for r in of_all_lessons() if r["metric"] == "hit@10 lost" and "torch" in r["model"]]
+    assert len(mine) == 2
+    assert [(r["value"], r["low"], r["high"]) for r in mine] == [(0.0, None, None)] * 2
+
+
+def test_what_lies_outside_the_measured_range_is_no_number():
+    """Fault 33: below the curve of real images, or beyond the largest gap that was tried."""
+    found = {(r["model"], r["metric"], r["direction"]): r for r in of_all_lessons()}
+    worth = found["100 % synthetic", "worth of a synthetic picture, by its arm alone", ""]
+    assert (worth["value"], worth["flag"]) == (None, "below")
+    assert (worth["low"], worth["low_flag"]) == (None, "below")
+    assert worth["high"] == pytest.approx(0.27, abs=0.005)
+    gap = found["all gaps", "gap at which synthetic pictures stop helping", ""]
+    assert (gap["value"], gap["flag"], gap["high_flag"]) == (None, "above", "above")
+
+
+def test_the_table_of_all_studies_holds_the_same_records():
+    """Fault 33: one line a record, with the same n and value."""
+    rows = list(csv.DictReader((ROOT / "reports" / "study" / "results.csv").open(encoding="utf-8")))
+    records = of_all_lessons()
+    assert len(rows) == len(records)
+    for row, r in zip(rows, records, strict=True):
+        assert int(row["n"]) == r["n"]
+        assert (float(row["value"]) if row["value"] else None) == r["value"]
+        assert row["flag"] == r.get("flag", "")
+
+
+def test_a_run_counts_the_queries_of_its_own_data(zero_shot):  # noqa: F811
+    """Fault 33: captions ask for images, images for captions, and both differ in number."""
+    pairs = zero_shot.test_pairs
+    n_of = {
+        "text_to_image": len({(row["recipe_id"], row["caption"]) for row in pairs}),
+        "image_to_text": len({row["image_key"] for row in pairs}),
+    }
+    assert n_of == {"text_to_image": 12, "image_to_text": 6}
+    measured = [r for r in zero_shot.records("03") if r["direction"]]
+    assert {(r["direction"], r["n"]) for r in measured} == set(n_of.items())
+    assert all(r["n"] > 0 for r in zero_shot.records("03"))
