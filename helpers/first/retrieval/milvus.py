@@ -19,9 +19,11 @@ import numpy as np
 
 from helpers.first.retrieval.space import IndexRefused, Space, checked_queries, checked_rows
 from helpers.first.retrieval.vector_index import Nearest
+from helpers.first.store.credentials import MILVUS_TOKEN, read_key, refuse_keys
 
 BATCH = 2000  # rows a call: a request may have 64 MB
 MOST = 512  # bytes of an id
+ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
 PROPERTY = "space"  # of a collection: what made its rows
 INDEXES = {
     "FLAT": {},
@@ -103,8 +105,9 @@ class MilvusIndex:
         """The rows of some ids, (n, d) float32. Raises ``IndexRefused`` for one that is missing."""
         found = {}
         for start in range(0, len(ids), BATCH):
-            some = list(ids[start : start + BATCH])
-            for entry in self.client.get(self.collection, ids=some, output_fields=["vector"]):
+            chosen = _one_of(ids[start : start + BATCH])
+            fields = ["id", "vector"]
+            for entry in self.client.query(self.collection, filter=chosen, output_fields=fields):
                 found[entry["id"]] = entry["vector"]
         if missing := [name for name in ids if name not in found]:
             raise IndexRefused(f"id {missing[0]!r} is not in {self.collection!r}")
@@ -161,16 +164,19 @@ class MilvusIndex:
     def _checked(self, ids: Sequence[str], rows) -> tuple[np.ndarray, list[str]]:
         alike = len(ids) > 1 and len(self) > 0  # a single row needs no count
         rows, names = checked_rows(rows, ids, self.space, alike=alike)
-        if long := [name for name in names if len(name.encode()) > MOST]:
-            raise IndexRefused(f"id {long[0][:40]!r}... has more than {MOST} bytes")
+        for name in names:
+            if len(name.encode(errors="surrogatepass")) > MOST:
+                raise IndexRefused(f"id {name[:40]!r}... has more than {MOST} bytes")
+            if any("\ud800" <= letter <= "\udfff" for letter in name):
+                raise IndexRefused(f"id {name[:40]!r} holds bytes that are no text in UTF-8")
         return rows, names
 
     @_named
     def _known(self, names: list[str]) -> list[str]:
         found: list[str] = []
         for start in range(0, len(names), BATCH):
-            some = names[start : start + BATCH]
-            entries = self.client.get(self.collection, ids=some, output_fields=["id"])
+            chosen = _one_of(names[start : start + BATCH])
+            entries = self.client.query(self.collection, filter=chosen, output_fields=["id"])
             found += [entry["id"] for entry in entries]
         return found
 
@@ -185,7 +191,23 @@ class MilvusIndex:
     @_named
     def _delete(self, names: list[str]) -> None:
         for start in range(0, len(names), BATCH):
-            self.client.delete(self.collection, ids=names[start : start + BATCH])
+            self.client.delete(self.collection, filter=_one_of(names[start : start + BATCH]))
+
+
+def _one_of(names: Sequence[str]) -> str:
+    """The filter for some ids; quotes, backslashes and line breaks are escaped.
+
+    The client's own calls by id paste ids as they are, and Milvus Lite takes no parameters in a
+    filter. These five escapes are what both its grammar and the server's know.
+
+    >>> print(_one_of(["it's", 'a "b"']))
+    id in ["it's", "a \\"b\\""]
+    """
+    return f"id in [{', '.join(_quoted(name) for name in names)}]"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.translate(ESCAPES) + '"'
 
 
 def open_milvus(
@@ -209,7 +231,8 @@ def open_milvus(
     kind : str
         ``FLAT`` (exact), ``HNSW`` or ``IVF_PQ``; decided when the collection is made.
     token : str
-        ``user:password`` of a server; never shown.
+        ``user:password`` of a server, never shown; empty: ``MILVUS_TOKEN`` of the environment or
+        of ``.env``, where that is set.
     timeout : float
         Seconds to wait for a server.
 
@@ -219,6 +242,8 @@ def open_milvus(
         If the collection holds rows of another space.
     MilvusError
         If the database cannot be opened.
+    AccessError
+        If the address holds a user or a password.
 
     Examples
     --------
@@ -229,6 +254,8 @@ def open_milvus(
 
     if kind not in INDEXES:
         raise MilvusError(f"unknown kind of index {kind!r}: use {', '.join(INDEXES)}")
+    refuse_keys(uri, what="the database", variable=f"{MILVUS_TOKEN}=user:password")
+    token = token or ("" if uri.endswith(".db") else read_key(MILVUS_TOKEN))
     if "://" not in uri:
         if not uri.endswith(".db"):
             raise MilvusError(f"{uri!r} is neither an address (http://...) nor a file (.db)")
