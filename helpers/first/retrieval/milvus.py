@@ -9,7 +9,7 @@ Lite faster by far.
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
@@ -17,13 +17,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from helpers.first.retrieval.milvus_ids import MOST, check_ids, one_of
 from helpers.first.retrieval.space import IndexRefused, Space, checked_queries, checked_rows
 from helpers.first.retrieval.vector_index import Nearest
 from helpers.first.store.credentials import MILVUS_TOKEN, read_key, refuse_keys
 
 BATCH = 2000  # rows a call: a request may have 64 MB
-MOST = 512  # bytes of an id
-ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
 PROPERTY = "space"  # of a collection: what made its rows
 INDEXES = {
     "FLAT": {},
@@ -103,12 +102,7 @@ class MilvusIndex:
     @_named
     def rows_of(self, ids: Sequence[str]) -> np.ndarray:
         """The rows of some ids, (n, d) float32. Raises ``IndexRefused`` for one that is missing."""
-        found = {}
-        for start in range(0, len(ids), BATCH):
-            chosen = _one_of(ids[start : start + BATCH])
-            fields = ["id", "vector"]
-            for entry in self.client.query(self.collection, filter=chosen, output_fields=fields):
-                found[entry["id"]] = entry["vector"]
+        found = {entry["id"]: entry["vector"] for entry in self._entries(ids, "vector")}
         if missing := [name for name in ids if name not in found]:
             raise IndexRefused(f"id {missing[0]!r} is not in {self.collection!r}")
         return np.array([found[name] for name in ids], dtype=np.float32)
@@ -164,21 +158,19 @@ class MilvusIndex:
     def _checked(self, ids: Sequence[str], rows) -> tuple[np.ndarray, list[str]]:
         alike = len(ids) > 1 and len(self) > 0  # a single row needs no count
         rows, names = checked_rows(rows, ids, self.space, alike=alike)
-        for name in names:
-            if len(name.encode(errors="surrogatepass")) > MOST:
-                raise IndexRefused(f"id {name[:40]!r}... has more than {MOST} bytes")
-            if any("\ud800" <= letter <= "\udfff" for letter in name):
-                raise IndexRefused(f"id {name[:40]!r} holds bytes that are no text in UTF-8")
+        check_ids(names)
         return rows, names
 
     @_named
     def _known(self, names: list[str]) -> list[str]:
-        found: list[str] = []
-        for start in range(0, len(names), BATCH):
-            chosen = _one_of(names[start : start + BATCH])
-            entries = self.client.query(self.collection, filter=chosen, output_fields=["id"])
-            found += [entry["id"] for entry in entries]
-        return found
+        return [entry["id"] for entry in self._entries(names)]
+
+    def _entries(self, ids: Sequence[str], *fields: str) -> Iterator[dict[str, Any]]:
+        for start in range(0, len(ids), BATCH):
+            chosen = one_of(ids[start : start + BATCH])
+            yield from self.client.query(
+                self.collection, filter=chosen, output_fields=["id", *fields]
+            )
 
     @_named
     def _write(self, names: list[str], rows: np.ndarray) -> None:
@@ -191,23 +183,7 @@ class MilvusIndex:
     @_named
     def _delete(self, names: list[str]) -> None:
         for start in range(0, len(names), BATCH):
-            self.client.delete(self.collection, filter=_one_of(names[start : start + BATCH]))
-
-
-def _one_of(names: Sequence[str]) -> str:
-    """The filter for some ids; quotes, backslashes and line breaks are escaped.
-
-    The client's own calls by id paste ids as they are, and Milvus Lite takes no parameters in a
-    filter. These five escapes are what both its grammar and the server's know.
-
-    >>> print(_one_of(["it's", 'a "b"']))
-    id in ["it's", "a \\"b\\""]
-    """
-    return f"id in [{', '.join(_quoted(name) for name in names)}]"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.translate(ESCAPES) + '"'
+            self.client.delete(self.collection, filter=one_of(names[start : start + BATCH]))
 
 
 def open_milvus(

@@ -26,7 +26,7 @@ from helpers.first.retrieval.text_tower import (
     open_text_tower,
 )
 from helpers.first.retrieval.vector_index import VectorIndex
-from helpers.first.store.artefacts import Manifest, Writer, code_of, ensure, read_manifest
+from helpers.first.store.artefacts import Manifest, Writer, code_of, ensure, of_kind, read_manifest
 from helpers.first.store.zones import Zone
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from helpers.first.models.encoders import Encoder
 
+KIND, PREFIX = "search", "search-"
 FOLDER = "fine-tuning-zone/search"
 INDEX, ITEMS = "index.faiss", "items.json"
 CODE = tuple(
@@ -84,7 +85,7 @@ class SearchPack:
 
 def pack_name(model: str, adapter: str = "") -> str:
     """The artefact's name."""
-    return f"search-{hash_of([model, adapter])}"
+    return f"{PREFIX}{hash_of([model, adapter])}"
 
 
 def ensure_pack(
@@ -120,7 +121,7 @@ def ensure_pack(
     return ensure(
         zone,
         pack_name(model, adapter),
-        kind="search",
+        kind=KIND,
         parameters={"model": model, "adapter": adapter},
         inputs={"pairs": _pairs_of(zone).fingerprint, "model": encoder.fingerprint},
         build=partial(
@@ -133,9 +134,7 @@ def ensure_pack(
 
 def packs_of(zone: Zone) -> list[tuple[str, str]]:
     """Model and adapter of every pack in a zone, in the order of their names."""
-    keys = [k for k in zone.list("manifests") if k.startswith("manifests/search-")]
-    names = [k.removeprefix("manifests/").removesuffix(".json") for k in keys if ".json" in k]
-    found = [read_manifest(zone, name).parameters for name in names]
+    found = [made.parameters for made in of_kind(zone, KIND, prefix=PREFIX)]
     return sorted((str(one["model"]), str(one["adapter"])) for one in found)
 
 
