@@ -160,7 +160,7 @@ def open_pack(zone: Zone, *, model: str, adapter: str = "", threads: int = 0) ->
         raise PackError(_none_yet(zone, model, adapter)) from error
     if manifest.inputs["pairs"] != _pairs_of(zone).fingerprint:
         raise PackError(
-            f"the embeddings of {model} in {zone} are of other pictures than those that lie "
+            f"the embeddings of {model} in {zone} are of other images than those that lie "
             "there now: add --build to make them again"
         )
     read = partial(_checked_file, zone, manifest, _place(model, adapter))
@@ -185,7 +185,7 @@ def _pairs_of(zone: Zone) -> Manifest:
         return read_manifest(zone, PAIRS)
     except FileNotFoundError as error:
         raise PackError(
-            f"{zone} holds no pairs of pictures and captions: run lesson 01 into it"
+            f"{zone} holds no pairs of images and captions: run lesson 01 into it"
         ) from error
 
 
@@ -214,7 +214,7 @@ def _index(content: bytes, ids: list[str], space: Space) -> VectorIndex:
 
     held = faiss.deserialize_index(np.frombuffer(content, dtype=np.uint8))
     if (held.ntotal, held.d) != (len(ids), space.dimension):
-        raise IndexRefused(f"{held.ntotal} rows of {held.d} dimensions for {len(ids)} pictures")
+        raise IndexRefused(f"{held.ntotal} rows of {held.d} dimensions for {len(ids)} images")
     return VectorIndex.restored(IndexKind(), space, held, ids, None, trained_on=len(ids))
 
 
