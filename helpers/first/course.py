@@ -13,6 +13,7 @@ from types import FrameType
 
 from helpers import __version__
 from helpers.first.runner.lessons import CourseError, choose, find_lessons
+from helpers.first.runner.reset import add_reset
 from helpers.first.runner.search import add_search
 from helpers.first.runner.settings import DEFAULT_PROFILE, check_profile, from_command_line
 
@@ -72,6 +73,7 @@ def parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="environment, lessons, artefacts, exercises")
     check.set_defaults(command=_check)
     add_search(commands)
+    add_reset(commands)
     # Its options are its own: main hands them on before this grammar sees them.
     commands.add_parser("pretrain", help="make a tiny checkpoint from nothing")
     return top

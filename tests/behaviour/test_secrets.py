@@ -1,4 +1,4 @@
-"""Values are never run, pasted or shown where they must not be: passwords, scripts, invented ids."""
+"""Values are never run, pasted or shown where they must not be: passwords, HTML, invented ids."""
 
 import json
 import shutil

@@ -170,7 +170,7 @@ def _given_source(arguments: argparse.Namespace) -> str:
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             continue  # course check names a record that cannot be read
         if given:
-            return str(given)
+            return str(given).removeprefix(f"{paths.root()}{os.sep}")
     return ""
 
 
