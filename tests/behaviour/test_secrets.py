@@ -69,7 +69,7 @@ def test_a_password_in_an_address_is_refused_before_it_is_recorded(
         f"MINIO_ENDPOINT=http://127.0.0.1:1 MINIO_USER=u MINIO_PASSWORD={SECRET} "
         "course search --zone s3://course/x soup",
         f"course run --only 99 -p zone=http://me:{SECRET}@h",
-        f"course run -p databse=http://me:{SECRET}@h",
+        f"course run -p database2=http://me:{SECRET}@h",
         f"course run -p http://me:{SECRET}@h",
         f"course run --name http://me:{SECRET}@h",
         f"course run --jobs http://me:{SECRET}@h",
