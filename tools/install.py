@@ -141,7 +141,7 @@ def main() -> int:
             )
             return code
     if not given.dry_run:
-        record.write_text(build, encoding="utf-8")
+        record.write_text(build or given.torch, encoding="utf-8")
     return 0
 
 

@@ -110,7 +110,7 @@ def test_of_many_questions_the_bad_one_is_named_with_its_line(checkout, searched
         (["--zone", "build/nothing", "soup"], ["nothing"]),
         (["--zone", "ftp://course/x", "soup"], ["ftp"]),
         (["--thumbnails", "large", "soup"], ["large"]),
-        (["--name", "searchd", "soup"], ["did you mean 'searched'?"]),
+        (["--name", "searched1", "soup"], ["did you mean 'searched'?"]),
     ],
     ids=str,
 )
