@@ -23,6 +23,7 @@ from helpers.first.runner.lessons import (
     find_lessons,
     one_line,
 )
+from helpers.first.runner.reset import add_reset
 from helpers.first.runner.run_source import OPTION
 from helpers.first.runner.search import add_search
 from helpers.first.runner.settings import DEFAULT_PROFILE, check_profile, from_command_line
@@ -126,6 +127,7 @@ def parser() -> argparse.ArgumentParser:
     )
     check.set_defaults(command=_check)
     add_search(commands)
+    add_reset(commands)
     # Its options are its own: main hands them on before this grammar sees them.
     commands.add_parser("pretrain", help="make a tiny checkpoint from nothing")
     for command in commands.choices.values():

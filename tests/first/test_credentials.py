@@ -7,7 +7,7 @@ import yaml
 
 import helpers
 from helpers.first import paths
-from helpers.first.store.credentials import AccessError, Secret, read_access
+from helpers.first.store.credentials import AccessError, Secret, read_access, without_keys
 from helpers.first.store.zones import open_zone
 from tests.first.s3_server import BUCKET, KEYS, PASSWORD, USER, shown
 
@@ -52,6 +52,27 @@ def test_an_address_that_is_none_is_refused(endpoint):
     with pytest.raises(AccessError, match="MINIO_ENDPOINT is no") as caught:
         read_access(KEYS | {"MINIO_ENDPOINT": endpoint})
     shown(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("at http://root:tea@host:19530 now", "at http://host:19530 now"),
+        ("'https://tea@host/v1'", "'https://host/v1'"),
+        ("http://root:t@ea@host", "http://host"),
+        ("http://root:t/e?a#@host:1", "http://host:1"),
+        ("s3://root:tea@course/x", "s3://course/x"),
+        ("root:tea@127.0.0.1:19530", "127.0.0.1:19530"),
+        ("http://host:80/@name", "http://host:80/@name"),
+        ("s3://course/my@run", "s3://course/my@run"),
+        ("me@home.org, data@home/milvus.db", "me@home.org, data@home/milvus.db"),
+        (r"C:\data@home\milvus.db", r"C:\data@home\milvus.db"),
+        ("cirr:folder", "cirr:folder"),
+    ],
+)
+def test_addresses_are_shown_without_keys(text, plain):
+    """Fault 8."""
+    assert without_keys(text) == plain
 
 
 def test_secrets_do_not_show_themselves_and_stay_apart(monkeypatch):

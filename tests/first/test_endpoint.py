@@ -3,6 +3,7 @@
 import pytest
 
 from helpers.first.prepare.endpoint import Endpoint, EndpointError
+from helpers.first.store.credentials import AccessError
 from tests.first.chat_server import chat_server
 
 QUESTION = [{"role": "user", "content": "What is this?"}]
@@ -26,7 +27,8 @@ def test_an_answer_comes_back_as_text(server, monkeypatch):
     assert body["response_format"]["json_schema"]["schema"] == schema
 
 
-def test_no_key_is_sent_unless_one_is_named(server):
+def test_no_key_is_sent_unless_there_is_one(server, monkeypatch):
+    monkeypatch.delenv("ENDPOINT_KEY", raising=False)
     server.answer = lambda body: "soup"
     Endpoint(server.url, "small").ask(QUESTION)
     ((_, authorization, body),) = server.asked
@@ -64,6 +66,17 @@ def test_a_missing_key_is_named_and_no_key_is_shown(server, monkeypatch):
     with pytest.raises(EndpointError) as found:
         Endpoint(server.url, "small", key_variable="SOME_KEY").ask(QUESTION)
     assert "very-secret" not in str(found.value)
+
+
+def test_a_key_comes_from_the_environment_and_never_from_the_address(server, monkeypatch):
+    """Fault 8."""
+    monkeypatch.setenv("ENDPOINT_KEY", "of the environment")
+    server.answer = lambda body: "soup"
+    Endpoint(server.url, "small").ask(QUESTION)
+    assert server.asked[0][1] == "Bearer of the environment"
+    with pytest.raises(AccessError, match=r"give http://host/v1, and set ENDPOINT_KEY") as found:
+        Endpoint("http://me:topsecret@host/v1", "small")
+    assert "topsecret" not in repr(found.value)
 
 
 def test_an_address_that_nobody_serves_is_an_error():

@@ -4,13 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from milvus_lite.server_manager import server_manager_instance
 from pymilvus import MilvusClient
+from pymilvus.exceptions import MilvusException
 
 from helpers.first.evaluation.embeddings import InvalidEmbeddings
 from helpers.first.retrieval.index import build_index
 from helpers.first.retrieval.milvus import MilvusError, MilvusIndex, open_milvus
 from helpers.first.retrieval.space import IndexRefused, Space
+from helpers.first.store.credentials import AccessError
 from tests.first.milvus_work import space_of, unit, upserts_while_searching
 
 D = 16
@@ -77,6 +81,64 @@ def test_what_cannot_be_is_refused_and_nothing_is_written(store):
         with pytest.raises(error, match=text):
             change()
     assert len(store) == 2
+
+
+ODD = (
+    "it's", 'a "quoted" id', "back\\slash", "ends in \\", "two\nlines\r\n", "tab\t", "\x00\x07",
+    "x'] or id not in ['", 'x"] or id not in ["', "100 % {brace}", "{ids}", "ümlaut 汉字 🍲", " ",
+    "\u2028", "é" * 256,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=["Milvus", "FAISS"])
+def either(request, tmp_path_factory):
+    """A store with one row, of both kinds."""
+    names, rows = ["one"], unit(1, 1, D)
+    if request.param == "FAISS":
+        yield build_index(rows, names, space=SPACE)
+        return
+    opened = open_milvus(str(tmp_path_factory.mktemp("odd") / "m.db"), space=SPACE)
+    opened.add(names, rows)
+    yield opened
+    opened.close()
+
+
+def comes_and_goes(store, odd):
+    """One id more is added, replaced, found and removed, and nothing else with it."""
+    before, rows = len(store), unit(2, 2, D)
+    store.add([odd], rows[:1])
+    with pytest.raises(IndexRefused, match="upsert replaces it"):
+        store.add([odd], rows[:1])
+    store.upsert([odd], rows[1:])
+    assert store.nearest(rows[1:], 1).ids.tolist() == [[odd]]
+    assert len(store) == before + 1
+    store.remove([odd])
+    assert len(store) == before
+    with pytest.raises(IndexRefused, match="is not in"):
+        store.remove([odd])
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_any_text_is_an_id(either, odd):
+    """Fault 7: quotes, brackets, line breaks and filters in an id are letters like all others."""
+    comes_and_goes(either, odd)
+    if isinstance(either, MilvusIndex):
+        either.upsert([odd], unit(1, 2, D))
+        assert np.allclose(either.rows_of([odd, "one"])[0], unit(1, 2, D), atol=1e-6)
+        either.remove([odd])
+
+
+@given(st.text(min_size=1, max_size=60).filter(lambda name: name != "one"))
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_texts_that_nobody_thought_of_are_ids(either, odd):
+    comes_and_goes(either, odd)
+
+
+def test_bytes_that_are_no_text_are_no_id(store):
+    with pytest.raises(IndexRefused, match="no readable text"):
+        store.upsert(["caf\udce9"], unit(1, 1, D))
 
 
 def test_rows_outlive_the_process_and_another_model_is_refused(tmp_path):
@@ -150,10 +212,37 @@ def test_a_query_with_fewer_answers_is_asked_again_and_cuts_no_other(kind, wide)
 def test_an_address_without_a_server_is_named():
     with pytest.raises(MilvusError, match=r"no Milvus at http://127.0.0.1:9 .*start it"):
         open_milvus("http://127.0.0.1:9", space=SPACE, token="root:secret", timeout=0.5)
+    with pytest.raises(AccessError, match=r"give http://127.0.0.1:9, and set MILVUS_TOKEN") as seen:
+        open_milvus("http://root:topsecret@127.0.0.1:9", space=SPACE, timeout=0.5)
+    assert "topsecret" not in repr(seen.value)
+    with pytest.raises(AccessError, match=r"give 127.0.0.1:9, ") as seen:
+        open_milvus("root:topsecret@127.0.0.1:9", space=SPACE, timeout=0.5)
+    assert "topsecret" not in repr(seen.value)
     with pytest.raises(MilvusError, match="neither an address"):
         open_milvus("somewhere", space=SPACE)
     with pytest.raises(MilvusError, match="unknown kind of index 'TREE'"):
         open_milvus("x.db", space=SPACE, kind="TREE")
+
+
+def test_the_token_of_a_server_comes_from_the_environment(monkeypatch, tmp_path):
+    """Fault 8: a file gets none, an address the one that is set, a given token goes first."""
+    asked = []
+
+    def refuse(uri, token, timeout):
+        asked.append((uri, str(token)))
+        raise MilvusException(message="stop here")
+
+    monkeypatch.setattr("pymilvus.MilvusClient", refuse)
+    monkeypatch.setenv("MILVUS_TOKEN", "root:topsecret")
+    for uri, given_token in (
+        ("http://h:1", ""),
+        ("http://h:1", "own:one"),
+        (str(tmp_path / "m.db"), ""),
+    ):
+        with pytest.raises(MilvusError) as seen:
+            open_milvus(uri, space=SPACE, token=given_token)
+        assert "secret" not in str(seen.value)
+    assert [token for _, token in asked] == ["root:topsecret", "own:one", ""]
 
 
 def test_nothing_is_lost_while_rows_are_replaced(store):

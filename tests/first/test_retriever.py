@@ -5,6 +5,7 @@ import pytest
 
 from helpers.first.prepare.endpoint import Endpoint, EndpointError
 from helpers.first.retrieval.generation import (
+    NOT_FOUND,
     EndpointGenerator,
     Reply,
     TemplateGenerator,
@@ -167,4 +168,7 @@ def test_a_language_model_is_shown_the_hits_and_its_citations_are_checked():
 
 
 def test_text_without_citations_cites_nothing():
+    marked = checked_reply("[a, q]; [x[1]]; [zz\nzz] [ ]", answer_of("a", "x[1]").hits)
+    assert marked.text == (f"[a, q: {NOT_FOUND}]; [x[1]]; [zz\nzz: {NOT_FOUND}] [ ]")
+    assert (marked.cited, marked.invented) == (("a", "x[1]"), ("q", "zz\nzz"))
     assert checked_reply(" I do not know. ", answer_of("a").hits) == Reply("I do not know.", ())

@@ -65,12 +65,31 @@ def test_an_answer_has_rank_score_caption_and_path(opened, capsys):
     assert lines[1] == "    a soup [31m"  # what steers a terminal is gone
     assert lines[2].endswith("fine-tuning-zone/images/a/0.png")
     assert lines[3].startswith(" 2  ")
-    assert lines[-1].startswith("2 of 3 pictures in ")
+    assert lines[-1].startswith("2 of 3 images in ")
     assert "\x1b" not in out
 
 
+def piped(monkeypatch, content):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
+
+
+def test_of_many_questions_the_bad_one_is_named_and_the_others_are_answered(
+    opened, capsys, monkeypatch
+):
+    """Fault 4."""
+    piped(monkeypatch, b"soup\n\ncaf\xe9\npie\n")
+    assert course.main(["search", "-k", "1"]) == 2
+    done = capsys.readouterr()
+    assert (
+        done.err
+        == "course: line 3: the query 'caf\\xe9' is no readable text: it has to be in UTF-8\n"
+    )
+    assert "a soup" in done.out
+    assert "a pie" in done.out
+
+
 def test_json_is_a_line_a_question(opened, capsys, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO("soup\n\n  pie \n"))
+    piped(monkeypatch, "\ufeffsoup\n\n  pie \n".encode())
     assert course.main(["search", "--json", "-k", "1"]) == 0
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
     assert (first["text"], second["text"]) == ("soup", "pie")
@@ -91,8 +110,13 @@ def test_thumbnails_stand_beside_the_text(opened, capsys):
     ("argv", "said"),
     [
         (["search", "  "], "the question is empty"),
-        (["search", "soup", "-k", "0"], "k is 0"),
-        (["search", "--image", "nowhere.png"], r"picture nowhere.png cannot be read"),
+        (
+            ["search", "soup", "-k", "0"],
+            "'0' is no number of results: give a whole number of 1 or more",
+        ),
+        (["search", "soup", "-k", "x"], "'x' is no number of results: give a whole number of 1"),
+        (["search", "caf\udce9"], r"the query 'caf\xe9' is no readable text"),
+        (["search", "--image", "nowhere.png"], r"image nowhere.png cannot be read"),
     ],
 )
 def test_a_mistake_is_a_sentence(opened, capsys, argv, said):
@@ -134,7 +158,7 @@ def test_a_picture_opens_the_whole_model_once(pack, monkeypatch, capsys, tmp_pat
         loaded.append((model, adapter))
         return Whole()
 
-    fake = SimpleNamespace(load_encoder=load, ModelError=LookupError)
+    fake = SimpleNamespace(load_encoder=load)
     monkeypatch.setitem(sys.modules, "helpers.first.models.loading", fake)
     searcher = search.Searcher(pack)
     for _ in range(2):
@@ -144,7 +168,7 @@ def test_a_picture_opens_the_whole_model_once(pack, monkeypatch, capsys, tmp_pat
     assert loaded == [("stub", "")]
 
     def gone(model, *, adapter):
-        raise LookupError("its weights are gone")
+        raise PackError("its weights are gone")
 
     fake.load_encoder = gone
     with pytest.raises(CourseError, match="its weights are gone"):
@@ -159,15 +183,15 @@ def test_the_prompt_remembers_k_and_survives_mistakes(opened, capsys):
         searcher.answer(question)
 
     question = search.Question()
-    for line in ("soup", ":k 3", ":k none", ":image nowhere.png", ":help", "", "pie"):
+    for line in ("soup", ":k 3", ":k none", ":image nowhere.png", ":help", "help", "?", "", "pie"):
         question = search._step(line, show, question)
     assert [(q.text, q.image, q.k) for q in asked] == [
         ("soup", "", 5), ("", "nowhere.png", 3), ("pie", "", 3),
     ]  # fmt: skip
     out = capsys.readouterr().out
-    assert ":k 'none' is no number" in out
+    assert "'none' is no number" in out
     assert "nowhere.png cannot be read" in out
-    assert out.count(search.HELP) == 1
+    assert out.count(search.HELP) == 3
 
 
 def test_the_prompt_keeps_a_history_and_ends(opened, home, monkeypatch, capsys):
@@ -180,7 +204,7 @@ def test_the_prompt_keeps_a_history_and_ends(opened, home, monkeypatch, capsys):
         keys.send_text("hot soup\r:quit\r")
         assert course.main(["search", "-k", "1"]) == 0
     out = capsys.readouterr().out
-    assert "3 pictures of world:stub, stub" in out
+    assert "3 images of world:stub, stub" in out
     assert "a soup" in out
     kept = (home / "data" / "cache" / "search_history").read_text()
     assert "+hot soup" in kept
@@ -188,8 +212,6 @@ def test_the_prompt_keeps_a_history_and_ends(opened, home, monkeypatch, capsys):
 
 def test_what_is_printed_cannot_steer_the_terminal():
     assert search_view.printable("a\x1b[2Jb\n\tc\u202ed") == "a [2Jb c d"
-    with pytest.raises(CourseError, match="give 1 or more"):
-        search._count("-1")
 
 
 def test_a_reader_that_has_seen_enough_is_no_error():

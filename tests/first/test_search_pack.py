@@ -117,7 +117,7 @@ def test_a_pack_of_other_pictures_or_with_damage_is_refused(zone):
     with pytest.raises(IndexRefused, match=r"index.faiss in .* is damaged"):
         open_pack(zone, model="m")
     ensure_pairs(zone, source="world:kitchen", max_recipes=9, image_px=32, progress=False)
-    with pytest.raises(PackError, match="of other pictures"):
+    with pytest.raises(PackError, match="of other images"):
         open_pack(zone, model="m")
     ensure_pack(zone, small_encoder("siglip"), model="m", progress=False)
     assert len(open_pack(zone, model="m").retriever.index) > 8

@@ -1,13 +1,14 @@
 """A language model behind an OpenAI-compatible address: Ollama, vLLM, or a provider.
 
-The key comes from an environment variable and is never stored or shown. What comes back is text and
-nothing else; whoever asks checks it.
+The key comes from the environment or from ``.env``, never from the address, and is never stored or
+shown. What comes back is text and nothing else; whoever asks checks it.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from helpers.first.store.credentials import ENDPOINT_KEY, read_key, refuse_keys
 
 
 class EndpointError(RuntimeError):
@@ -25,14 +26,23 @@ class Endpoint:
     model : str
         Such as ``qwen2.5:14b``.
     key_variable : str
-        The environment variable that holds the key; empty: none is sent.
+        The environment variable that holds the key; empty: ``ENDPOINT_KEY``, where that is set.
     timeout_s : float
+
+    Raises
+    ------
+    AccessError
+        If the address holds a user or a password.
     """
 
     base_url: str
     model: str
     key_variable: str = ""
     timeout_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        variable = self.key_variable or ENDPOINT_KEY
+        refuse_keys(self.base_url, what="the language model", variable=variable)
 
     def ask(
         self,
@@ -84,9 +94,9 @@ class Endpoint:
         return content
 
     def _headers(self) -> dict[str, str]:
-        if not self.key_variable:
+        key = read_key(self.key_variable or ENDPOINT_KEY)
+        if not key and not self.key_variable:
             return {}
-        key = os.environ.get(self.key_variable, "")
         if not key:
             raise EndpointError(
                 f"the environment variable {self.key_variable} is empty: put the key of "

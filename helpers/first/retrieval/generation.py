@@ -20,9 +20,15 @@ PROMPT = (
 )
 
 
+NOT_FOUND = "not among what was found"
+
+
 @dataclass(frozen=True)
 class Reply:
-    """A text, the ids that it cites, and citations of items that were never shown to it."""
+    """A text, the ids that it cites, and citations of items that were never shown to it.
+
+    The text says of each invented citation that it is one, where it stands.
+    """
 
     text: str
     cited: tuple[str, ...]
@@ -90,13 +96,28 @@ class EndpointGenerator:
 def checked_reply(text: str, shown: Sequence[Hit]) -> Reply:
     """A text with its citations sorted into those of shown items and invented ones.
 
-    >>> checked_reply("Try [a] or [z].", [Hit(1, "a", 0.9, {})]).invented
-    ('z',)
+    >>> checked_reply("Try [a] or [z].", [Hit(1, "a", 0.9, {})]).text
+    'Try [a] or [z: not among what was found].'
     """
-    ids = {hit.id for hit in shown}
-    cited = tuple(dict.fromkeys(re.findall(r"\[([^\[\]\n]{1,200})\]", text)))
-    known = tuple(name for name in cited if name in ids)
-    return Reply(text.strip(), known, tuple(name for name in cited if name not in ids))
+    ids = [re.escape(hit.id) for hit in shown]  # first as they are: an id may hold brackets
+    cited: dict[str, None] = {}
+    invented: dict[str, None] = {}
+
+    def marked(found: re.Match) -> str:
+        if found["known"] is not None:
+            cited[found["known"]] = None
+            return found[0]
+        names = [name for part in re.split("[,;]", found["other"]) if (name := part.strip())]
+        there = {name: name in {hit.id for hit in shown} for name in names}
+        if not names:
+            return found[0]
+        for name, known in there.items():
+            (cited if known else invented)[name] = None
+        return f"[{', '.join(n if there[n] else f'{n}: {NOT_FOUND}' for n in names)}]"
+
+    pattern = rf"\[(?:(?P<known>{'|'.join(ids) or '(?!)'})|(?P<other>[^\[\]]+))\]"
+    said = re.sub(pattern, marked, text.strip())
+    return Reply(said, tuple(cited), tuple(invented))
 
 
 def _label(hit: Hit, field: str) -> str:

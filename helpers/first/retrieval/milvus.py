@@ -9,7 +9,7 @@ Lite faster by far.
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
@@ -17,11 +17,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from helpers.first.retrieval.milvus_ids import MOST, check_ids, one_of
 from helpers.first.retrieval.space import IndexRefused, Space, checked_queries, checked_rows
 from helpers.first.retrieval.vector_index import Nearest
+from helpers.first.store.credentials import MILVUS_TOKEN, read_key, refuse_keys
 
 BATCH = 2000  # rows a call: a request may have 64 MB
-MOST = 512  # bytes of an id
 PROPERTY = "space"  # of a collection: what made its rows
 INDEXES = {
     "FLAT": {},
@@ -101,11 +102,7 @@ class MilvusIndex:
     @_named
     def rows_of(self, ids: Sequence[str]) -> np.ndarray:
         """The rows of some ids, (n, d) float32. Raises ``IndexRefused`` for one that is missing."""
-        found = {}
-        for start in range(0, len(ids), BATCH):
-            some = list(ids[start : start + BATCH])
-            for entry in self.client.get(self.collection, ids=some, output_fields=["vector"]):
-                found[entry["id"]] = entry["vector"]
+        found = {entry["id"]: entry["vector"] for entry in self._entries(ids, "vector")}
         if missing := [name for name in ids if name not in found]:
             raise IndexRefused(f"id {missing[0]!r} is not in {self.collection!r}")
         return np.array([found[name] for name in ids], dtype=np.float32)
@@ -161,18 +158,19 @@ class MilvusIndex:
     def _checked(self, ids: Sequence[str], rows) -> tuple[np.ndarray, list[str]]:
         alike = len(ids) > 1 and len(self) > 0  # a single row needs no count
         rows, names = checked_rows(rows, ids, self.space, alike=alike)
-        if long := [name for name in names if len(name.encode()) > MOST]:
-            raise IndexRefused(f"id {long[0][:40]!r}... has more than {MOST} bytes")
+        check_ids(names)
         return rows, names
 
     @_named
     def _known(self, names: list[str]) -> list[str]:
-        found: list[str] = []
-        for start in range(0, len(names), BATCH):
-            some = names[start : start + BATCH]
-            entries = self.client.get(self.collection, ids=some, output_fields=["id"])
-            found += [entry["id"] for entry in entries]
-        return found
+        return [entry["id"] for entry in self._entries(names)]
+
+    def _entries(self, ids: Sequence[str], *fields: str) -> Iterator[dict[str, Any]]:
+        for start in range(0, len(ids), BATCH):
+            chosen = one_of(ids[start : start + BATCH])
+            yield from self.client.query(
+                self.collection, filter=chosen, output_fields=["id", *fields]
+            )
 
     @_named
     def _write(self, names: list[str], rows: np.ndarray) -> None:
@@ -185,7 +183,7 @@ class MilvusIndex:
     @_named
     def _delete(self, names: list[str]) -> None:
         for start in range(0, len(names), BATCH):
-            self.client.delete(self.collection, ids=names[start : start + BATCH])
+            self.client.delete(self.collection, filter=one_of(names[start : start + BATCH]))
 
 
 def open_milvus(
@@ -209,7 +207,8 @@ def open_milvus(
     kind : str
         ``FLAT`` (exact), ``HNSW`` or ``IVF_PQ``; decided when the collection is made.
     token : str
-        ``user:password`` of a server; never shown.
+        ``user:password`` of a server, never shown; empty: ``MILVUS_TOKEN`` of the environment or
+        of ``.env``, where that is set.
     timeout : float
         Seconds to wait for a server.
 
@@ -219,6 +218,8 @@ def open_milvus(
         If the collection holds rows of another space.
     MilvusError
         If the database cannot be opened.
+    AccessError
+        If the address holds a user or a password.
 
     Examples
     --------
@@ -229,6 +230,8 @@ def open_milvus(
 
     if kind not in INDEXES:
         raise MilvusError(f"unknown kind of index {kind!r}: use {', '.join(INDEXES)}")
+    refuse_keys(uri, what="the database", variable=f"{MILVUS_TOKEN}=user:password")
+    token = token or ("" if uri.endswith(".db") else read_key(MILVUS_TOKEN))
     if "://" not in uri:
         if not uri.endswith(".db"):
             raise MilvusError(f"{uri!r} is neither an address (http://...) nor a file (.db)")

@@ -50,6 +50,13 @@ class Query:
     def __post_init__(self) -> None:
         if not self.text.strip() and self.image is None:
             raise QueryRefused("a query has neither text nor image: give one of them or both")
+        try:
+            self.text.encode()
+        except UnicodeEncodeError:
+            shown = ascii(self.text[:200]).replace(r"\udc", r"\x")  # bytes as they came
+            raise QueryRefused(
+                f"the query {shown} is no readable text: it has to be in UTF-8"
+            ) from None
         if self.k < 1:
             raise QueryRefused(f"k is {self.k}: ask for at least one result")
         if not 0 <= self.image_weight <= 1:

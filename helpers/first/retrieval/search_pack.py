@@ -20,7 +20,7 @@ from helpers.first.retrieval.retriever import Retriever
 from helpers.first.retrieval.space import IndexRefused, Space, space_of
 from helpers.first.retrieval.text_tower import export_text_tower, open_text_tower
 from helpers.first.retrieval.vector_index import VectorIndex
-from helpers.first.store.artefacts import Manifest, Writer, code_of, ensure, read_manifest
+from helpers.first.store.artefacts import Manifest, Writer, code_of, ensure, of_kind, read_manifest
 from helpers.first.store.zones import Zone
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from helpers.first.models.encoders import Encoder
 
+KIND, PREFIX = "search", "search-"
 FOLDER = "fine-tuning-zone/search"
 INDEX, ITEMS = "index.faiss", "items.json"
 CODE = tuple(
@@ -78,7 +79,7 @@ class SearchPack:
 
 def pack_name(model: str, adapter: str = "") -> str:
     """The artefact's name."""
-    return f"search-{hash_of([model, adapter])}"
+    return f"{PREFIX}{hash_of([model, adapter])}"
 
 
 def ensure_pack(
@@ -114,7 +115,7 @@ def ensure_pack(
     return ensure(
         zone,
         pack_name(model, adapter),
-        kind="search",
+        kind=KIND,
         parameters={"model": model, "adapter": adapter},
         inputs={"pairs": _pairs_of(zone).fingerprint, "model": encoder.fingerprint},
         build=partial(
@@ -127,9 +128,7 @@ def ensure_pack(
 
 def packs_of(zone: Zone) -> list[tuple[str, str]]:
     """Model and adapter of every pack in a zone, in the order of their names."""
-    keys = [k for k in zone.list("manifests") if k.startswith("manifests/search-")]
-    names = [k.removeprefix("manifests/").removesuffix(".json") for k in keys if ".json" in k]
-    found = [read_manifest(zone, name).parameters for name in names]
+    found = [made.parameters for made in of_kind(zone, KIND, prefix=PREFIX)]
     return sorted((str(one["model"]), str(one["adapter"])) for one in found)
 
 
@@ -155,7 +154,7 @@ def open_pack(zone: Zone, *, model: str, adapter: str = "", threads: int = 0) ->
         raise PackError(_none_yet(zone, model, adapter)) from error
     if manifest.inputs["pairs"] != _pairs_of(zone).fingerprint:
         raise PackError(
-            f"the embeddings of {model} in {zone} are of other pictures than those that lie "
+            f"the embeddings of {model} in {zone} are of other images than those that lie "
             "there now: add --build to make them again"
         )
     place = _place(model, adapter)
@@ -184,7 +183,7 @@ def _pairs_of(zone: Zone) -> Manifest:
         return read_manifest(zone, PAIRS)
     except FileNotFoundError as error:
         raise PackError(
-            f"{zone} holds no pairs of pictures and captions: run lesson 01 into it"
+            f"{zone} holds no pairs of images and captions: run lesson 01 into it"
         ) from error
 
 
@@ -213,7 +212,7 @@ def _index(content: bytes, ids: list[str], space: Space) -> VectorIndex:
 
     held = faiss.deserialize_index(np.frombuffer(content, dtype=np.uint8))
     if (held.ntotal, held.d) != (len(ids), space.dimension):
-        raise IndexRefused(f"{held.ntotal} rows of {held.d} dimensions for {len(ids)} pictures")
+        raise IndexRefused(f"{held.ntotal} rows of {held.d} dimensions for {len(ids)} images")
     return VectorIndex.restored(IndexKind(), space, held, ids, None, trained_on=len(ids))
 
 

@@ -10,7 +10,7 @@ from helpers.first import paths
 from helpers.first.runner import environment, state
 from helpers.first.runner.lessons import CourseError, Lesson, find_lessons, read_notebook, tags_of
 from helpers.first.runner.settings import profiles
-from helpers.first.runner.structure import lesson_problems, tree_of
+from helpers.first.runner.structure import is_used, lesson_problems, own_cells, tree_of
 from helpers.first.store.locks import Busy, held
 from helpers.first.store.zones import Zone
 
@@ -41,7 +41,12 @@ def check_environment() -> Iterator[Check]:
 def check_lessons(lessons: tuple[Lesson, ...]) -> Iterator[Check]:
     """The form of every lesson, and profile files that belong to none."""
     for lesson in lessons:
-        yield Check(f"lesson {lesson.slug}", tuple(lesson_problems(lesson.path)))
+        used = is_used(read_notebook(lesson.path)["cells"])
+        problems = lesson_problems(lesson.path)
+        if problems:
+            problems.append(f"if you changed it: 'course reset {lesson.number}' puts it back")
+        name = f"lesson {lesson.slug}"
+        yield Check(name + ", with answers or outputs of yours" * used, tuple(problems))
     slugs = {lesson.slug for lesson in lessons}
     folders = [paths.notebooks() / "profiles" / name for name in profiles()]
     files = [path for folder in folders for path in sorted(folder.glob("*.y*ml"))]
@@ -102,11 +107,11 @@ DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
 def _definitions(cells: list[dict[str, Any]]) -> str:
     """The imports, functions and classes of code cells: what a solution may build on.
 
-    Stubs and other solutions are left out, so that no solution leans on another.
+    Stubs, answers and other solutions are left out, so that no solution leans on another.
     """
     nodes = [
         node
-        for cell in cells
+        for cell in own_cells(cells)
         if cell["cell_type"] == "code" and not {"exercise", "solution"} & set(tags_of(cell))
         for node in tree_of(cell).body
         if isinstance(node, DEFINITIONS)
@@ -138,9 +143,9 @@ def solution_problems(notebook: dict[str, Any], number: int) -> list[str]:
         return verdicts[-1][1]
 
     namespace: dict[str, Any] = {"__name__": "solution"}
-    exec(_definitions(cells[: number - 1]), namespace)  # the lesson's own code
-    namespace["check"] = recorded
     try:
+        exec(_definitions(cells[: number - 1]), namespace)  # the lesson's own code
+        namespace["check"] = recorded
         exec(compile(tree_of(cells[number - 1]), f"cell {number}", "exec"), namespace)
     except Exception as error:  # noqa: BLE001 (whatever it raises is the finding)
         return [f"cell {number} raises {type(error).__name__}: {error}"]

@@ -13,12 +13,19 @@ from typing import Any
 
 from helpers.first import paths
 from helpers.first.repro import hash_of
+from helpers.first.store.credentials import without_keys
 
 TAG = "parameters"
 
 
 class CourseError(Exception):
-    """A mistake that the user can mend; its text says what is wrong, where, and what to do."""
+    """A mistake that the user can mend; its text says what is wrong, where, and what to do.
+
+    Addresses in it show no passwords.
+    """
+
+    def __str__(self) -> str:
+        return without_keys(super().__str__())
 
 
 # Errors of Python itself that no text of ours explains.
@@ -54,7 +61,10 @@ def read_notebook(path: Path) -> dict[str, Any]:
     try:
         notebook = json.loads(Path(path).read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CourseError(f"{path} is not readable as a notebook: {error}") from error
+        raise CourseError(
+            f"{path} is not readable as a notebook ({error}): 'course reset {path.stem[:2]}' puts "
+            "the lesson back, and keeps this file"
+        ) from error
     if not isinstance(notebook, dict) or not isinstance(notebook.get("cells"), list):
         raise CourseError(f"{path} is not a notebook: it has no list of cells")
     return notebook

@@ -1,14 +1,16 @@
-"""``course search``: ask a run's pictures by text, by picture, or one question after the other.
+"""``course search``: search a run's images by text, by image, or one question after the other.
 
-Embeddings lie on disk and a question runs the text tower alone. A picture as a question opens the
+Embeddings lie on disk and a question runs the text encoder alone. An image as a question opens the
 whole model, once.
 """
 
 import argparse
+import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,28 +24,56 @@ from helpers.first.runner.staging import run_folder
 from helpers.first.runner.thumbnails import WAYS
 
 DEFAULT_MODEL = "tiny-siglip"
-HELP = ":image PATH asks with a picture, :k N for more results, :quit or Ctrl-D ends"
+HELP = """\
+Type what to look for, such as: spicy noodle soup with basil
+  :image PATH   search with an image        :k N   show N results from now on
+  help or ?     show this                   quit   end (also :quit and Ctrl-D)"""
+ASKS, ENDS = ("help", "?"), ("quit", "exit", ":quit", ":q")  # at the prompt
+EXAMPLES = """\
+examples:
+  course search --build "spicy noodle soup with basil"     make the embeddings, then search
+  course search --name mine --image photo.jpg -k 10        images like this one, of the run 'mine'
+  course search --name mine                                a prompt; help shows what it knows
+  course search --json < questions.txt                     a line of JSON for each line of the file"""
 
 
 def add_search(commands: argparse._SubParsersAction) -> None:
     """The grammar of the command."""
-    search = commands.add_parser("search", help="ask a run's pictures, by text or picture")
+    search = commands.add_parser(
+        "search", help="search a run's images, by text or image", epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Search a run's images. Without a question: a prompt, or the lines of a pipe.",
+    )  # fmt: skip
     search.add_argument("query", nargs="*", help="what to look for, in words")
-    search.add_argument("--image", default="", metavar="PATH", help="a picture to look for")
-    search.add_argument("--name", default="tiny", help="the run whose pictures are searched")
-    search.add_argument("--zone", default="", help="a zone in the place of the run's own")
-    search.add_argument("--model", default="", help=f"default: {DEFAULT_MODEL}, if it is there")
-    search.add_argument("--adapter", default="", help="an adapter's folder")
-    search.add_argument("-k", type=int, default=5, metavar="N", help="how many (default: 5)")
-    search.add_argument("--build", action="store_true", help="make the embeddings if need be")
+    search.add_argument("--image", default="", metavar="PATH", help="an image to search with")
+    search.add_argument(
+        "--name", default="tiny", help="the run whose images are searched (default: %(default)s)"
+    )
+    search.add_argument(
+        "--zone", default="", help="a folder or s3://... with data (default: the run's own)"
+    )
+    search.add_argument(
+        "--model", default="",
+        help=f"a model that has embeddings (default: {DEFAULT_MODEL}, or the first that has some)",
+    )  # fmt: skip
+    search.add_argument("--adapter", default="", help="an adapter's folder (default: none)")
+    search.add_argument(
+        "-k", type=_count, default=5, metavar="N", help="how many results (default: %(default)s)"
+    )
+    search.add_argument(
+        "--build", action="store_true", help="make the embeddings where there are none yet"
+    )
     search.add_argument("--json", action="store_true", help="a line of JSON for each question")
-    search.add_argument("--thumbnails", choices=("auto", *WAYS), default="auto")
+    search.add_argument(
+        "--thumbnails", choices=("auto", *WAYS), default="auto",
+        help="how images are drawn in the terminal (default: %(default)s, by what it can do)",
+    )  # fmt: skip
     search.set_defaults(command=run)
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked: words, the path of a picture, or both, and for how many."""
+    """What is asked: words, the path of an image, or both, and for how many."""
 
     text: str = ""
     image: str = ""
@@ -52,21 +82,18 @@ class Question:
 
 @dataclass(eq=False)
 class Searcher:
-    """A pack, and the whole model where a picture asks for it."""
+    """A pack, what its data is called, and the whole model where an image asks for it."""
 
     pack: Any
+    source: str = ""
 
     @cached_property
     def whole(self) -> Any:
-        """A retriever with both towers; takes seconds, the first time."""
-        from helpers.first.models.loading import ModelError, load_encoder
-        from helpers.first.retrieval.space import IndexRefused
+        """A retriever with both encoders; takes seconds, the first time."""
+        from helpers.first.models.loading import load_encoder
 
-        print("opening the whole model for a picture ...", file=sys.stderr)
-        try:
-            return self.pack.with_encoder(load_encoder(self.pack.model, adapter=self.pack.adapter))
-        except (ModelError, IndexRefused) as error:
-            raise CourseError(str(error)) from error
+        print("opening the whole model for an image ...", file=sys.stderr)
+        return self.pack.with_encoder(load_encoder(self.pack.model, adapter=self.pack.adapter))
 
     def answer(self, question: Question) -> tuple[Any, float]:
         """The answer and the milliseconds that it took.
@@ -74,43 +101,48 @@ class Searcher:
         Raises
         ------
         CourseError
-            If nothing is asked, or the picture or the model cannot be opened.
+            If nothing is asked, or the image or the model cannot be opened.
         """
-        from helpers.first.retrieval.retriever import Query, QueryRefused
+        from helpers.first.retrieval.retriever import Query
 
-        picture = _opened(question.image) if question.image else None
-        retriever = self.whole if picture else self.pack.retriever
-        began = time.perf_counter()
-        try:
-            (found,) = retriever.search([Query(question.text, picture, k=question.k)])
-        except QueryRefused as error:
-            raise CourseError(str(error)) from error
+        image = _opened(question.image) if question.image else None
+        with _of_this_question():
+            retriever = self.whole if image else self.pack.retriever
+            began = time.perf_counter()
+            (found,) = retriever.search([Query(question.text, image, k=question.k)])
         return found, 1000 * (time.perf_counter() - began)
+
+
+@contextmanager
+def _of_this_question() -> Iterator[None]:
+    """What the layers below refuse is this question's fault: the next one may be answered."""
+    try:
+        yield
+    except CourseError:
+        raise
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] != "helpers":
+            raise
+        raise CourseError(str(error)) from error
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Answer what the command line asks; the exit code."""
-    from helpers.first.retrieval.search_pack import PackError
-    from helpers.first.retrieval.space import IndexRefused
-    from helpers.first.store.artefacts import ArtefactError
-
     question = Question(" ".join(arguments.query), arguments.image, arguments.k)
     asked = bool(arguments.query or arguments.image)
     if asked and not question.text.strip() and not question.image:
         raise CourseError("the question is empty: say what to look for, or give --image")
-    try:
-        searcher = Searcher(_pack(arguments))
-        if warning := warning_of_search(searcher.pack.source, searcher.pack.model, arguments):
-            print(warning, file=sys.stderr)
-        show = _shower(arguments, searcher)
-        if asked:
-            show(question)
-        elif sys.stdin.isatty():
-            _prompt(searcher, show, question)
-        else:
-            _lines(sys.stdin, show, question)
-    except (PackError, IndexRefused, ArtefactError) as error:
-        raise CourseError(str(error)) from error
+    pack = _pack(arguments)
+    searcher = Searcher(pack, _given_source(arguments) or pack.source)
+    if warning := warning_of_search(searcher.pack.source, searcher.pack.model, arguments):
+        print(warning, file=sys.stderr)
+    show = _shower(arguments, searcher)
+    if asked:
+        show(question)
+    elif sys.stdin.isatty():
+        _prompt(searcher, show, question)
+    else:
+        return _lines(sys.stdin.buffer, show, question, encoding=sys.stdin.encoding)
     return 0
 
 
@@ -119,10 +151,7 @@ def _pack(arguments: argparse.Namespace) -> Any:
     from helpers.first.store.zones import open_zone
 
     run_folder(arguments.name)  # refuses a bad name
-    try:
-        zone = open_zone(arguments.zone, name=arguments.name)
-    except ValueError as error:
-        raise CourseError(str(error)) from error
+    zone = open_zone(arguments.zone, name=arguments.name)
     if not zone.exists("manifests/pairs.json"):
         raise CourseError(_unknown(zone, arguments))
     model = arguments.model
@@ -132,6 +161,20 @@ def _pack(arguments: argparse.Namespace) -> Any:
     if arguments.build:
         _build(zone, model, arguments.adapter)
     return open_pack(zone, model=model, adapter=arguments.adapter)
+
+
+def _given_source(arguments: argparse.Namespace) -> str:
+    """Where the run's images come from, as it was given to the run; empty where nobody knows."""
+    if arguments.zone:
+        return ""
+    for record in sorted(run_folder(arguments.name).glob("[0-9][0-9]_*/run.json")):
+        try:
+            given = json.loads(record.read_text(encoding="utf-8"))["given"].get("source", "")
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            continue  # course check names a record that cannot be read
+        if given:
+            return str(given).removeprefix(f"{paths.root()}{os.sep}")
+    return ""
 
 
 def _unknown(zone: Any, arguments: argparse.Namespace) -> str:
@@ -146,15 +189,11 @@ def _unknown(zone: Any, arguments: argparse.Namespace) -> str:
 
 
 def _build(zone: Any, model: str, adapter: str) -> None:
-    from helpers.first.models.loading import ModelError, load_encoder
+    from helpers.first.models.loading import load_encoder
     from helpers.first.retrieval.search_pack import ensure_pack
-    from helpers.first.retrieval.text_tower import TowerError
 
-    try:
-        encoder = load_encoder(model, adapter=adapter)
-        ensure_pack(zone, encoder, model=model, adapter=adapter, progress=sys.stderr.isatty())
-    except (ModelError, TowerError) as error:
-        raise CourseError(str(error)) from error
+    encoder = load_encoder(model, adapter=adapter)
+    ensure_pack(zone, encoder, model=model, adapter=adapter, progress=sys.stderr.isatty())
 
 
 def _opened(place: str) -> Any:
@@ -164,10 +203,12 @@ def _opened(place: str) -> Any:
     try:
         return load_image(path.read_bytes())
     except (OSError, ImageError) as error:
-        raise CourseError(f"the picture {path} cannot be read: {error}") from error
+        raise CourseError(f"the image {path} cannot be read: {error}") from error
 
 
 def _shower(arguments: argparse.Namespace, searcher: Searcher) -> Callable[[Question], None]:
+    if hasattr(sys.stdout, "reconfigure"):  # a terminal without the letters of a caption
+        sys.stdout.reconfigure(errors="backslashreplace")
     look = view.Look.of(arguments.thumbnails, os.environ, sys.stdout)
 
     def show(question: Question) -> None:
@@ -180,11 +221,24 @@ def _shower(arguments: argparse.Namespace, searcher: Searcher) -> Callable[[Ques
     return show
 
 
-def _lines(lines: Iterable[str], show: Callable[[Question], None], question: Question) -> None:
-    """A question a line, as from a file or a pipe; empty lines are passed over."""
-    for line in lines:
-        if line.strip():
-            show(replace(question, text=line.strip()))
+def _lines(
+    lines: Iterable[bytes], show: Callable[[Question], None], question: Question, *, encoding: str
+) -> int:
+    """A question a line, as from a file or a pipe; empty lines are passed over.
+
+    A question that cannot be answered is named with its line, and the others are answered. Returns
+    2 where there was one.
+    """
+    code = 0
+    for number, line in enumerate(lines, start=1):
+        text = line.decode(encoding, "surrogateescape").lstrip("\ufeff").strip()
+        try:
+            if text:
+                show(replace(question, text=text))
+        except CourseError as error:
+            print(f"course: line {number}: {error}", file=sys.stderr)
+            code = 2
+    return code
 
 
 def _prompt(searcher: Searcher, show: Callable[[Question], None], question: Question) -> None:
@@ -198,7 +252,7 @@ def _prompt(searcher: Searcher, show: Callable[[Question], None], question: Ques
     session = PromptSession(
         history=FileHistory(str(history)), auto_suggest=AutoSuggestFromHistory()
     )
-    print(f"{view.welcome(searcher.pack)}\n{HELP}")
+    print(f"{view.welcome(searcher.pack, searcher.source)}\n{HELP}")
     while True:
         try:
             line = session.prompt("search> ").strip()
@@ -206,7 +260,7 @@ def _prompt(searcher: Searcher, show: Callable[[Question], None], question: Ques
             return
         except KeyboardInterrupt:  # as in a shell: the line is given up, not the program
             continue
-        if line in (":quit", ":q"):
+        if line in ENDS:
             return
         question = _step(line, show, question)
 
@@ -216,18 +270,21 @@ def _step(line: str, show: Callable[[Question], None], question: Question) -> Qu
     try:
         if line.startswith(":k "):
             return replace(question, k=_count(line[3:]))
+        if line in ASKS or (line.startswith(":") and not line.startswith(":image ")):
+            print(HELP)
+            return question
         if line.startswith(":image "):
             show(replace(question, text="", image=line[7:].strip()))
-        elif line.startswith(":"):
-            print(HELP)
         elif line:
             show(replace(question, text=line, image=""))
-    except CourseError as error:
+    except (CourseError, argparse.ArgumentTypeError) as error:
         print(error)
     return question
 
 
 def _count(text: str) -> int:
     if not text.strip().isdecimal() or int(text) < 1:
-        raise CourseError(f":k {text.strip()!r} is no number of results: give 1 or more")
+        raise argparse.ArgumentTypeError(
+            f"{text.strip()!r} is no number of results: give a whole number of 1 or more"
+        )
     return int(text)

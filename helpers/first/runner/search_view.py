@@ -35,10 +35,14 @@ def printable(text: str) -> str:
     return " ".join("".join(kept).split())
 
 
-def welcome(pack: Any) -> str:
-    """One line on what is searched."""
+def welcome(pack: Any, source: str) -> str:
+    """One line on what is searched; ``source`` is where the images come from."""
     index = pack.retriever.index
-    return f"{len(index):,} pictures of {printable(pack.source)}, {index.space.model}"
+    return f"{_images(len(index))} of {printable(source)}, {index.space.model}"
+
+
+def _images(n: int) -> str:
+    return "1 image" if n == 1 else f"{n:,} images"
 
 
 def as_text(answer: Any, ms: float, pack: Any, look: Look) -> str:
@@ -52,9 +56,9 @@ def as_text(answer: Any, ms: float, pack: Any, look: Look) -> str:
         if look.way == "none":
             parts.append("\n    ".join(lines))
             continue
-        picture = _picture(pack.picture_bytes(hit.id))
-        parts.append(thumbnails.beside(picture, lines, way=look.way, shades=look.colors))
-    found = f"{len(answer.hits)} of {answer.searched:,} pictures in {ms:.1f} ms"
+        image = _image(pack.picture_bytes(hit.id))
+        parts.append(thumbnails.beside(image, lines, way=look.way, shades=look.colors))
+    found = f"{len(answer.hits)} of {_images(answer.searched)} in {ms:.1f} ms"
     return "\n".join([*parts, found])
 
 
@@ -69,8 +73,8 @@ def as_json(question: Mapping[str, Any], answer: Any, ms: float, pack: Any) -> s
     return json.dumps(record, ensure_ascii=False)
 
 
-def _picture(content: bytes) -> Any:
+def _image(content: bytes) -> Any:
     from PIL import Image
 
-    # Pictures of a zone are in its one normal form: checked when they came in.
+    # Images of a zone are in its one normal form: checked when they came in.
     return Image.open(io.BytesIO(content)).convert("RGB")

@@ -13,6 +13,7 @@ import yaml
 from helpers.first import paths
 from helpers.first.runner.lessons import CourseError, Lesson, did_you_mean
 from helpers.first.runner.parameters import Given, from_option
+from helpers.first.store.credentials import KEY_VARIABLES, without_keys
 
 DEFAULT_PROFILE = "tiny"
 
@@ -103,7 +104,19 @@ def from_command_line(
         from_yaml(text, where="-y") if text else (),
         single,
     )
+    for given in (one for layer in layers for one in layer):
+        _refuse_keys(given)
     return tuple(layer for layer in layers if layer)
+
+
+def _refuse_keys(given: Given) -> None:
+    """Refuse a value that is an address with a password, before anything records it."""
+    if (plain := without_keys(given.text)) != given.text:
+        raise CourseError(
+            f"{given.name} is an address that holds a user or a password, and every page of a run "
+            f"shows its parameters: give {plain}, and the key in {' or '.join(KEY_VARIABLES)} "
+            "(see .env.example)"
+        )
 
 
 def profiles() -> tuple[str, ...]:

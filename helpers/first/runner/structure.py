@@ -1,4 +1,8 @@
-"""What every lesson has to look like, read from its file without running it."""
+"""What every lesson has to look like, read from its file without running it.
+
+A learner's answers, outputs and own cells are not looked at: `make lint` says what is left in a
+notebook that is to be committed.
+"""
 
 import ast
 import re
@@ -18,6 +22,7 @@ from helpers.first.runner.parameters import Parameter, declared_parameters
 CELLS = range(25, 47)
 MAX_LINES = 36  # import lines grew by a folder name
 MAX_WORDS = 120
+JUPYTER_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{8}")
 MAGIC = re.compile(r"^(\s*)[%!].*$", re.MULTILINE)
 
 Cell = Mapping[str, Any]
@@ -50,13 +55,23 @@ def syntax_problems(cells: Sequence[Cell]) -> list[str]:
     return problems
 
 
-def output_problems(cells: Sequence[Cell]) -> list[str]:
-    """Cells that still hold outputs or execution counts."""
+def own_cells(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells that the course made, as far as it made them: what its form is checked on.
+
+    A learner's answer is none of the course's: the source of an exercise counts as empty. Nor are
+    cells that a learner added: their ids are those that Jupyter gives, the course's are words.
+    """
     return [
-        f"cell {number} holds an output or a count; strip it (nbstripout --keep-id)"
-        for number, cell in _code(cells)
-        if cell.get("outputs") or cell.get("execution_count") is not None
+        {**cell, "source": ""} if "exercise" in tags_of(cell) else cell
+        for cell in cells
+        if not JUPYTER_ID.fullmatch(str(cell.get("id", "")))
     ]
+
+
+def is_used(cells: Sequence[Cell]) -> bool:
+    """Whether a learner has run cells here or added some."""
+    ran = any(c.get("outputs") or c.get("execution_count") is not None for c in cells)
+    return ran or len(own_cells(cells)) < len(cells)
 
 
 def visible(markdown: str) -> str:
@@ -161,7 +176,7 @@ def metadata_problems(notebook: Mapping[str, Any], stem: str) -> list[str]:
 
 
 def lesson_problems(path: Path) -> list[str]:
-    """Everything that is wrong with the form of a lesson; empty where nothing is.
+    """Everything that is wrong with the form of a lesson as the course made it; empty: nothing.
 
     Parameters
     ----------
@@ -175,7 +190,7 @@ def lesson_problems(path: Path) -> list[str]:
     """
     try:
         notebook = read_notebook(path)
-        cells = notebook["cells"]
+        cells = own_cells(notebook["cells"])
         if broken := syntax_problems(cells):
             return broken
         declared = declared_parameters(parameters_cell(notebook, where=path.stem), where=path.stem)
@@ -184,7 +199,6 @@ def lesson_problems(path: Path) -> list[str]:
     return [
         *metadata_problems(notebook, path.stem),
         *check_problems(cells, path.stem),
-        *output_problems(cells),
         *size_problems(cells),
         *parameter_problems(cells, declared),
         *exercise_problems(cells),

@@ -23,8 +23,8 @@ from helpers.first.store.manifests import FileRecord, Manifest, as_json_value, m
 from helpers.first.store.zones import StoreError, Zone, check_key
 
 __all__ = [
-    "ArtefactError", "Manifest", "Writer", "code_of", "command_of", "ensure", "read_manifest",
-    "state", "verify", "write_file_atomically",
+    "ArtefactError", "Manifest", "Writer", "code_of", "command_of", "ensure", "of_kind",
+    "read_manifest", "state", "verify", "write_file_atomically",
 ]  # fmt: skip
 
 REBUILT = ("missing", "stale", "interrupted")
@@ -186,6 +186,22 @@ def read_manifest(zone: Zone, name: str) -> Manifest:
         raise ArtefactError(
             f"{_manifest(name)} in zone {zone} is corrupt ({error}); {_REMEDY}"
         ) from error
+
+
+def of_kind(zone: Zone, kind: str, *, prefix: str = "") -> list[Manifest]:
+    """The manifests of all finished artefacts of a kind, in the order of their names.
+
+    What an artefact is stands in its manifest; ``prefix`` only spares reading those of other names.
+
+    Raises
+    ------
+    ArtefactError
+        If one of them cannot be read.
+    """
+    keys = [k for k in zone.list("manifests") if k.startswith(f"manifests/{prefix}")]
+    names = [k.removeprefix("manifests/")[: -len(".json")] for k in keys if k.endswith(".json")]
+    found = (read_manifest(zone, name) for name in names)
+    return [manifest for manifest in found if manifest.kind == kind]
 
 
 def verify(zone: Zone, name: str) -> list[str]:

@@ -1,7 +1,8 @@
-"""How an object store is reached: its address and keys, from the environment or from ``.env``.
+"""How services are reached: their keys, from the environment or from ``.env``, never shown.
 
-The user and the password never leave this process but in signed requests: their ``repr`` is hidden,
-and no message, manifest or result holds them.
+The user and the password of an object store never leave this process but in signed requests: their
+``repr`` is hidden, and no message, manifest or result holds them. An address that holds a password
+is refused, whatever service it names, and no message repeats it.
 """
 
 import hashlib
@@ -19,6 +20,13 @@ from helpers.first import paths
 
 NAMES = ("MINIO_ENDPOINT", "MINIO_USER", "MINIO_PASSWORD")
 REGION = "MINIO_REGION"  # stores that are not MinIO may ask for one
+MILVUS_TOKEN, ENDPOINT_KEY = "MILVUS_TOKEN", "ENDPOINT_KEY"
+KEY_VARIABLES = (*NAMES[1:], MILVUS_TOKEN, ENDPOINT_KEY)
+_KEYS = re.compile(
+    r"(?<=://)[^\s/?#]*@"  # http://user:password@host
+    r"|(?<=://)[^\s/:@]+:(?!\d+[/?#])\S*@"  # with a slash in the password
+    r"|(?<![\w/.-])[\w.-]{2,}:[^\s/@]+@(?=[\w\[])"  # user:password@host, without a scheme
+)
 _SALT = secrets.token_hex(16)
 
 
@@ -69,9 +77,8 @@ def read_access(environment: Mapping[str, str] | None = None) -> Access:
     >>> read_access(keys).endpoint
     'http://localhost:9000'
     """
-    environment = os.environ if environment is None else environment
     file = paths.root() / ".env"
-    values = _read_file(file) | {k: v for k, v in environment.items() if v}
+    values = _settings(file, os.environ if environment is None else environment)
     missing = [name for name in NAMES if not values.get(name)]
     if missing:
         raise AccessError(
@@ -81,6 +88,40 @@ def read_access(environment: Mapping[str, str] | None = None) -> Access:
     address, user, password = (values[name] for name in NAMES)
     region = values.get(REGION) or Access.region
     return Access(_endpoint(address), Secret(user), Secret(password), region)
+
+
+def read_key(name: str) -> Secret:
+    """A key such as ``MILVUS_TOKEN``: from the environment first, then ``.env``; empty: not set."""
+    return Secret(_settings(paths.root() / ".env", os.environ).get(name, ""))
+
+
+def without_keys(text: str) -> str:
+    """A text whose addresses show nothing of what stands before their ``@``.
+
+    >>> without_keys("no Milvus at http://root:tea@host:19530")
+    'no Milvus at http://host:19530'
+    """
+    return _KEYS.sub("", text)
+
+
+def refuse_keys(address: str, *, what: str, variable: str) -> None:
+    """Refuse an address that holds a user or a password: messages and records show addresses.
+
+    Raises
+    ------
+    AccessError
+        With the address as it may be shown, and the variable that the key belongs in.
+    """
+    plain = without_keys(address)
+    if plain != address:
+        raise AccessError(
+            f"the address of {what} holds a user or a password, and addresses are recorded: give "
+            f"{plain}, and set {variable} in the environment or in {paths.root() / '.env'}"
+        )
+
+
+def _settings(file: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    return _read_file(file) | {k: v for k, v in environment.items() if v}
 
 
 def _read_file(file: Path) -> dict[str, str]:

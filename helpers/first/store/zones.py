@@ -19,6 +19,7 @@ from upath import UPath
 
 from helpers.first import paths
 from helpers.first.store.atomic import write_file_atomically
+from helpers.first.store.credentials import refuse_keys
 
 SCHEMES = ("s3", "memory")
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -206,6 +207,7 @@ def open_zone(zone: str, *, name: str = "tiny") -> Zone:
     >>> open_zone("memory://doctest").list("trusted-zone")
     []
     """
+    refuse_keys(zone, what="the zone", variable="MINIO_USER and MINIO_PASSWORD")
     scheme, found, _ = zone.partition("://")
     if found and scheme == "s3":
         from helpers.first.store.s3 import open_s3_zone  # here: it takes a second to import

@@ -152,7 +152,7 @@ def search_placements(
     code = code_of(*CODE)
     whole = parameters | {"n_trials": n_trials}
     search_id = hash_of([whole, inputs])
-    key = f"{EXPERIMENTS}/search/{search_id}.json"
+    key = f"{EXPERIMENTS}/placement_search/{search_id}.json"
     journal = f"{hash_of([str(pairs.zone.root), parameters, inputs, code])}.jsonl"
 
     def build(writer: Writer) -> None:
@@ -161,8 +161,8 @@ def search_placements(
         writer.write_text(key, json.dumps(found, indent=1, allow_nan=False) + "\n")
 
     manifest = ensure(
-        pairs.zone, f"search-{search_id}", kind="placement search", parameters=whole,
-        inputs=inputs, build=build, prefixes=(key,), code=code,
+        pairs.zone, f"placement-search-{search_id}", kind="placement search",
+        parameters=whole, inputs=inputs, build=build, prefixes=(key,), code=code,
     )  # fmt: skip
     found = json.loads(pairs.zone.read_text(key))
     arm = Arm(Placement(**found["best"]["placement"]), Training(**found["best"]["training"]))
