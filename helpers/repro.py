@@ -40,6 +40,33 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def hash_tree(folder: Path, *, suffixes: tuple[str, ...] = ()) -> str:
+    """A hash of the names and contents of the files below ``folder``, hidden ones left out.
+
+    Parameters
+    ----------
+    folder : Path
+    suffixes : tuple of str
+        Count only files that end so, such as ``(".py",)``; empty: all files.
+    """
+    folder = Path(folder)
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    rows = []
+    for path in files:
+        name = path.relative_to(folder).as_posix()
+        hidden = any(
+            part.startswith((".", "__pycache__")) for part in path.relative_to(folder).parts
+        )
+        if not hidden and (not suffixes or path.suffix in suffixes):
+            rows.append([name, sha256_file(path)])
+    return hash_of(rows)
+
+
+def code_fingerprint() -> str:
+    """A hash of the package's own source: a change of any helper makes earlier artefacts stale."""
+    return hash_tree(Path(__file__).resolve().parent, suffixes=(".py",))
+
+
 def library_versions() -> dict[str, str]:
     """The versions of the libraries that decide numbers."""
     names = ("torch", "transformers", "peft", "numpy", "pillow", "pandas", "faiss-cpu")

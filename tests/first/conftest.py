@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from helpers.first import paths
-from helpers.first.store.zones import open_zone
+from helpers import paths
+from helpers.store.zones import open_zone
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from helpers.first import paths
-from helpers.first.data.world import DOMAINS, World, open_world, reading
-from helpers.first.data.world.corpus import draw_corpus
-from helpers.first.data.world.crawl import CrawledWorld
-from helpers.first.repro import hash_of, sha256_file
+from helpers import paths
+from helpers.repro import hash_of, sha256_file
+from helpers.world import DOMAINS, World, open_world, reading
+from helpers.world.corpus import draw_corpus
+from helpers.world.crawl import CrawledWorld
 
 REFERENCE = Path(__file__).parent / "reference" / "world.png"
 FROZEN = paths.tiny() / "frozen.json"

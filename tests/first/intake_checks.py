@@ -10,13 +10,13 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 from PIL import Image
 
-from helpers.first.data.images import ImageError, load_image, normalise
-from helpers.first.data.json_records import read_recipes_jsonl
-from helpers.first.data.pairs import ensure_pairs
-from helpers.first.data.recipes import Intake, build_trusted_zone
-from helpers.first.data.records import Recipe, Reject
-from helpers.first.data.sources import open_source
-from helpers.first.store.zones import KeyRefused, Zone, open_zone
+from helpers.data.images import ImageError, load_image, normalise
+from helpers.data.json_records import read_recipes_jsonl
+from helpers.data.pairs import ensure_pairs
+from helpers.data.recipes import Intake, build_trusted_zone
+from helpers.data.records import Recipe, Reject
+from helpers.data.sources import open_source
+from helpers.store.zones import KeyRefused, Zone, open_zone
 from tests.first.damage import EITHER, GRAY, IMAGES, SAME, saved, scene
 from tests.first.damage_records import HOSTILE, LINES, fuzzed_lines, line_of, record
 
@@ -102,7 +102,7 @@ def memory_of_large_headers(count: int) -> tuple[int, float]:
     """How many images over the limit were refused, and by how many MB the process grew by it."""
     code = (
         "import resource, numpy as np\n"
-        "from helpers.first.data.images import ImageError, load_image\n"
+        "from helpers.data.images import ImageError, load_image\n"
         "from tests.first.damage import LARGE, scene\n"
         "rng = np.random.default_rng(1)\n"
         f"files = [make(rng, scene(rng)) for make in LARGE.values() for _ in range({count})]\n"

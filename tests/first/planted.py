@@ -3,10 +3,10 @@
 import numpy as np
 from PIL import Image
 
-from helpers.first.data.images import encode_jpeg, load_image
-from helpers.first.data.near_duplicates import thumbnail
-from helpers.first.data.world import open_world
-from helpers.first.data.world.watermark import overlay, sample_watermark
+from helpers.data.images import encode_jpeg, load_image
+from helpers.data.near_duplicates import thumbnail
+from helpers.world import open_world
+from helpers.world.watermark import overlay, sample_watermark
 
 KINDS = ("resized", "recompressed", "cropped", "watermarked")
 

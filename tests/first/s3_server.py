@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from helpers.first.store.credentials import Access, Secret
-from helpers.first.store.s3 import S3Zone, open_s3_zone
-from helpers.first.store.s3_calls import MIB, Limits
+from helpers.store.credentials import Access, Secret
+from helpers.store.s3 import S3Zone, open_s3_zone
+from helpers.store.s3_calls import MIB, Limits
 
 USER, PASSWORD = "learner-4711", "quiet-walnut-93"
 BUCKET = "course"

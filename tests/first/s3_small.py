@@ -7,9 +7,9 @@ import json
 import socket
 import sys
 
-from helpers.first.store.artefacts import Manifest, Writer, ensure
-from helpers.first.store.locks import Busy
-from helpers.first.store.zones import Zone, open_zone
+from helpers.store.artefacts import Manifest, Writer, ensure
+from helpers.store.locks import Busy
+from helpers.store.zones import Zone, open_zone
 
 TIMES = (
     "created", "seconds", "peak_memory_mb", "prefix_seconds", "training_seconds", "milliseconds",
@@ -21,7 +21,7 @@ def small_course(zone: Zone) -> dict[str, object]:
 
     What a manifest says of files that hold times is left out too.
     """
-    from helpers.first.data.pairs import ensure_pairs, retrieval_set
+    from helpers.data.pairs import ensure_pairs, retrieval_set
     from helpers.first.models.evaluate import evaluate
     from helpers.first.models.experiments import ensure_baseline
     from helpers.first.models.placement import Placement
@@ -44,7 +44,7 @@ def small_course(zone: Zone) -> dict[str, object]:
 
 def small_pairs(zone: Zone, *, recipes: int) -> dict[str, object]:
     """The pairs of a few recipes in a zone; as ``small_course``."""
-    from helpers.first.data.pairs import ensure_pairs
+    from helpers.data.pairs import ensure_pairs
 
     pairs = ensure_pairs(zone, source="world:kitchen", max_recipes=recipes, progress=False)
     prints = {"trusted": pairs.intake.manifest.fingerprint, "pairs": pairs.manifest.fingerprint}

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from helpers.first.data.triplets import Triplet, TripletSet
 from helpers.first.training.composed_features import ComposedFeatures
+from helpers.world.triplets import Triplet, TripletSet
 
 DIM = 12
 

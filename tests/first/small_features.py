@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from helpers.first.data.pairs import RetrievalSet
+from helpers.data.pairs import RetrievalSet
 from helpers.first.training.features import Features
 from helpers.first.training.head_runs import Parts
 

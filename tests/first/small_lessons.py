@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 from nbformat import v4
 
-from helpers.first import paths
+from helpers import paths
 
 PARAMETERS = """\
 source: str = ""  # where records come from
@@ -23,7 +23,7 @@ row = dict(lesson="{stem}", run="tiny", model="m", data="d", split="test", direc
 pathlib.Path(report, "results.json").write_text(json.dumps([row]))"""
 
 BUILD = """\
-from helpers.first.store import artefacts, zones
+from helpers.store import artefacts, zones
 
 def build(writer):
     for n in range({files}):

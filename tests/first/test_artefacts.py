@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from helpers.first.store import artefacts
-from helpers.first.store.artefacts import (
+from helpers.store import artefacts
+from helpers.store.artefacts import (
     ArtefactError,
     code_of,
     ensure,
@@ -12,8 +12,8 @@ from helpers.first.store.artefacts import (
     state,
     verify,
 )
-from helpers.first.store.commands import typed
-from helpers.first.store.manifests import manifest_from_json
+from helpers.store.commands import typed
+from helpers.store.manifests import manifest_from_json
 
 PREFIXES = ("trusted-zone/images", "trusted-zone/list.csv")
 IMAGE, LIST = "trusted-zone/images/7/0.jpg", "trusted-zone/list.csv"
@@ -224,8 +224,5 @@ def test_a_change_of_the_package_makes_stale_unless_code_is_given(local_zone, mo
 
 
 def test_code_of_follows_the_named_modules():
-    assert code_of("helpers.first.paths") == code_of("helpers.first.paths")
-    assert (
-        len({code_of("helpers.first.paths"), code_of("helpers.first.repro"), code_of("helpers")})
-        == 3
-    )
+    assert code_of("helpers.paths") == code_of("helpers.paths")
+    assert len({code_of("helpers.paths"), code_of("helpers.repro"), code_of("helpers")}) == 3

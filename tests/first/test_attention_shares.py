@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.first.data.masks import marked_pictures
-from helpers.first.data.world import open_world
 from helpers.first.evaluation.comparison import holm, paired_comparison
 from helpers.first.evaluation.intervals import bootstrap_interval
 from helpers.first.models.attention import attention_maps
@@ -19,6 +18,7 @@ from helpers.first.studies.attention import (
     share_changes,
     share_intervals,
 )
+from helpers.world import open_world
 
 GROUPS = [f"r{i // 2}" for i in range(40)]
 

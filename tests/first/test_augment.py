@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.first.data.pairs import TRAIN, ensure_pairs
+from helpers.data.pairs import TRAIN, ensure_pairs
 from helpers.first.prepare.augment import (
     AUGMENTED_COLUMNS,
     AUGMENTED_IMAGES,
@@ -17,8 +17,8 @@ from helpers.first.prepare.augment import (
     ensure_augmented,
 )
 from helpers.first.prepare.augmentation_settings import load_config, only
-from helpers.first.store.artefacts import ArtefactError, verify
-from helpers.first.store.zones import open_zone
+from helpers.store.artefacts import ArtefactError, verify
+from helpers.store.zones import open_zone
 
 CONFIG = load_config()
 

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from helpers.first import paths
+from helpers import paths
 from helpers.first.prepare.augmentation_settings import (
     CASE_FORMS,
     IMAGE_RANGES,

@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import Blip2Config, Blip2ForImageTextRetrieval
 
-from helpers.first import paths
+from helpers import paths
 from helpers.first.models.blip2 import joint_states, load_blip2
 from helpers.first.models.qformer import ImageOptionalQFormer, image_optional
 from helpers.first.models.two_hop import TwoHop
-from helpers.first.store.checkpoints import ModelError
+from helpers.store.checkpoints import ModelError
 from tests.first.small_blip2 import noise, small_blip2
 
 PICTURES = [noise(name) for name in ("a", "b", "c")]

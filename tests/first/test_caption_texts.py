@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from helpers.first.data.world import open_world
-from helpers.first.data.world.mentions import claims
 from helpers.first.retrieval.caption_texts import difference_text, texts_from_captions
+from helpers.world import open_world
+from helpers.world.mentions import claims
 
 
 def said(before, after):

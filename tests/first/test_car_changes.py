@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from helpers.first.data.world import open_world
-from helpers.first.data.world.car_changes import CHANGEABLE, car_modification, composed_cars
-from helpers.first.data.world.changes import Change
+from helpers.world import open_world
+from helpers.world.car_changes import CHANGEABLE, car_modification, composed_cars
+from helpers.world.changes import Change
 
 
 @pytest.fixture(scope="module")

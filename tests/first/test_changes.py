@@ -5,8 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from helpers.first.data.world import open_world
-from helpers.first.data.world.changes import (
+from helpers.first.evaluation.positives import positives_from_lists
+from helpers.world import open_world
+from helpers.world.changes import (
     CHANGEABLE,
     Change,
     applied,
@@ -15,10 +16,9 @@ from helpers.first.data.world.changes import (
     held_out_combinations,
     modification,
 )
-from helpers.first.data.world.domain import NONE
-from helpers.first.data.world.kitchen import VALUES
-from helpers.first.data.world.phrases import WORDS
-from helpers.first.evaluation.positives import positives_from_lists
+from helpers.world.domain import NONE
+from helpers.world.kitchen import VALUES
+from helpers.world.phrases import WORDS
 
 COUNTS = {"train": 120, "validation": 30, "test": 120}
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from helpers.first import paths
+from helpers import paths
 from helpers.first.models.blip2 import load_blip2
 from helpers.first.models.generator_loading import load_generator
 from helpers.first.models.loading import load_encoder
 from helpers.first.models.opening import lower_texts, lowers
 from helpers.first.runner.state import _inputs
-from helpers.first.store.checkpoints import ModelError, cached_revision, find_checkpoint
+from helpers.store.checkpoints import ModelError, cached_revision, find_checkpoint
 from tests.behaviour.model_inputs import BROKEN, FAMILIES, edit, tiny_copy
 
 

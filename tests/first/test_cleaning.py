@@ -4,10 +4,9 @@ from collections import Counter
 
 import pytest
 
-from helpers.first.data.pairs import ensure_pairs, read_pairs, retrieval_set
-from helpers.first.data.records import Recipe, captions_of
-from helpers.first.data.sources import open_source
-from helpers.first.data.world import open_world
+from helpers.data.pairs import ensure_pairs, read_pairs, retrieval_set
+from helpers.data.records import Recipe, captions_of
+from helpers.data.sources import open_source
 from helpers.first.evaluation.intervals import wilson_interval
 from helpers.first.prepare.cleaning import (
     CAPTIONS,
@@ -20,7 +19,8 @@ from helpers.first.prepare.cleaning import (
 )
 from helpers.first.prepare.crawled import TRUTH_COLUMNS, crawled_pairs
 from helpers.first.prepare.translation import Translation
-from helpers.first.store.zones import open_zone
+from helpers.store.zones import open_zone
+from helpers.world import open_world
 
 
 class Shouting:

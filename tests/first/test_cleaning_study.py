@@ -4,14 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers.first.data.pairs import ensure_pairs
+from helpers.data.pairs import ensure_pairs
 from helpers.first.evaluation.intervals import wilson_interval
 from helpers.first.models.placement import Placement
 from helpers.first.prepare.cleaning import ensure_cleaned
 from helpers.first.prepare.crawled import crawled_pairs
 from helpers.first.report.cleaning import moved, moved_records, rule_table, score_table
 from helpers.first.report.studies import comparison_table
-from helpers.first.store.zones import open_zone
 from helpers.first.studies.cleaning import (
     CLEAN,
     CLEANED,
@@ -29,6 +28,7 @@ from helpers.first.studies.cleaning import (
 from helpers.first.training import runs
 from helpers.first.training.arms import Arm
 from helpers.first.training.settings import Training
+from helpers.store.zones import open_zone
 from tests.first.small_training import small_encoder
 
 ARM = Arm(Placement(rank=2, alpha=4), Training(epochs=1, batch_size=8, draw="image", keep="last"))

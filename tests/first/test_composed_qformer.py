@@ -8,8 +8,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.first.data.triplets import Triplet
-from helpers.first.store.zones import open_zone
 from helpers.first.training import composed_qformer
 from helpers.first.training.composed_features import rank_composed
 from helpers.first.training.composed_qformer import (
@@ -23,6 +21,8 @@ from helpers.first.training.composed_qformer import (
     train_qformer,
 )
 from helpers.first.training.composed_qformer_runs import ensure_qformer_run
+from helpers.store.zones import open_zone
+from helpers.world.triplets import Triplet
 from tests.first.small_blip2 import small_blip2, small_states, small_triplets
 
 TRAIN, VALIDATION = small_triplets(8), small_triplets(6, prefix="v")

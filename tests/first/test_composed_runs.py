@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from helpers.first.store.zones import open_zone
 from helpers.first.training import composed_runs
 from helpers.first.training.composed import ComposedTraining
 from helpers.first.training.composed_runs import ComposedArm, ensure_composed_run, found_by
+from helpers.store.zones import open_zone
 from tests.first.small_composed import small_composed
 
 FEW = ComposedTraining(steps=6, batch_size=8, looks=1)

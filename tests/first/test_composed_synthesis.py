@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from helpers.first.data.composed_sources import ComposedSource, open_composed
-from helpers.first.store.zones import open_zone
 from helpers.first.studies import composed_synthesis as synthesis
 from helpers.first.studies.composed import ComposedStudy
 from helpers.first.studies.composed_texts import (
@@ -21,6 +20,7 @@ from helpers.first.studies.composed_texts import (
 )
 from helpers.first.training.composed_features import ComposedFeatures
 from helpers.first.training.composed_qformer import QformerTraining
+from helpers.store.zones import open_zone
 from tests.first.small_blip2 import small_blip2, small_states, small_triplets
 from tests.first.small_composed import unit
 

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers.first.data.images import encode_jpeg
-from helpers.first.repro import sha256_file
+from helpers.data.images import encode_jpeg
 from helpers.first.retrieval import corpus as module
 from helpers.first.retrieval.corpus import CorpusRefused, embed_corpus, read_corpus
 from helpers.first.retrieval.index import build_index
 from helpers.first.retrieval.space import space_of
+from helpers.repro import sha256_file
 from tests.first.small_training import small_encoder, small_picture
 
 KEYS = [f"{r}/{i}.jpg" for r in range(11) for i in range(2)]

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from helpers.first.data.texts import text_problem
-from helpers.first.data.world import open_world
-from helpers.first.data.world.crawl import SECOND_WRITER
-from helpers.first.data.world.noise import KINDS, SEVERAL, add_noise
+from helpers.data.texts import text_problem
+from helpers.world import open_world
+from helpers.world.crawl import SECOND_WRITER
+from helpers.world.noise import KINDS, SEVERAL, add_noise
 
 MIXED = "kitchen?captions=mixed"
 

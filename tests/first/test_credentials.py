@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 import helpers
-from helpers.first import paths
-from helpers.first.store.credentials import AccessError, Secret, read_access, without_keys
-from helpers.first.store.zones import open_zone
+from helpers import paths
+from helpers.store.credentials import AccessError, Secret, read_access, without_keys
+from helpers.store.zones import open_zone
 from tests.first.s3_server import BUCKET, KEYS, PASSWORD, USER, shown
 
 ROOT = Path(helpers.__file__).resolve().parents[1]

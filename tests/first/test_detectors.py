@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from helpers.first.data.pairs import ensure_pairs
+from helpers.data.pairs import ensure_pairs
 from helpers.first.prepare.detectors import DETECTORS, open_detector, training_pictures
 from helpers.first.prepare.florence import FlorenceDetector
-from helpers.first.store.zones import open_zone
+from helpers.store.zones import open_zone
 from tests.first.small_florence import small_florence, small_processor
 
 

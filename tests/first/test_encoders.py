@@ -11,11 +11,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, BertConfig, CLIPConfig, CLIPModel, SiglipConfig, SiglipModel
 
-from helpers.first import paths
-from helpers.first.data.world import open_world
+from helpers import paths
 from helpers.first.evaluation.embeddings import InvalidEmbeddings
 from helpers.first.models.loading import load_encoder, weights_fingerprint
-from helpers.first.store.checkpoints import TINY_MODELS, ModelError, find_checkpoint
+from helpers.store.checkpoints import TINY_MODELS, ModelError, find_checkpoint
+from helpers.world import open_world
 
 CAPTIONS = ["tomato soup with basil", "a red mug", "tofu sushi on a black plate"]
 

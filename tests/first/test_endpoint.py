@@ -3,7 +3,7 @@
 import pytest
 
 from helpers.first.prepare.endpoint import Endpoint, EndpointError
-from helpers.first.store.credentials import AccessError
+from helpers.store.credentials import AccessError
 from tests.first.chat_server import chat_server
 
 QUESTION = [{"role": "user", "content": "What is this?"}]

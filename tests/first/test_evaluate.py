@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.first.data.pairs import RetrievalSet, ensure_pairs, retrieval_set
+from helpers.data.pairs import RetrievalSet, ensure_pairs, retrieval_set
 from helpers.first.models import experiments
 from helpers.first.models.evaluate import DIRECTIONS, evaluate, examples, top_results
 from helpers.first.models.experiments import ensure_baseline
@@ -17,7 +17,7 @@ from helpers.first.report.retrieval import (
     retrieval_records,
     spread_queries,
 )
-from helpers.first.store.zones import open_zone
+from helpers.store.zones import open_zone
 
 IDS = ("a", "b", "c", "d")
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from helpers.first.data.pairs import RetrievalSet
+from helpers.data.pairs import RetrievalSet
 from helpers.first.training.features import ensure_features, take_recipes
 from tests.first.small_features import small_features
 from tests.first.small_training import small_encoder, small_picture

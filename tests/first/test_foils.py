@@ -1,9 +1,9 @@
 """Foils differ from the truth in one thing, and the truth is true of the recipe."""
 
-from helpers.first.data.records import Recipe
-from helpers.first.data.world import open_world
-from helpers.first.data.world.phrases import SINGULAR, WORDS
+from helpers.data.records import Recipe
 from helpers.first.prepare.foils import COUNTS, KINDS, ORDER, attribute_foils
+from helpers.world import open_world
+from helpers.world.phrases import SINGULAR, WORDS
 
 KITCHEN = {r.recipe_id: r for r in open_world("kitchen", n_recipes=60).recipes()}
 GENERAL = {r.recipe_id: r for r in open_world("general", n_recipes=80).recipes()}

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.first.data.world import open_world
 from helpers.first.evaluation.intervals import wilson_interval
 from helpers.first.prepare.glossary import Glossary, reads_as_english, understood_in
 from helpers.first.prepare.glossary_words import (
@@ -15,6 +14,7 @@ from helpers.first.prepare.glossary_words import (
     forms_of,
     plural_of,
 )
+from helpers.world import open_world
 
 TRANSLATE = Glossary().translate
 # Least share of captions of the first writer that come out as the clean one. In German

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from helpers.first.data.images import encode_jpeg, load_image
+from helpers.data.images import encode_jpeg, load_image
+from helpers.data.pairs import ensure_pairs, retrieval_set
 from helpers.first.data.marked_sets import DrawnMarks
-from helpers.first.data.pairs import ensure_pairs, retrieval_set
 from helpers.first.evaluation.masks import psnr
 from helpers.first.prepare.image_cleaning import (
     CLEAN,
@@ -18,8 +18,8 @@ from helpers.first.prepare.image_cleaning import (
     ensure_cleaned_images,
 )
 from helpers.first.prepare.inpainting import OpenCVInpainter, grown
-from helpers.first.store.artefacts import ArtefactError, verify
-from helpers.first.store.zones import open_zone
+from helpers.store.artefacts import ArtefactError, verify
+from helpers.store.zones import open_zone
 
 
 @dataclass(frozen=True)

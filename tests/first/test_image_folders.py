@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.first import paths
-from helpers.first.data import guard
+from helpers import paths
+from helpers.data import guard
 from helpers.first.data.image_folders import open_folder_pair, open_image_folder
 from tests.first.damage import saved
 

@@ -4,11 +4,11 @@ import os
 
 import pytest
 
-from helpers.first.data.imagefolder import read_metadata
-from helpers.first.data.images import ImageError
-from helpers.first.data.recipes import build_trusted_zone
-from helpers.first.data.records import Caption, Recipe, Reject
-from helpers.first.data.sources import open_source
+from helpers.data.imagefolder import read_metadata
+from helpers.data.images import ImageError
+from helpers.data.recipes import build_trusted_zone
+from helpers.data.records import Caption, Recipe, Reject
+from helpers.data.sources import open_source
 from tests.first.conftest import picture, write_jsonl
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, features
 
-from helpers.first.data.images import ImageError, encode_jpeg, load_image, normalise
+from helpers.data.images import ImageError, encode_jpeg, load_image, normalise
 from tests.first.conftest import picture
 
 TURNS = (  # EXIF orientation: how the stored image came from the upright one

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.first import paths
+from helpers import paths
 from helpers.first.evaluation.embeddings import InvalidEmbeddings
-from helpers.first.repro import canonical_json, hash_of
 from helpers.first.retrieval import index as index_module
 from helpers.first.retrieval.index import (
     FILE,
@@ -26,6 +25,7 @@ from helpers.first.retrieval.index import (
 from helpers.first.retrieval.kinds import IndexKind
 from helpers.first.retrieval.vector_index import VectorIndex
 from helpers.first.runner.lessons import read_notebook, source_of
+from helpers.repro import canonical_json, hash_of
 from tests.first.small_training import small_encoder
 
 SPACE = Space("small", "0123456789abcdef", "fedcba", 16)

@@ -12,7 +12,6 @@ import torch
 from safetensors.torch import load_file
 
 from helpers.first.models.loading import load_encoder
-from helpers.first.store.zones import open_zone
 from helpers.first.training.__main__ import RunError, first_then_others, main
 from helpers.first.training.instance_data import ensure_asked
 from helpers.first.training.instance_runs import (
@@ -25,6 +24,7 @@ from helpers.first.training.instance_runs import (
     train_arm,
 )
 from helpers.first.training.ranks import Ranks
+from helpers.store.zones import open_zone
 from tests.first.small_training import small_pairs
 
 COMMAND = [

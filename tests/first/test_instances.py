@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.data.pairs import ensure_pairs
+from helpers.data.splits import leak_audit
 from helpers.first.data.cars import COLUMNS, Cars
 from helpers.first.data.instances import (
     car_recipes,
@@ -14,9 +16,7 @@ from helpers.first.data.instances import (
     split_texts,
     texts_of_queries,
 )
-from helpers.first.data.pairs import ensure_pairs
-from helpers.first.data.splits import leak_audit
-from helpers.first.store.zones import open_zone
+from helpers.store.zones import open_zone
 
 SHARES = {"seed": 1, "test_share": 0.3, "validation_share": 0.1}
 

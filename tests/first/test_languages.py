@@ -2,8 +2,8 @@
 
 import pytest
 
-from helpers.first.data.world import open_world
 from helpers.first.prepare.languages import MARGIN, detect_languages
+from helpers.world import open_world
 
 TEXTS = {
     "en": "chicken soup with basil on a white plate",

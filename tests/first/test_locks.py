@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from helpers.first.store.locks import Busy, held, holder
+from helpers.store.locks import Busy, held, holder
 
 
 def _hold(path, pipe):

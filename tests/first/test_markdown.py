@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 
-from helpers.first.data.markdown import is_page, read_page
-from helpers.first.data.recipes import build_trusted_zone
-from helpers.first.data.records import Recipe, Reject
-from helpers.first.data.sources import open_source
+from helpers.data.markdown import is_page, read_page
+from helpers.data.recipes import build_trusted_zone
+from helpers.data.records import Recipe, Reject
+from helpers.data.sources import open_source
 from tests.first.conftest import picture
 
 PAGE = """---

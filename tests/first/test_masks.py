@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from helpers.first.data.masks import marked_pictures, masks
-from helpers.first.data.world import open_world
+from helpers.world import open_world
 
 WORLD = open_world("kitchen", n_recipes=6, seed=9)
 KEYS = [f"kitchen-0000{i}/{j}.jpg" for i in range(6) for j in range(2)]

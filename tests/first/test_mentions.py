@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.first.data.world import kitchen, open_world
-from helpers.first.data.world.changes import applied, draw_changes, modification
-from helpers.first.data.world.domain import NONE
-from helpers.first.data.world.mentions import attributes_told, claims, is_there, true_changes
+from helpers.world import kitchen, open_world
+from helpers.world.changes import applied, draw_changes, modification
+from helpers.world.domain import NONE
+from helpers.world.mentions import attributes_told, claims, is_there, true_changes
 
 
 @pytest.mark.parametrize(

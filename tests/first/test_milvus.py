@@ -14,7 +14,7 @@ from helpers.first.evaluation.embeddings import InvalidEmbeddings
 from helpers.first.retrieval.index import build_index
 from helpers.first.retrieval.milvus import MilvusError, MilvusIndex, open_milvus
 from helpers.first.retrieval.space import IndexRefused, Space
-from helpers.first.store.credentials import AccessError
+from helpers.store.credentials import AccessError
 from tests.first.milvus_work import space_of, unit, upserts_while_searching
 
 D = 16

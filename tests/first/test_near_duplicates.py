@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from helpers.first.data.groups import COLUMNS, between_recipes, group_sizes, signs_of
-from helpers.first.data.near_duplicates import (
+from helpers.data.groups import COLUMNS, between_recipes, group_sizes, signs_of
+from helpers.data.near_duplicates import (
     WHOLE,
     WINDOWS,
     aligned,
@@ -17,8 +17,8 @@ from helpers.first.data.near_duplicates import (
     thumbnail,
     warped,
 )
-from helpers.first.data.pairs import ensure_pairs
-from helpers.first.data.splits import groups_by_picture, leak_audit
+from helpers.data.pairs import ensure_pairs
+from helpers.data.splits import groups_by_picture, leak_audit
 from tests.first.conftest import write_jsonl
 from tests.first.planted import KINDS, drawn_pictures, planted, with_planted
 

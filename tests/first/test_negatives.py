@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.first.data.records import Recipe
-from helpers.first.data.wording import collapse
+from helpers.data.records import Recipe
+from helpers.data.wording import collapse
 from helpers.first.prepare.negatives import (
     HARD_POOL,
     REASONS,

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.first.data.world import open_world
 from helpers.first.prepare.noise import RULES, Step, remove_noise
+from helpers.world import open_world
 
 CLEAN = [
     "chicken soup with basil, on a white plate", "crème brûlée", "Älplermagronen (Alpine macaroni)",

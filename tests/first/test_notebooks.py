@@ -2,7 +2,7 @@
 
 import pytest
 
-from helpers.first import paths
+from helpers import paths
 from helpers.first.runner.checks import solution_problems
 from helpers.first.runner.lessons import find_lessons, read_notebook, tags_of
 from helpers.first.runner.plan import make_plans

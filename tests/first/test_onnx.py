@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import CLIPModel
 
-from helpers.first.data.pairs import retrieval_set
+from helpers.data.pairs import retrieval_set
 from helpers.first.models.lora import merge
 from helpers.first.retrieval import onnx_export
 from helpers.first.retrieval.onnx_check import agreement, serving_table, shared_best

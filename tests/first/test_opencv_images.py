@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.first.data import opencv_images
-from helpers.first.data.images import ImageError, load_image
-from helpers.first.data.opencv_images import announced_size, decode
-from helpers.first.data.recipes import build_trusted_zone
-from helpers.first.data.records import Caption, Recipe
-from helpers.first.store.zones import open_zone
+from helpers.data import opencv_images
+from helpers.data.images import ImageError, load_image
+from helpers.data.opencv_images import announced_size, decode
+from helpers.data.recipes import build_trusted_zone
+from helpers.data.records import Caption, Recipe
+from helpers.store.zones import open_zone
 from tests.first.damage import saved
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -69,7 +69,7 @@ def test_a_jpeg_with_a_broken_remark():
 @pytest.mark.parametrize("data", [*FILES.values(), _jpeg()])
 def test_the_size_is_known_before_anything_is_decoded(data, monkeypatch):
     assert announced_size(data) == (30, 20)
-    monkeypatch.setattr("helpers.first.data.images.decode", lambda data: pytest.fail("decoded"))
+    monkeypatch.setattr("helpers.data.images.decode", lambda data: pytest.fail("decoded"))
     with pytest.raises(ImageError, match=r"30 x 20 = 0\.0 megapixels, over the limit of 0\.0005"):
         load_image(data, max_megapixels=0.0005)
 

@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from helpers.first.data.pairs import ensure_pairs, read_pairs, retrieval_set, write_pairs
-from helpers.first.data.positive_pairs import COLUMNS, build_pairs, removed_captions
-from helpers.first.data.records import Caption, Recipe
-from helpers.first.data.splits import leak_audit
-from helpers.first.store.artefacts import ArtefactError, verify
-from helpers.first.store.zones import open_zone
+from helpers.data.pairs import ensure_pairs, read_pairs, retrieval_set, write_pairs
+from helpers.data.positive_pairs import COLUMNS, build_pairs, removed_captions
+from helpers.data.records import Caption, Recipe
+from helpers.data.splits import leak_audit
+from helpers.store.artefacts import ArtefactError, verify
+from helpers.store.zones import open_zone
 from tests.first.conftest import write_jsonl
 
 PIE = Recipe(

@@ -2,11 +2,11 @@
 
 import pytest
 
-from helpers.first.data.picture_pool import PicturePool, split_annotated
-from helpers.first.data.world import open_world
-from helpers.first.data.world.changes import composed_world
-from helpers.first.data.world.mentions import claims, is_there
-from helpers.first.data.world.pool import world_pool
+from helpers.world import open_world
+from helpers.world.changes import composed_world
+from helpers.world.mentions import claims, is_there
+from helpers.world.picture_pool import PicturePool, split_annotated
+from helpers.world.pool import world_pool
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from helpers.first.data.world import open_world
 from helpers.first.evaluation.comparison import holm
 from helpers.first.studies import style_pictures
 from helpers.first.studies.pixels import (
@@ -20,6 +19,7 @@ from helpers.first.studies.pixels import (
     pixel_statistics,
     spectrum_slope,
 )
+from helpers.world import open_world
 
 
 def picture(array) -> Image.Image:

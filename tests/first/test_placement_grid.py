@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from helpers.first import paths
+from helpers import paths
 from helpers.first.models.placement import PlacementError
 from helpers.first.studies.placement import ORIGINAL, row_name
 from helpers.first.studies.placement_grid import GridError, load_grid, parse_grid, study_rows

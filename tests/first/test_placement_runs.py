@@ -7,11 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.first.data.pairs import ensure_pairs
+from helpers.data.pairs import ensure_pairs
 from helpers.first.models.evaluate import DIRECTIONS
 from helpers.first.models.placement import PlacementError
-from helpers.first.store.artefacts import ArtefactError
-from helpers.first.store.zones import open_zone
 from helpers.first.studies import placement_runs
 from helpers.first.studies.placement_grid import study_rows
 from helpers.first.studies.placement_runs import (
@@ -25,6 +23,8 @@ from helpers.first.studies.placement_runs import (
 )
 from helpers.first.training import runs
 from helpers.first.training.settings import Training
+from helpers.store.artefacts import ArtefactError
+from helpers.store.zones import open_zone
 from tests.first.small_training import small_encoder
 
 ROWS = study_rows("r2 v1, r2 v2 heads")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from helpers.first import paths
+from helpers import paths
 from helpers.first.training.pretrain import main
 from helpers.first.training.pretrain_command import RECORD, obstacle, read_command, replaced
 

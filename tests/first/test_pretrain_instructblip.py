@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.first.data.world.reading import N_NOTES, draw_noted, draw_reading
 from helpers.first.models.generator import Generator
 from helpers.first.models.generator_loading import load_generator
 from helpers.first.models.tiny_instructblip import build_instructblip
@@ -21,6 +20,7 @@ from helpers.first.training.pretrain_instructblip import (
     train_language,
     train_qformer,
 )
+from helpers.world.reading import N_NOTES, draw_noted, draw_reading
 from tests.first.small_generator import SHAPE, TEXTS, pictures, weights
 from tests.first.small_training import small_encoder
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.first.data.records import Recipe
-from helpers.first.data.world import open_world
+from helpers.data.records import Recipe
 from helpers.first.prepare.food_words import SMALL_WORDS
 from helpers.first.prepare.product_text import NOISE, noisy_listings, user_queries
+from helpers.world import open_world
 
 RECIPES = list(open_world("kitchen", n_recipes=200).recipes())
 TITLES = {r.recipe_id: r.title for r in RECIPES}

@@ -25,7 +25,7 @@ from helpers.first.models.prompts import (
     with_tokens,
     without_tokens,
 )
-from helpers.first.repro import sha256_file
+from helpers.repro import sha256_file
 from tests.first.small_training import (
     WORDS,
     small_adapted,

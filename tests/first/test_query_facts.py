@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from helpers.first.data.world.garage import nth
 from helpers.first.prepare.query_facts import (
     CarFacts,
     distance,
@@ -16,6 +15,7 @@ from helpers.first.prepare.query_facts import (
     phrases_of,
     words_of,
 )
+from helpers.world.garage import nth
 
 WORDS = st.text("abcd", max_size=5)
 

@@ -9,7 +9,7 @@ from helpers.first.prepare.endpoint import EndpointError
 from helpers.first.prepare.queries import QueryError, RuleWriter
 from helpers.first.prepare.query_models import Judges, ModelJudge, ModelWriter
 from helpers.first.prepare.query_store import ANSWERS, KeptAnswers, ensure_queries, keeping
-from helpers.first.store.artefacts import ArtefactError, verify
+from helpers.store.artefacts import ArtefactError, verify
 from tests.first.test_query_facts import car
 
 CARS = [car(), car(model="Juke").model_copy(update={"id": "8"})]

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from helpers.first.data.world import general
-from helpers.first.data.world.mentions import claims
-from helpers.first.data.world.reading import (
+from helpers.world import general
+from helpers.world.mentions import claims
+from helpers.world.reading import (
     CHANGE,
     FIRST,
     INSTRUCTIONS,

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from helpers.first.data import recipes as module
-from helpers.first.data.images import ImageError, load_image
-from helpers.first.data.recipes import build_trusted_zone, folder_name, read_trusted_recipes
-from helpers.first.data.records import Caption, Recipe, Reject
-from helpers.first.data.sources import open_source
-from helpers.first.store.artefacts import ArtefactError, verify
-from helpers.first.store.zones import open_zone
+from helpers.data import recipes as module
+from helpers.data.images import ImageError, load_image
+from helpers.data.recipes import build_trusted_zone, folder_name, read_trusted_recipes
+from helpers.data.records import Caption, Recipe, Reject
+from helpers.data.sources import open_source
+from helpers.store.artefacts import ArtefactError, verify
+from helpers.store.zones import open_zone
 
 
 @dataclass

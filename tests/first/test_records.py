@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.first.data.json_records import read_recipes_jsonl
-from helpers.first.data.records import (
+from helpers.data.json_records import read_recipes_jsonl
+from helpers.data.records import (
     Caption,
     Recipe,
     RecordError,
@@ -15,7 +15,7 @@ from helpers.first.data.records import (
     recipe_from_json,
     recipe_to_json,
 )
-from helpers.first.data.texts import bounded, shown
+from helpers.data.texts import bounded, shown
 
 GOOD = '{"recipe_id": "007", "title": "Soup", "images": ["a.jpg"]}'
 SOUP = Recipe("007", "Soup", ("a.jpg",))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.first.data.pairs import RetrievalSet
+from helpers.data.pairs import RetrievalSet
 from helpers.first.evaluation.calibration import calibration
 from helpers.first.evaluation.chance import Gallery
 from helpers.first.evaluation.claims import judge_claims

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from helpers.data.pairs import ensure_pairs
 from helpers.first.data.marked_sets import DrawnMarks, kitchen_backgrounds, labelled_set
-from helpers.first.data.pairs import ensure_pairs
 from helpers.first.prepare.image_cleaning import ensure_cleaned_images
 from helpers.first.prepare.watermarks import StrokeDetector
 from helpers.first.report.results import write_results
@@ -27,8 +27,8 @@ from helpers.first.report.watermarks import (
     score_records,
     score_table,
 )
-from helpers.first.store.zones import open_zone
 from helpers.first.studies.watermarks import Moved
+from helpers.store.zones import open_zone
 
 
 @pytest.fixture(autouse=True)

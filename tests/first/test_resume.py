@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from helpers.first import paths
+from helpers import paths
 from helpers.first.training import progress
 from helpers.first.training.checkpoint import StateError, read_state, write_state
 from tests.first.small_training import BUSY, small_adapted, train_busy, trainable

@@ -8,8 +8,8 @@ from helpers.first import course
 from helpers.first.report.verdicts import Verdict
 from helpers.first.runner import checks, environment, produce, staging
 from helpers.first.runner.lessons import find_lessons
-from helpers.first.store import artefacts, zones
-from helpers.first.store.locks import held
+from helpers.store import artefacts, zones
+from helpers.store.locks import held
 from tests.first.small_lessons import FakeKernel, write_lesson
 
 

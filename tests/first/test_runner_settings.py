@@ -2,7 +2,7 @@
 
 import pytest
 
-from helpers.first import paths
+from helpers import paths
 from helpers.first.runner.lessons import (
     CourseError,
     find_lessons,

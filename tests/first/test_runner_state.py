@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from helpers.first import repro
+from helpers import repro
 from helpers.first.runner import plan as plans
 from helpers.first.runner import produce, staging, state
 from helpers.first.runner.execution import Failure

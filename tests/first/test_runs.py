@@ -12,17 +12,17 @@ import torch
 import yaml
 from peft import PeftModel
 
-from helpers.first.data.pairs import ensure_pairs, retrieval_set
+from helpers.data.pairs import ensure_pairs, retrieval_set
 from helpers.first.models.evaluate import DIRECTIONS, evaluate
 from helpers.first.models.placement import Placement
 from helpers.first.models.prefix import SplitTower
 from helpers.first.prepare.augmentation_settings import load_config, only
-from helpers.first.store.zones import open_zone
 from helpers.first.training import arm_run, runs
 from helpers.first.training.arms import Arm, rules_as_json, training_frame
 from helpers.first.training.prefix_cache import PrefixError
 from helpers.first.training.runs import ensure_run, run_folder, validation_score
 from helpers.first.training.settings import Training
+from helpers.store.zones import open_zone
 from tests.first.small_training import small_encoder
 
 ARM = Arm(

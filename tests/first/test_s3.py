@@ -9,13 +9,13 @@ from urllib.parse import unquote
 import psutil
 import pytest
 
-from helpers.first import paths
-from helpers.first.store import artefacts
-from helpers.first.store.artefacts import ensure, state
-from helpers.first.store.locks import Busy
-from helpers.first.store.s3 import Limits, open_s3_zone
-from helpers.first.store.s3_calls import MIB
-from helpers.first.store.zones import KeyRefused, StoreError
+from helpers import paths
+from helpers.store import artefacts
+from helpers.store.artefacts import ensure, state
+from helpers.store.locks import Busy
+from helpers.store.s3 import Limits, open_s3_zone
+from helpers.store.s3_calls import MIB
+from helpers.store.zones import KeyRefused, StoreError
 from tests.first.s3_server import (
     BUCKET,
     CUT,

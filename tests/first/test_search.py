@@ -10,9 +10,8 @@ import pytest
 import torch
 from optuna.trial import TrialState, create_trial
 
-from helpers.first.data.pairs import Pairs, ensure_pairs
+from helpers.data.pairs import Pairs, ensure_pairs
 from helpers.first.models.placement import Placement, PlacementError
-from helpers.first.store.zones import open_zone
 from helpers.first.studies import search as searches
 from helpers.first.studies import search_trials
 from helpers.first.studies.search import SearchSpace, rates_around, search_placements
@@ -21,6 +20,7 @@ from helpers.first.studies.search_space import arm_of, within
 from helpers.first.training.loop import TrainingDiverged
 from helpers.first.training.runs import ensure_run
 from helpers.first.training.settings import Training
+from helpers.store.zones import open_zone
 from tests.first.small_training import small_encoder
 
 TRAINING = Training(epochs=2, batch_size=8, draw="recipe", seed=3)

@@ -18,7 +18,7 @@ from helpers.first.retrieval.search_pack import PackError, SearchPack
 from helpers.first.retrieval.space import Space
 from helpers.first.runner import search, search_view
 from helpers.first.runner.lessons import CourseError
-from helpers.first.store.zones import open_zone
+from helpers.store.zones import open_zone
 
 SPACE = Space("stub", "f" * 16, "p", 3)
 WORDS = ("soup", "pie", "rice")

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from helpers.first.data.pairs import ensure_pairs, retrieval_set
+from helpers.data.pairs import ensure_pairs, retrieval_set
 from helpers.first.retrieval import search_pack, text_tower
 from helpers.first.retrieval.retriever import Query, Retriever
 from helpers.first.retrieval.search_pack import PackError, ensure_pack, open_pack, packs_of
 from helpers.first.retrieval.space import IndexRefused, space_of
 from helpers.first.retrieval.text_tower import TowerError, export_text_tower, open_text_tower
-from helpers.first.store.zones import open_zone
+from helpers.store.zones import open_zone
 from tests.first.small_training import WORDS, small_adapted, small_encoder
 
 CAPTIONS = [*WORDS, "", "Une soupe à l'oignon, très chaude", "soup " * 40]

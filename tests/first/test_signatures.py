@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from helpers.first.data.world import open_world
-from helpers.first.data.world.changes import composed_world
 from helpers.first.studies.signatures import failure_signatures, harmful_pretraining
+from helpers.world import open_world
+from helpers.world.changes import composed_world
 
 RNG = np.random.default_rng(0)
 HEALTHY = {

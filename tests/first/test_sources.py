@@ -4,10 +4,10 @@ import os
 import pytest
 from PIL import Image
 
-from helpers.first.data.csv_pairs import read_pairs_csv
-from helpers.first.data.images import ImageError
-from helpers.first.data.records import Caption, Recipe, Reject
-from helpers.first.data.sources import open_source
+from helpers.data.csv_pairs import read_pairs_csv
+from helpers.data.images import ImageError
+from helpers.data.records import Caption, Recipe, Reject
+from helpers.data.sources import open_source
 from tests.first.conftest import picture, write_jsonl
 
 

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.first.data.splits import (
+from helpers.data.splits import (
     check_splits,
     groups_by_picture,
     leak_audit,
     split_by_recipe,
 )
-from helpers.first.data.wording import collapse
+from helpers.data.wording import collapse
 
 IDS = [f"{i:03d}" for i in range(100)]
 SHARES = {"seed": 42, "test_share": 0.2, "validation_share": 0.1}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers.first.data.pairs import ensure_pairs
+from helpers.data.pairs import ensure_pairs
 from helpers.first.models.adapters import HeadShape
 from helpers.first.studies import stage_b
 from helpers.first.studies.adapters import Study

@@ -4,9 +4,9 @@ import ast
 
 import pytest
 
-from helpers.first import paths
+from helpers import paths
 from helpers.first.runner.lessons import read_notebook, source_of
-from helpers.first.store.code import PACKAGE, Modules, changed_module, imported_names
+from helpers.store.code import PACKAGE, Modules, changed_module, imported_names
 
 LESSONS = sorted(paths.notebooks().glob("*.ipynb"))
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from helpers.first import paths
+from helpers import paths
 from helpers.first.evaluation.chance import Gallery, gallery_of
 from helpers.first.evaluation.comparison import holm, paired_comparison
 from helpers.first.report.differences import difference_plot

@@ -6,11 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from helpers.first.data.triplets import Triplet
-from helpers.first.data.world import open_world
-from helpers.first.data.world.changes import composed_world
 from helpers.first.models.composed import BASELINES, TRAINED
-from helpers.first.store.zones import open_zone
 from helpers.first.studies import composed as study
 from helpers.first.studies.composed_benchmarks import (
     cirr_scores,
@@ -21,6 +17,10 @@ from helpers.first.studies.composed_benchmarks import (
     submissions,
     write_submissions,
 )
+from helpers.store.zones import open_zone
+from helpers.world import open_world
+from helpers.world.changes import composed_world
+from helpers.world.triplets import Triplet
 from tests.first.real_data import CIRR, REAL, real_cirr, real_fashioniq
 from tests.first.small_composed import found_run, small_composed
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from helpers.first.models.loading import load_encoder
-from helpers.first.store.zones import open_zone
 from helpers.first.studies import instances as study
 from helpers.first.training.instance_data import ensure_asked
 from helpers.first.training.instance_runs import InstanceArm, measure, ready_bench
+from helpers.store.zones import open_zone
 
 RATES = {"sigmoid": 0.01, "info_nce": 0.02}
 WAY = "text_to_image"

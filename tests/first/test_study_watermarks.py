@@ -7,14 +7,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from helpers.data.pairs import ensure_pairs
 from helpers.first.data.marked_sets import DrawnMarks, kitchen_backgrounds, labelled_set
-from helpers.first.data.pairs import ensure_pairs
 from helpers.first.models.placement import Placement
 from helpers.first.prepare.detectors import kitchen_detector
 from helpers.first.prepare.image_cleaning import CLEAN, CLEANED, WATERMARKED, ensure_cleaned_images
 from helpers.first.prepare.inpainting import OpenCVInpainter
 from helpers.first.prepare.watermarks import RepeatedMarkDetector
-from helpers.first.store.zones import open_zone
 from helpers.first.studies.watermarks import (
     LEFT,
     MASK_METRICS,
@@ -30,6 +29,7 @@ from helpers.first.studies.watermarks import (
 )
 from helpers.first.training.arms import Arm
 from helpers.first.training.settings import Training
+from helpers.store.zones import open_zone
 from tests.first.small_training import small_encoder
 
 

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from helpers.first.data.pairs import ensure_pairs
-from helpers.first.data.sources import open_source
-from helpers.first.store.zones import open_zone
+from helpers.data.pairs import ensure_pairs
+from helpers.data.sources import open_source
 from helpers.first.studies import style_pictures as looks
+from helpers.store.zones import open_zone
 
 SOURCE = "world:kitchen?px=32"
 SETTINGS = {"max_recipes": 8, "seed": 3, "progress": False}
@@ -50,7 +50,7 @@ def test_twins_are_built_once(pairs, twins, monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("drawn again")
 
-    monkeypatch.setattr("helpers.first.data.recipes._build", refuse)
+    monkeypatch.setattr("helpers.data.recipes._build", refuse)
     again = looks.ensure_twins(pairs, SOURCE, style_gap=1.0, **SETTINGS)
     assert again.fingerprint == twins.fingerprint
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.first.data.pairs import ensure_pairs
+from helpers.data.pairs import ensure_pairs
 from helpers.first.models.placement import Placement
-from helpers.first.store.zones import open_zone
 from helpers.first.studies import style_pictures, style_runs
 from helpers.first.studies.mixes import Mix
 from helpers.first.training.settings import Training
+from helpers.store.zones import open_zone
 from tests.first.small_training import small_encoder
 
 SETTINGS = {"max_recipes": 20, "seed": 1, "progress": False}
@@ -32,7 +32,7 @@ def study(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory, monkeypatch):
     folder = tmp_path_factory.getbasetemp() / "style-cache"
-    monkeypatch.setattr("helpers.first.paths.cache", lambda: folder)
+    monkeypatch.setattr("helpers.paths.cache", lambda: folder)
 
 
 def run(study, *mixes, seeds=(7,), placement=PLACEMENT, marked=None):

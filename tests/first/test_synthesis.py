@@ -6,9 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers.first.data.world import open_world
-from helpers.first.data.world.changes import composed_world
-from helpers.first.data.world.pool import world_pool
 from helpers.first.models.composed import build_composed
 from helpers.first.retrieval.synthesis import (
     COLUMNS,
@@ -19,9 +16,12 @@ from helpers.first.retrieval.synthesis import (
     triplets_of,
 )
 from helpers.first.retrieval.text_filter import KEPT, REASONS, TextFilter
-from helpers.first.store.zones import open_zone
 from helpers.first.training.generator import GeneratorTraining
 from helpers.first.training.generator_runs import ensure_generator
+from helpers.store.zones import open_zone
+from helpers.world import open_world
+from helpers.world.changes import composed_world
+from helpers.world.pool import world_pool
 from tests.first.small_generator import small_generator
 from tests.first.small_training import small_encoder
 

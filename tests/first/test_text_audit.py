@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers.first.data.world import open_world
-from helpers.first.data.world.changes import composed_world
 from helpers.first.studies.text_audit import (
     audit_summary,
     audit_texts,
     judge_text,
     retrieval_correlation,
 )
+from helpers.world import open_world
+from helpers.world.changes import composed_world
 
 BEFORE = {"dish": "soup", "main": "beef", "garnish": "basil", "sauce": "none", "plate": "red",
           "shape": "round", "table": "wood"}  # fmt: skip

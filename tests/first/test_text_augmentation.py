@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.first.data.sources import open_source
+from helpers.data.sources import open_source
 from helpers.first.prepare.augmentation_settings import load_config, only
 from helpers.first.prepare.food_words import DISHES, INGREDIENTS, LEFT_OUT, SINGULAR, SYNONYMS
 from helpers.first.prepare.text_augmentation import RULES, Augmented, apply_rule, augment_caption

@@ -5,7 +5,7 @@ import json
 import pytest
 from transformers import AutoModel, AutoProcessor, CLIPModel, SiglipModel
 
-from helpers.first import paths
+from helpers import paths
 from helpers.first.models.encoders import Encoder
 from helpers.first.models.loading import load_encoder
 from helpers.first.models.tiny import (
@@ -15,8 +15,8 @@ from helpers.first.models.tiny import (
     build_tiny,
     train_tokenizer,
 )
-from helpers.first.repro import sha256_file
 from helpers.first.training.pretrain import SETTINGS, VALIDATION_RECIPES, evaluate
+from helpers.repro import sha256_file
 from tests.first.freeze import FROZEN
 
 WORDS = ["a red mug on wood", "chicken soup with basil", "two blue books on a steel worktop"]

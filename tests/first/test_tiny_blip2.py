@@ -7,12 +7,10 @@ import pytest
 import torch
 from transformers import AutoProcessor, Blip2ForImageTextRetrieval, Blip2Processor
 
-from helpers.first import paths
-from helpers.first.data.world import open_world
+from helpers import paths
 from helpers.first.models.blip2 import load_blip2
 from helpers.first.models.loading import load_encoder
 from helpers.first.models.tiny_blip2 import NAME, build_tiny_blip2
-from helpers.first.repro import sha256_file
 from helpers.first.training.blip2_card import token_similarities
 from helpers.first.training.pretrain_blip2 import (
     Blip2Pretraining,
@@ -21,6 +19,8 @@ from helpers.first.training.pretrain_blip2 import (
     matching,
     pretrain,
 )
+from helpers.repro import sha256_file
+from helpers.world import open_world
 from tests.first.freeze import FROZEN
 from tests.first.small_blip2 import SHAPE, noise, small_blip2
 from tests.first.small_training import WORDS, small_encoder

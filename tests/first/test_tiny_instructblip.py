@@ -8,12 +8,12 @@ import torch
 from torch.nn.functional import cosine_similarity
 from transformers import AutoTokenizer, InstructBlipForConditionalGeneration
 
-from helpers.first import paths
-from helpers.first.data.world import open_world
+from helpers import paths
 from helpers.first.models.generator_loading import load_generator
 from helpers.first.models.loading import load_encoder
 from helpers.first.models.tiny_instructblip import NAME, QFORMER, build_instructblip
-from helpers.first.repro import sha256_file
+from helpers.repro import sha256_file
+from helpers.world import open_world
 from tests.first.freeze import FROZEN
 from tests.first.small_generator import SHAPE, TEXTS, pictures, small_generator
 from tests.first.small_training import small_encoder

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from helpers.first.data.composed_benchmarks import CATEGORIES, read_circo, read_cirr, read_fashioniq
-from helpers.first.data.triplets import Triplet, TripletError
 from helpers.first.evaluation.composed import cirr_metrics, fashioniq_metrics, rank_subsets
 from helpers.first.evaluation.metrics import chance_hit_at_k
 from helpers.first.evaluation.positives import positives_from_lists
 from helpers.first.evaluation.ranks import rank_positives_from_scores
+from helpers.world.triplets import Triplet, TripletError
 from tests.first.real_data import CIRR, FASHIONIQ, real_cirr, real_fashioniq
 
 QUERIES = {"dress": 2017, "shirt": 2038, "toptee": 1961}

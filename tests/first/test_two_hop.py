@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.first.data.triplets import Triplet
 from helpers.first.evaluation.collapse import has_collapsed, spread_of
 from helpers.first.models.sprc import Sprc, pool, similarity
 from helpers.first.models.two_hop import LossWeights, TwoHop, composition_losses
@@ -12,6 +11,7 @@ from helpers.first.training import qformer_queries
 from helpers.first.training.composed_qformer import QformerArm, QformerTraining, train_qformer
 from helpers.first.training.qformer_batches import draw_batch
 from helpers.first.training.qformer_queries import encode_queries, encode_targets, spread_of_joint
+from helpers.world.triplets import Triplet
 from tests.first.small_blip2 import distinct_states, small_blip2, small_states, small_triplets
 
 SET = small_triplets(8)

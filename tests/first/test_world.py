@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.first.data.world import DOMAINS, World, general, kitchen, open_world
-from helpers.first.data.world import world as world_module
-from helpers.first.data.world.corpus import CORPUS_SEED, draw_corpus
-from helpers.first.data.world.garage import MAKES
-from helpers.first.data.world.phrases import SINGULAR, WORDS, with_article
-from helpers.first.data.world.said import Extra, Said
-from helpers.first.data.world.styles import style_of
-from helpers.first.data.world.surfaces import COLORS
-from helpers.first.data.world.watermark import Watermark, overlay
-from helpers.first.store.code import Modules
+from helpers.store.code import Modules
+from helpers.world import DOMAINS, World, general, kitchen, open_world
+from helpers.world import world as world_module
+from helpers.world.corpus import CORPUS_SEED, draw_corpus
+from helpers.world.garage import MAKES
+from helpers.world.phrases import SINGULAR, WORDS, with_article
+from helpers.world.said import Extra, Said
+from helpers.world.styles import style_of
+from helpers.world.surfaces import COLORS
+from helpers.world.watermark import Watermark, overlay
 from tests.first.freeze import (
     CRAWLED,
     FROZEN,
@@ -262,16 +262,14 @@ def test_a_domain_does_not_go_stale_by_another_one():
     """The code behind the general domain is without that of the garage, and the other way round."""
     behind = {
         name: set(
-            Modules(through_packages=False).named(
-                f"helpers.first.data.world.{name}", packages=("data",)
-            )
+            Modules(through_packages=False).named(f"helpers.world.{name}", packages=("data",))
         )
         for name in DOMAINS
     }
     for name, modules in behind.items():
-        assert f"helpers.first.data.world.{name}" in modules
-        assert "helpers.first.data.world.pen" in modules
-    assert "helpers.first.data.world.general" not in behind["kitchen"]
+        assert f"helpers.world.{name}" in modules
+        assert "helpers.world.pen" in modules
+    assert "helpers.world.general" not in behind["kitchen"]
 
 
 def test_the_fingerprint_covers_code_and_parameters(monkeypatch):

@@ -5,14 +5,14 @@ import re
 
 import pytest
 
-from helpers.first.data.world import kitchen
-from helpers.first.data.world.food import GARNISHES, MAINS, SAUCES
-from helpers.first.data.world.french import agree as french
-from helpers.first.data.world.italian import agree as italian
-from helpers.first.data.world.languages import NAMES, WRITERS, in_language
-from helpers.first.data.world.phrases import WORDS
-from helpers.first.data.world.said import OPENINGS, Extra, Said
-from helpers.first.data.world.spanish import agree as spanish
+from helpers.world import kitchen
+from helpers.world.food import GARNISHES, MAINS, SAUCES
+from helpers.world.french import agree as french
+from helpers.world.italian import agree as italian
+from helpers.world.languages import NAMES, WRITERS, in_language
+from helpers.world.phrases import WORDS
+from helpers.world.said import OPENINGS, Extra, Said
+from helpers.world.spanish import agree as spanish
 
 FOREIGN = [code for code in NAMES if code != "en"]
 

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.first import paths
-from helpers.first.store import atomic
-from helpers.first.store.artefacts import write_file_atomically
-from helpers.first.store.zones import KeyRefused, LocalZone, check_key, open_zone
+from helpers import paths
+from helpers.store import atomic
+from helpers.store.artefacts import write_file_atomically
+from helpers.store.zones import KeyRefused, LocalZone, check_key, open_zone
 
 BAD_KEYS = (
     "", "/etc/passwd", "../x", "a/../b", "a/./b", "a//b", "a/", ".", "..", "a\\b", "C:/x", "c:x",

@@ -98,7 +98,10 @@ def test_two_processes_that_gather_have_the_gradients_of_one():
     wanted = run(slice(0, 8))
     whole = [x.clone(), y.clone()]
     found = [
-        run(slice(4 * rank, 4 * rank + 4), lambda _, r=rank: ([t.clone() for t in whole], r, [4 * r] * 2))
+        run(
+            slice(4 * rank, 4 * rank + 4),
+            lambda _, r=rank: ([t.clone() for t in whole], r, [4 * r] * 2),
+        )
         for rank in (0, 1)
     ]  # fmt: skip
     for i in range(2):

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from helpers.first.data.records import Reject
-from helpers.first.data.texts import KINDS, kind_of, shown
-from helpers.first.data.triplets import Triplet, TripletError, TripletSet, collect, read_json
+from helpers.data.records import Reject
+from helpers.data.texts import KINDS, kind_of, shown
+from helpers.world.triplets import Triplet, TripletError, TripletSet, collect, read_json
 
 CATEGORIES = ("dress", "shirt", "toptee")
 GALLERIES = ("original", "VAL")

@@ -12,17 +12,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from helpers.first import paths
+from helpers import paths
 from helpers.first.data.composed_benchmarks import CATEGORIES, read_circo, read_cirr, read_fashioniq
-from helpers.first.data.folders import Asked
-from helpers.first.data.guard import FileRefused, find_below, read_below
-from helpers.first.data.images import ImageError, load_image, normalise
+from helpers.data.folders import Asked
+from helpers.data.guard import FileRefused, find_below, read_below
+from helpers.data.images import ImageError, load_image, normalise
 from helpers.first.data.present_pictures import keep_pictured, left_out, left_out_sentence
-from helpers.first.data.triplets import Triplet, TripletError, TripletSet
-from helpers.first.data.world import open_world
-from helpers.first.data.world.car_changes import composed_cars
-from helpers.first.data.world.changes import ComposedWorld, composed_world
-from helpers.first.repro import hash_of, sha256_file
+from helpers.world.triplets import Triplet, TripletError, TripletSet
+from helpers.world import open_world
+from helpers.world.car_changes import composed_cars
+from helpers.world.changes import ComposedWorld, composed_world
+from helpers.repro import hash_of, sha256_file
 
 KINDS = ("world", "fashioniq", "cirr", "circo")
 DEFAULT = "world:kitchen"

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from helpers.first import paths
-from helpers.first.data.folders import PICTURES, files_below
-from helpers.first.data.guard import FileRefused, read_below
-from helpers.first.data.images import ImageError, load_image, normalise
-from helpers.first.data.records import Reject
-from helpers.first.data.texts import printable
-from helpers.first.repro import hash_of
+from helpers import paths
+from helpers.data.folders import PICTURES, files_below
+from helpers.data.guard import FileRefused, read_below
+from helpers.data.images import ImageError, load_image, normalise
+from helpers.data.records import Reject
+from helpers.data.texts import printable
+from helpers.repro import hash_of
 
 Taken = dict[str, tuple[Image.Image, str]]  # stem to picture and hash of its file
 
@@ -95,7 +95,7 @@ def open_image_folder(
         0: all. Otherwise at most so many, drawn at random but always the same for a seed.
     seed : int
     image_px, fit
-        See :func:`helpers.first.data.images.normalise`; small images stay small.
+        See :func:`helpers.data.images.normalise`; small images stay small.
     stems : collection of str, optional
         Only these.
 

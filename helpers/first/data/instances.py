@@ -13,14 +13,14 @@ from pathlib import Path
 import pandas as pd
 
 from helpers.first.data.cars import META, Cars, read_cars
-from helpers.first.data.pairs import DATASETS, Pairs, read_pairs, write_pairs
-from helpers.first.data.positive_pairs import COLUMNS
-from helpers.first.data.recipes import read_trusted_recipes
-from helpers.first.data.records import Recipe, recipe_to_json
-from helpers.first.data.splits import SPLITS, groups_by_picture
-from helpers.first.data.wording import collapse
-from helpers.first.repro import canonical_json, hash_of
-from helpers.first.store.artefacts import Writer, code_of, ensure, write_file_atomically
+from helpers.data.pairs import DATASETS, Pairs, read_pairs, write_pairs
+from helpers.data.positive_pairs import COLUMNS
+from helpers.data.recipes import read_trusted_recipes
+from helpers.data.records import Recipe, recipe_to_json
+from helpers.data.splits import SPLITS, groups_by_picture
+from helpers.data.wording import collapse
+from helpers.repro import canonical_json, hash_of
+from helpers.store.artefacts import Writer, code_of, ensure, write_file_atomically
 
 NAME = "instance-pairs"
 TABLE, LEFT_OUT = (f"{DATASETS}/{name}.csv" for name in ("instance_pairs", "instances_left_out"))
@@ -92,7 +92,7 @@ def ensure_instances(
         inputs={"pairs": pairs.manifest.fingerprint, "texts": hash_of(texts.values.tolist())},
         build=lambda writer: _build(writer, pairs, texts, shares),
         prefixes=(TABLE, LEFT_OUT),
-        code=code_of(__name__, "helpers.first.data.splits", "helpers.first.data.wording"),
+        code=code_of(__name__, "helpers.data.splits", "helpers.data.wording"),
     )
     frame, left = (read_pairs(pairs.zone.read_text(key)) for key in (TABLE, LEFT_OUT))
     return Instances(replace(pairs, all=frame, manifest=manifest), left)

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from helpers.first.data.images import encode_jpeg, load_image, normalise
+from helpers.data.images import encode_jpeg, load_image, normalise
 from helpers.first.data.marks import Mark, draw_mark
-from helpers.first.data.world import open_world
-from helpers.first.repro import canonical_json
+from helpers.world import open_world
+from helpers.repro import canonical_json
 
 OPACITIES = (0.15, 0.3, 0.5, 0.7, 0.9)
 SIZES = (0.1, 0.24)  # of the picture's shorter side; logos are twice as large

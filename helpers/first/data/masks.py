@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from helpers.first.data.world import Drawing, World
+from helpers.world import Drawing, World
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,7 @@ def marked_pictures(world: World, keys: Sequence[str]) -> MarkedPictures:
 
     Examples
     --------
-    >>> from helpers.first.data.world import open_world
+    >>> from helpers.world import open_world
     >>> found = marked_pictures(open_world("kitchen", n_recipes=1), ["kitchen-00000/0.jpg"])
     >>> found.mark.shape, bool(found.mark.any())
     ((1, 64, 64), True)

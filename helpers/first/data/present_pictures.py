@@ -10,11 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from helpers.first.data.guard import FileMissing, FileRefused, find_below
-from helpers.first.data.images import ImageError, load_image
-from helpers.first.data.records import Reject
-from helpers.first.data.texts import bounded
-from helpers.first.data.triplets import Triplet, TripletError, TripletSet
+from helpers.data.guard import FileMissing, FileRefused, find_below
+from helpers.data.images import ImageError, load_image
+from helpers.data.records import Reject
+from helpers.data.texts import bounded
+from helpers.world.triplets import Triplet, TripletError, TripletSet
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 _WHOLE = ((b"\xff\xd8\xff", b"\xff\xd9"), (b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"))

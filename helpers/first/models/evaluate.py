@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from helpers.first.data.pairs import RetrievalSet
+from helpers.data.pairs import RetrievalSet
 from helpers.first.evaluation.intervals import Interval, retrieval_intervals
 from helpers.first.evaluation.metrics import both_directions
 from helpers.first.evaluation.ranks import Ranking

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from helpers.first.data.pairs import Pairs
+from helpers.data.pairs import Pairs
 from helpers.first.models.encoders import Encoder
 from helpers.first.models.evaluate import Evaluation, examples
-from helpers.first.store.artefacts import Manifest, Writer, ensure
+from helpers.store.artefacts import Manifest, Writer, ensure
 
 EXPERIMENTS = "fine-tuning-zone/experiments"
 

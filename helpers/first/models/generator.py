@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 from transformers import InstructBlipForConditionalGeneration, PreTrainedTokenizerBase
 
-from helpers.first.data.world.reading import CHANGE
+from helpers.world.reading import CHANGE
 
 Picture = Image.Image | Callable[[], Image.Image]
 TRAINED = ("qformer.", "query_tokens", "language_projection.")

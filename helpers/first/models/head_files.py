@@ -19,8 +19,8 @@ from helpers.first.models.adapter_base import Base, base_of, check_base
 from helpers.first.models.adapters import HeadError, Heads, HeadShape, apply_heads
 from helpers.first.models.encoders import Encoder, Picture
 from helpers.first.models.loading import weights_fingerprint
-from helpers.first.repro import hash_of, library_versions, sha256_file
-from helpers.first.store.atomic import write_file_atomically
+from helpers.repro import hash_of, library_versions, sha256_file
+from helpers.store.atomic import write_file_atomically
 
 WEIGHTS, RECORD = "heads.safetensors", "heads.json"
 

@@ -5,12 +5,12 @@ import hashlib
 import torch
 from transformers import AutoConfig, AutoModel
 
-from helpers.first import paths
+from helpers import paths
 from helpers.first.models.encoders import Encoder
 from helpers.first.models.lora import load_adapter
 from helpers.first.models.opening import check_filled, check_pixels, open_processor
-from helpers.first.repro import pick_device
-from helpers.first.store.checkpoints import (
+from helpers.repro import pick_device
+from helpers.store.checkpoints import (
     Checkpoint,
     ModelError,
     check_files,

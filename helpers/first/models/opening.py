@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 from transformers import AutoProcessor, PreTrainedModel
 
-from helpers.first.store.checkpoints import (
+from helpers.store.checkpoints import (
     PREPROCESSORS,
     VOCABULARIES,
     Checkpoint,

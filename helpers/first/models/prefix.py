@@ -23,7 +23,7 @@ from helpers.first.models.encoders import Encoder
 from helpers.first.models.loading import weights_fingerprint
 from helpers.first.models.one_token import drawn_for_all, knows, last_layer, pooling_head
 from helpers.first.models.placement import Placement, adapted_layers
-from helpers.first.repro import hash_of
+from helpers.repro import hash_of
 
 TOWERS = ("vision", "text")
 

@@ -16,17 +16,17 @@ import pandas as pd
 from PIL import Image
 from tqdm.auto import tqdm
 
-from helpers.first.data.images import encode_jpeg, load_image
-from helpers.first.data.pairs import PAIR_IMAGES, Pairs, read_pairs, write_pairs
-from helpers.first.data.positive_pairs import COLUMNS
-from helpers.first.data.recipes import QUIET, read_trusted_recipes
-from helpers.first.data.wording import collapse
+from helpers.data.images import encode_jpeg, load_image
+from helpers.data.pairs import PAIR_IMAGES, Pairs, read_pairs, write_pairs
+from helpers.data.positive_pairs import COLUMNS
+from helpers.data.recipes import QUIET, read_trusted_recipes
+from helpers.data.wording import collapse
 from helpers.first.prepare.augmentation_settings import AugmentationConfig, TextRule, load_config
 from helpers.first.prepare.negatives import MODES, near_duplicates, negative_pairs
 from helpers.first.prepare.text_augmentation import augment_caption
-from helpers.first.repro import canonical_json
-from helpers.first.store.artefacts import Manifest, Writer, code_of, ensure
-from helpers.first.store.zones import Zone
+from helpers.repro import canonical_json
+from helpers.store.artefacts import Manifest, Writer, code_of, ensure
+from helpers.store.zones import Zone
 
 if TYPE_CHECKING:
     from torch import Tensor

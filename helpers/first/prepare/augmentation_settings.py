@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from helpers.first import paths
+from helpers import paths
 
 FILE_NAME = "augmentation_config.yaml"
 # Transforms in the order in which they are applied, and the bounds of a sensible range.

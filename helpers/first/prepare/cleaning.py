@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from helpers.first.data.pairs import DATASETS, Pairs, read_pairs, write_pairs
-from helpers.first.data.wording import collapse
+from helpers.data.pairs import DATASETS, Pairs, read_pairs, write_pairs
+from helpers.data.wording import collapse
 from helpers.first.prepare.glossary import Glossary, reads_as_english, understood_in
 from helpers.first.prepare.languages import AMONG, MARGIN, Detected, detect_languages
 from helpers.first.prepare.noise import Denoised, remove_noise
 from helpers.first.prepare.translation import Translator
-from helpers.first.repro import canonical_json
-from helpers.first.store.artefacts import Manifest, Writer, code_of, ensure
+from helpers.repro import canonical_json
+from helpers.store.artefacts import Manifest, Writer, code_of, ensure
 
 NAME = "cleaned-captions"
 CAPTIONS = f"{DATASETS}/captions_clean.csv"

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pandas as pd
 
-from helpers.first.data.pairs import DATASETS, Pairs, read_pairs, write_pairs
-from helpers.first.data.sources import open_source
-from helpers.first.data.wording import collapse
-from helpers.first.store.artefacts import Writer, code_of, ensure
+from helpers.data.pairs import DATASETS, Pairs, read_pairs, write_pairs
+from helpers.data.sources import open_source
+from helpers.data.wording import collapse
+from helpers.store.artefacts import Writer, code_of, ensure
 
 TABLE = f"{DATASETS}/pairs_crawled.csv"
 TRUTH = f"{DATASETS}/captions_crawled.csv"

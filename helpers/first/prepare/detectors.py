@@ -2,8 +2,8 @@
 
 from PIL import Image
 
+from helpers.data.pairs import Pairs
 from helpers.first.data.marked_sets import kitchen_backgrounds
-from helpers.first.data.pairs import Pairs
 from helpers.first.prepare.watermarks import RepeatedMarkDetector, StrokeDetector, WatermarkDetector
 
 DETECTORS = ("fitted", "repeated", "strokes")

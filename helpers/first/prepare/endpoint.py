@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from helpers.first.store.credentials import ENDPOINT_KEY, read_key, refuse_keys
+from helpers.store.credentials import ENDPOINT_KEY, read_key, refuse_keys
 
 
 class EndpointError(RuntimeError):

@@ -22,8 +22,8 @@ from threadpoolctl import threadpool_limits
 from helpers.first.data.marked_sets import sample_mark, stored
 from helpers.first.data.marks import draw_mark
 from helpers.first.prepare.mark_features import context_features, pixel_features
-from helpers.first.repro import hash_of
-from helpers.first.store.artefacts import code_of
+from helpers.repro import hash_of
+from helpers.store.artefacts import code_of
 
 HALF = "develop"
 OPACITY = (0.15, 0.95)

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from helpers.first.data.records import Recipe
-from helpers.first.data.world import kitchen
-from helpers.first.data.world.domain import NONE
-from helpers.first.data.world.phrases import WORDS, pick
-from helpers.first.repro import hash_of
+from helpers.data.records import Recipe
+from helpers.repro import hash_of
+from helpers.world import kitchen
+from helpers.world.domain import NONE
+from helpers.world.phrases import WORDS, pick
 
 COLUMNS = ("kind", "recipe_id", "image_key", "truth", "foil")
 # What the attributes are called in tables; the plate is what has a color in the kitchen.

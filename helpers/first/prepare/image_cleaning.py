@@ -16,15 +16,15 @@ import pandas as pd
 from PIL import Image
 from tqdm.auto import tqdm
 
-from helpers.first.data.images import encode_jpeg, load_image
+from helpers.data.images import encode_jpeg, load_image
+from helpers.data.pairs import Pairs, read_pairs, write_pairs
+from helpers.data.recipes import QUIET
 from helpers.first.data.marked_sets import DrawnMarks
 from helpers.first.data.marks import draw_mark
-from helpers.first.data.pairs import Pairs, read_pairs, write_pairs
-from helpers.first.data.recipes import QUIET
 from helpers.first.prepare.inpainting import Inpainter, OpenCVInpainter, grown
 from helpers.first.prepare.watermarks import WatermarkDetector
-from helpers.first.repro import canonical_json, hash_of
-from helpers.first.store.artefacts import Manifest, Writer, code_of, ensure
+from helpers.repro import canonical_json, hash_of
+from helpers.store.artefacts import Manifest, Writer, code_of, ensure
 
 SUBSETS = "fine-tuning-zone/subsets"
 WATERMARKED, CLEANED, CLEAN = "watermarked", "cleaned", "clean"

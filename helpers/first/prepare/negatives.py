@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from helpers.first.data.records import Recipe
-from helpers.first.data.splits import groups_by_picture
-from helpers.first.data.wording import collapse
+from helpers.data.records import Recipe
+from helpers.data.splits import groups_by_picture
+from helpers.data.wording import collapse
 from helpers.first.prepare.food_words import SMALL_WORDS
 from helpers.first.prepare.text_facts import WORD, one_word_each
-from helpers.first.repro import canonical_json
+from helpers.repro import canonical_json
 
 MODES = ("random", "hard")
 HARD_POOL = 10  # a hard negative is one of this many captions that share most words

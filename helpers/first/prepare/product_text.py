@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from helpers.first.data.records import Recipe
+from helpers.data.records import Recipe
 from helpers.first.prepare.food_words import SMALL_WORDS
-from helpers.first.repro import hash_of
+from helpers.repro import hash_of
 
 NOISE = ("as it is", "short", "incomplete", "wrong")
 COLUMNS = ("recipe_id", "listing", "noise")

@@ -31,7 +31,7 @@ from helpers.first.prepare.query_roles import (
     WriterFailure,
 )
 from helpers.first.prepare.query_rules import RuleWriter
-from helpers.first.repro import hash_of
+from helpers.repro import hash_of
 
 __all__ = [
     "CarFacts", "Draft", "Judge", "QueryError", "QueryWriter", "RuleJudge", "RuleWriter", "Verdict",

@@ -13,7 +13,7 @@ from helpers.first.prepare.endpoint import Endpoint, EndpointError
 from helpers.first.prepare.query_facts import CarFacts
 from helpers.first.prepare.query_guards import Answer, CarQuery
 from helpers.first.prepare.query_roles import MALFORMED, MISSES, Draft, Verdict, WriterFailure
-from helpers.first.repro import canonical_json, hash_of
+from helpers.repro import canonical_json, hash_of
 
 OLLAMA = Endpoint("http://127.0.0.1:11434/v1", "qwen2.5:14b")
 WRITE = (

@@ -3,7 +3,7 @@
 The models are those of Stanford Cars, of the drawn garage, and a few that are common besides.
 """
 
-from helpers.first.data.world.garage import MAKES as GARAGE
+from helpers.world.garage import MAKES as GARAGE
 
 
 def _lines(text: str) -> tuple[str, ...]:

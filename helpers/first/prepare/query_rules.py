@@ -13,7 +13,7 @@ from helpers.first.prepare.query_facts import CarFacts, plain, words_of
 from helpers.first.prepare.query_names import BODY_ALIASES, MAKE_ALIASES
 from helpers.first.prepare.query_roles import Draft
 from helpers.first.prepare.query_words import GENERIC
-from helpers.first.repro import hash_of
+from helpers.repro import hash_of
 
 EDITS = ("omission", "order", "abbreviation", "typo", "case", "phrase")
 PHRASES = (

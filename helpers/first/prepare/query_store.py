@@ -9,16 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from helpers.first.data.pairs import DATASETS, read_pairs, write_pairs
+from helpers.data.pairs import DATASETS, read_pairs, write_pairs
 from helpers.first.prepare.queries import SHARES, Written, write_queries
 from helpers.first.prepare.query_facts import CarFacts
 from helpers.first.prepare.query_judges import RuleJudge
 from helpers.first.prepare.query_models import Asked, Judges, ModelJudge, ModelWriter
 from helpers.first.prepare.query_roles import Judge, QueryWriter
 from helpers.first.prepare.query_rules import RuleWriter
-from helpers.first.repro import canonical_json, hash_of
-from helpers.first.store.artefacts import Writer, code_of, ensure
-from helpers.first.store.zones import Zone
+from helpers.repro import canonical_json, hash_of
+from helpers.store.artefacts import Writer, code_of, ensure
+from helpers.store.zones import Zone
 
 NAME = "car-queries"
 ANSWERS = "fine-tuning-zone/answers"
@@ -128,7 +128,7 @@ def ensure_queries(
 
     Examples
     --------
-    >>> from helpers.first.store.zones import open_zone
+    >>> from helpers.store.zones import open_zone
     >>> car = CarFacts(id="7", make="Nissan", model="Leaf", body="Hatchback", year="2012")
     >>> ensure_queries(open_zone("memory://queries"), [car], n=2).counts["unfilled"]
     0

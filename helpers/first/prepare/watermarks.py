@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from scipy.fft import dctn, idctn
 
-from helpers.first.repro import hash_of
+from helpers.repro import hash_of
 
 LUMA = np.float32([0.299, 0.587, 0.114])  # ITU-R BT.601
 MAD_TO_SD, MEDIAN_TO_MEAN = 1.4826, 1.2533  # of a normal distribution

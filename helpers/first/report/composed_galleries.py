@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from helpers.first.data.triplets import Triplet, TripletSet
 from helpers.first.report.galleries import thumbnail
 from helpers.first.report.style import HIT, INK, MISS, MUTED, plain, wrapped
 from helpers.first.training.composed_runs import ComposedRun
+from helpers.world.triplets import Triplet, TripletSet
 
 _ROW, _HEAD, _CELL = 1.62, 0.78, 1.42  # inches
 

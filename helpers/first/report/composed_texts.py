@@ -8,8 +8,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from helpers.first.data.world.domain import NONE
-from helpers.first.data.world.mentions import true_changes
 from helpers.first.report.galleries import thumbnail
 from helpers.first.report.rating_sheet import RatingItem, choose_samples
 from helpers.first.report.style import (
@@ -24,6 +22,8 @@ from helpers.first.report.style import (
     title,
     wrapped,
 )
+from helpers.world.domain import NONE
+from helpers.world.mentions import true_changes
 
 Loader = Callable[[str], Image.Image]
 _DASHES = ("-", "--", ":", "-.")

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from helpers.first import paths
+from helpers import paths
 
 TRAINED_HERE = "training.json"  # lies beside the weights of every model that the course has made
 HUB_MODEL = "openai/clip-vit-base-patch32"

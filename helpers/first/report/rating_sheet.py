@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from helpers.first.repro import hash_of
-from helpers.first.store.atomic import write_file_atomically
+from helpers.repro import hash_of
+from helpers.store.atomic import write_file_atomically
 
 SAMPLES = 100  # as in the audit that the literature reports
 COLUMNS = ("sheet", "id", "question", "answer", "rater")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from helpers.first import paths
+from helpers import paths
 from helpers.first.evaluation.chance import Gallery, fixed_by
 from helpers.first.evaluation.comparison import (
     Comparison,

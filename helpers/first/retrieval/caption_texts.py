@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from helpers.first.data.world.changes import CHANGEABLE
-from helpers.first.data.world.mentions import attributes_told
-from helpers.first.data.world.phrases import WORDS, with_article
+from helpers.world.changes import CHANGEABLE
+from helpers.world.mentions import attributes_told
+from helpers.world.phrases import WORDS, with_article
 
 SMALL = frozenset(
     ("a", "an", "the", "of", "on", "in", "with", "and", "or", "is", "are", "at", "to", "for",

@@ -21,7 +21,7 @@ from PIL import Image
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from helpers.first.data.images import load_image
+from helpers.data.images import load_image
 from helpers.first.evaluation.embeddings import check_embeddings
 from helpers.first.models.encoders import Encoder
 from helpers.first.retrieval.corpus_shards import (
@@ -37,7 +37,7 @@ from helpers.first.retrieval.corpus_shards import (
 )
 from helpers.first.retrieval.preprocessing import Preprocessing, fast_preprocessing
 from helpers.first.retrieval.space import Space, space_of
-from helpers.first.store import locks
+from helpers.store import locks
 
 __all__ = ["Corpus", "CorpusRefused", "embed_corpus", "embed_pictures", "read_corpus"]
 

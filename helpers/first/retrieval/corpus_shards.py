@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from helpers.first.repro import canonical_json, hash_of, sha256_file
 from helpers.first.retrieval.space import Space
-from helpers.first.store.atomic import write_file_atomically
+from helpers.repro import canonical_json, hash_of, sha256_file
+from helpers.store.atomic import write_file_atomically
 
 PLAN, SCHEMA = "corpus.json", 1
 

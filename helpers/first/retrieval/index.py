@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from helpers.first.repro import canonical_json, hash_of, sha256_file
 from helpers.first.retrieval.kinds import IndexKind
 from helpers.first.retrieval.space import (
     IndexRefused,
@@ -27,7 +26,8 @@ from helpers.first.retrieval.space import (
     space_of,
 )
 from helpers.first.retrieval.vector_index import VectorIndex
-from helpers.first.store.atomic import write_file_atomically
+from helpers.repro import canonical_json, hash_of, sha256_file
+from helpers.store.atomic import write_file_atomically
 
 __all__ = ["IndexRefused", "Space", "build_index", "load_index", "save_index", "space_of"]
 

@@ -20,7 +20,7 @@ import numpy as np
 from helpers.first.retrieval.milvus_ids import MOST, check_ids, one_of
 from helpers.first.retrieval.space import IndexRefused, Space, checked_queries, checked_rows
 from helpers.first.retrieval.vector_index import Nearest
-from helpers.first.store.credentials import MILVUS_TOKEN, read_key, refuse_keys
+from helpers.store.credentials import MILVUS_TOKEN, read_key, refuse_keys
 
 BATCH = 2000  # rows a call: a request may have 64 MB
 PROPERTY = "space"  # of a collection: what made its rows

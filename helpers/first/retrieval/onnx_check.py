@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from helpers.first.data.pairs import RetrievalSet
+from helpers.data.pairs import RetrievalSet
 from helpers.first.evaluation.chance import fixed_by, galleries_of
 from helpers.first.evaluation.comparison import paired_comparison
 from helpers.first.evaluation.metrics import both_directions, per_query

@@ -21,9 +21,9 @@ from torch.nn import functional as F
 from helpers.first.models.encoders import Encoder
 from helpers.first.models.loading import weights_fingerprint
 from helpers.first.models.prompts import PromptedLayer
-from helpers.first.repro import canonical_json, library_versions, sha256_file
 from helpers.first.retrieval.space import space_of
-from helpers.first.store.atomic import write_file_atomically
+from helpers.repro import canonical_json, library_versions, sha256_file
+from helpers.store.atomic import write_file_atomically
 
 RECORD, SCHEMA = "onnx.json", 1
 TOWERS = ("vision", "text")

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from helpers.first.repro import hash_of
 from helpers.first.retrieval.index import build_index
 from helpers.first.retrieval.kinds import IndexKind
 from helpers.first.retrieval.retriever import Retriever
 from helpers.first.retrieval.space import IndexRefused, Space, space_of
 from helpers.first.retrieval.text_tower import export_text_tower, open_text_tower
 from helpers.first.retrieval.vector_index import VectorIndex
-from helpers.first.store.artefacts import Manifest, Writer, code_of, ensure, of_kind, read_manifest
-from helpers.first.store.zones import Zone
+from helpers.repro import hash_of
+from helpers.store.artefacts import Manifest, Writer, code_of, ensure, of_kind, read_manifest
+from helpers.store.zones import Zone
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -96,7 +96,7 @@ def ensure_pack(
     Parameters
     ----------
     zone : Zone
-        Holds pairs (:func:`helpers.first.data.pairs.ensure_pairs`).
+        Holds pairs (:func:`helpers.data.pairs.ensure_pairs`).
     encoder : Encoder
         Loaded from ``model`` and ``adapter``, in fp32.
     model, adapter : str
@@ -226,7 +226,7 @@ def _build(
 ) -> None:
     import faiss
 
-    from helpers.first.data.pairs import TEST, TRAIN, read_pairs
+    from helpers.data.pairs import TEST, TRAIN, read_pairs
 
     frames = [read_pairs(writer.zone.read_text(key)) for key in (TRAIN, TEST)]
     rows = [row for frame in frames for row in frame.drop_duplicates("image_key").itertuples()]
@@ -252,6 +252,6 @@ def _build(
 
 
 def _picture(zone: Zone, key: str) -> "Image.Image":
-    from helpers.first.data.images import load_image
+    from helpers.data.images import load_image
 
     return load_image(zone.read_bytes(f"{PICTURES}/{key}"))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from helpers.first.evaluation.embeddings import check_embeddings
-from helpers.first.repro import hash_of
+from helpers.repro import hash_of
 
 if TYPE_CHECKING:
     from helpers.first.models.encoders import Encoder

@@ -17,13 +17,10 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from helpers.first.data.picture_pool import PicturePool
-from helpers.first.data.triplets import Triplet
 from helpers.first.models.composed import build_composed
 from helpers.first.models.encoders import Encoder
 from helpers.first.models.experiments import EXPERIMENTS
 from helpers.first.models.loading import weights_fingerprint
-from helpers.first.repro import hash_of
 from helpers.first.retrieval.caption_texts import texts_from_captions
 from helpers.first.retrieval.pair_mining import Band, MinedPairs, mine_pairs
 from helpers.first.retrieval.text_filter import (
@@ -34,10 +31,13 @@ from helpers.first.retrieval.text_filter import (
     round_trip_ranks,
     with_round_trip,
 )
-from helpers.first.store.artefacts import Manifest, Writer, code_of, ensure
-from helpers.first.store.code import Modules
-from helpers.first.store.zones import Zone
 from helpers.first.training.generator_runs import GeneratorRun
+from helpers.repro import hash_of
+from helpers.store.artefacts import Manifest, Writer, code_of, ensure
+from helpers.store.code import Modules
+from helpers.store.zones import Zone
+from helpers.world.picture_pool import PicturePool
+from helpers.world.triplets import Triplet
 
 WRITERS = ("generator", "captions")
 COLUMNS = (

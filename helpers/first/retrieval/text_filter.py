@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from helpers.first.data.world.mentions import attributes_told, claims
 from helpers.first.evaluation.positives import positives_from_lists
 from helpers.first.evaluation.ranks import rank_positives_from_scores
 from helpers.first.models.generator import UNFINISHED
+from helpers.world.mentions import attributes_told, claims
 
 KEPT = "kept"
 REASONS = (

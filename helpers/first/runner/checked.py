@@ -8,7 +8,7 @@ declares and held against the tables that ``course run`` reads; what cannot be m
 from collections.abc import MutableMapping
 from typing import Any
 
-from helpers.first import paths
+from helpers import paths
 from helpers.first.runner.choices import rule_of
 from helpers.first.runner.lessons import CourseError, read_lesson
 from helpers.first.runner.parameters import Given, Parameter, Value, check_values, parse, shown

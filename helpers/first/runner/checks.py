@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from helpers.first import paths
+from helpers import paths
 from helpers.first.runner import environment, state
 from helpers.first.runner.lessons import CourseError, Lesson, find_lessons, read_notebook, tags_of
 from helpers.first.runner.settings import profiles
 from helpers.first.runner.structure import is_used, lesson_problems, own_cells, tree_of
-from helpers.first.store.locks import Busy, held
-from helpers.first.store.zones import Zone
+from helpers.store.locks import Busy, held
+from helpers.store.zones import Zone
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def check_lessons(lessons: tuple[Lesson, ...]) -> Iterator[Check]:
 
 def check_artefacts() -> Iterator[Check]:
     """Every file of every artefact in the local zones against its manifest, and broken builds."""
-    from helpers.first.store import artefacts, zones
+    from helpers.store import artefacts, zones
 
     folder = paths.zones()
     for place in sorted(folder.iterdir()) if folder.is_dir() else ():
@@ -75,7 +75,7 @@ def check_artefacts() -> Iterator[Check]:
 
 def _unfinished(zone: Zone, name: str) -> list[str]:
     """Why an artefact that is marked as being built is not; empty while somebody builds it."""
-    from helpers.first.store import artefacts
+    from helpers.store import artefacts
 
     try:
         with held(zone.lock_path(name), what=f"checking {name!r}", wait=False):

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
 
-from helpers.first import paths
+from helpers import paths
 
 # Another build of torch on top breaks transformers; the processors use Pillow.
 UNWANTED = ("torchvision",)

@@ -24,7 +24,7 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillException, PapermillExecutionError
 from papermill.execute import execute_notebook
 
-from helpers.first import paths
+from helpers import paths
 from helpers.first.runner.lessons import UNEXPECTED, one_line, read_notebook, source_of
 from helpers.first.runner.parameters import Value
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from helpers.first import paths
-from helpers.first.repro import hash_of
-from helpers.first.store.credentials import without_keys
+from helpers import paths
+from helpers.repro import hash_of
+from helpers.store.credentials import without_keys
 
 TAG = "parameters"
 

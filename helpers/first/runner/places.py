@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers.first import paths
+from helpers import paths
 from helpers.first.runner.lessons import did_you_mean
 from helpers.first.runner.texts import Text
 
@@ -66,7 +66,7 @@ class SourceText(Text):
             return nothing_at(place) + _nearest(place)
         if kind:
             return ""
-        from helpers.first.data.sources import check_source
+        from helpers.data.sources import check_source
 
         try:
             if not text or text.startswith("world:") or not _is_cars(text):

@@ -16,7 +16,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from helpers.first import paths, repro
+from helpers import paths, repro
 from helpers.first.report.results import read_results
 from helpers.first.runner import staging, state
 from helpers.first.runner.execution import (
@@ -30,7 +30,7 @@ from helpers.first.runner.execution import (
 )
 from helpers.first.runner.export import to_html
 from helpers.first.runner.plan import Plan
-from helpers.first.store.atomic import write_file_atomically
+from helpers.store.atomic import write_file_atomically
 
 
 def _stamp() -> str:

@@ -4,9 +4,9 @@ import argparse
 import subprocess
 from pathlib import Path
 
-from helpers.first import paths
+from helpers import paths
 from helpers.first.runner.lessons import CourseError, did_you_mean
-from helpers.first.store.atomic import write_file_atomically
+from helpers.store.atomic import write_file_atomically
 
 ANSWERS = "answers"  # below the course's root; git ignores it, and no test runs what lies there
 

@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from helpers.first import paths
+from helpers import paths
 from helpers.first.runner import search_view as view
 from helpers.first.runner.lessons import CourseError, did_you_mean
 from helpers.first.runner.meaning import warning_of_search
@@ -148,7 +148,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _pack(arguments: argparse.Namespace) -> Any:
     from helpers.first.retrieval.search_pack import open_pack, packs_of
-    from helpers.first.store.zones import open_zone
+    from helpers.store.zones import open_zone
 
     run_folder(arguments.name)  # refuses a bad name
     zone = open_zone(arguments.zone, name=arguments.name)
@@ -197,7 +197,7 @@ def _build(zone: Any, model: str, adapter: str) -> None:
 
 
 def _opened(place: str) -> Any:
-    from helpers.first.data.images import ImageError, load_image
+    from helpers.data.images import ImageError, load_image
 
     path = Path(place).expanduser()
     try:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import yaml
 
-from helpers.first import paths
+from helpers import paths
 from helpers.first.runner.lessons import CourseError, Lesson, did_you_mean
 from helpers.first.runner.parameters import Given, from_option
-from helpers.first.store.credentials import KEY_VARIABLES, without_keys
+from helpers.store.credentials import KEY_VARIABLES, without_keys
 
 DEFAULT_PROFILE = "tiny"
 

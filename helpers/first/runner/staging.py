@@ -11,9 +11,9 @@ import re
 import shutil
 from pathlib import Path
 
-from helpers.first import paths
+from helpers import paths
 from helpers.first.runner.lessons import CourseError
-from helpers.first.store.atomic import PART
+from helpers.store.atomic import PART
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 TAKEN = ("interactive", "gallery")  # folders of reports/ that are no runs

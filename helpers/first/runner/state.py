@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from helpers.first import paths, repro
+from helpers import paths, repro
 from helpers.first.runner import staging
 from helpers.first.runner.lessons import Lesson, notebook_hash, read_notebook, source_of
 from helpers.first.runner.parameters import Value
 from helpers.first.runner.places import BENCHMARKS
-from helpers.first.store.checkpoints import cached_revision
-from helpers.first.store.code import Modules, changed_module
+from helpers.store.checkpoints import cached_revision
+from helpers.store.code import Modules, changed_module
 
 SCHEMA = 1
 NOT_INPUTS = ("zone", "report")

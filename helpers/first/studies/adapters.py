@@ -14,14 +14,14 @@ import numpy as np
 
 from helpers.first.evaluation.comparison import Comparison, paired_comparison
 from helpers.first.models.adapters import KINDS, HeadShape
-from helpers.first.repro import hash_of
 from helpers.first.retrieval.mining import Mined, mine_captions
-from helpers.first.store.zones import Zone
 from helpers.first.studies.arms import query_values
 from helpers.first.studies.lists import whole_numbers
 from helpers.first.training.features import Features
 from helpers.first.training.head_runs import HeadArm, HeadRun, Parts, ensure_head_run
 from helpers.first.training.heads import HeadTraining
+from helpers.repro import hash_of
+from helpers.store.zones import Zone
 
 # C2: a margin loss with random negatives. C3: alpha 0.2, InfoNCE over the batch.
 NAIVE, NAIVE_NCE = "tower, margin", "tower, InfoNCE"

@@ -13,7 +13,7 @@ from itertools import product
 import numpy as np
 import torch
 
-from helpers.first.data.pairs import Pairs
+from helpers.data.pairs import Pairs
 from helpers.first.evaluation.intervals import Interval, bootstrap_interval
 from helpers.first.models.encoders import Encoder
 from helpers.first.prepare.augmentation_settings import (

@@ -12,18 +12,18 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from helpers.first.data.pairs import DATASETS, Pairs, read_pairs, write_pairs
-from helpers.first.data.wording import collapse
+from helpers.data.pairs import DATASETS, Pairs, read_pairs, write_pairs
+from helpers.data.wording import collapse
 from helpers.first.evaluation.intervals import wilson_interval
 from helpers.first.evaluation.metrics import both_directions
 from helpers.first.models.encoders import Encoder
 from helpers.first.models.placement import Placement
 from helpers.first.prepare.cleaning import CleanedPairs
-from helpers.first.repro import hash_of
-from helpers.first.store.artefacts import code_of, ensure
 from helpers.first.studies.arms import by_arm, query_values, run_arms
 from helpers.first.training.arms import Arm
 from helpers.first.training.settings import Training
+from helpers.repro import hash_of
+from helpers.store.artefacts import code_of, ensure
 
 CRAWLED, CLEANED, CLEAN = "as crawled", "cleaned", "clean"
 TEXTS = (CRAWLED, CLEANED, CLEAN)

@@ -11,12 +11,12 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from helpers.first.data.triplets import Triplet
 from helpers.first.models.composed import BASELINES, TRAINED
-from helpers.first.store.zones import Zone
 from helpers.first.training.composed import ComposedTraining
 from helpers.first.training.composed_features import ComposedFeatures
 from helpers.first.training.composed_runs import ComposedArm, ComposedRun, ensure_composed_run
+from helpers.store.zones import Zone
+from helpers.world.triplets import Triplet
 
 KS = (1, 5, 10)
 # What each model is: its paper, and what goes in and comes out of it.

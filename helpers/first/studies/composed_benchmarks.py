@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from helpers.first import paths
+from helpers import paths
 from helpers.first.data.composed_benchmarks import CATEGORIES, GALLERIES, read_cirr, read_fashioniq
-from helpers.first.data.triplets import TripletSet
 from helpers.first.evaluation.composed import (
     cirr_metrics,
     cirr_submission,
@@ -22,7 +21,8 @@ from helpers.first.evaluation.composed import (
 )
 from helpers.first.evaluation.positives import positives_from_lists
 from helpers.first.evaluation.ranks import Ranking, rank_positives_from_scores
-from helpers.first.store.atomic import write_file_atomically
+from helpers.store.atomic import write_file_atomically
+from helpers.world.triplets import TripletSet
 
 NAMES = ("fashioniq", "cirr")
 HOW = (

@@ -11,7 +11,6 @@ from typing import Any
 
 import pandas as pd
 
-from helpers.first.data.triplets import Triplet, TripletSet
 from helpers.first.evaluation.collapse import LEAST_SHARE
 from helpers.first.models.blip2 import Blip2
 from helpers.first.models.composed import TRAINED
@@ -27,6 +26,7 @@ from helpers.first.training.composed_qformer import (
 from helpers.first.training.composed_qformer_runs import QformerRun, ensure_qformer_run
 from helpers.first.training.image_states import ImageStates
 from helpers.first.training.qformer_settings import P2P_WEIGHT
+from helpers.world.triplets import Triplet, TripletSet
 
 SINGLE, TWO = "SPRC", "two-hop"
 QFORMERS = {SINGLE: 1, TWO: 2}

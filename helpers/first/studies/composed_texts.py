@@ -7,11 +7,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.first.data.composed_sources import ComposedSource
-from helpers.first.data.picture_pool import PicturePool
-from helpers.first.data.triplets import Triplet, TripletSet
-from helpers.first.data.world.pool import world_pool
 from helpers.first.models.encoders import Encoder
-from helpers.first.repro import hash_of
 from helpers.first.retrieval.caption_texts import texts_from_captions
 from helpers.first.training.composed_features import (
     ComposedFeatures,
@@ -20,6 +16,10 @@ from helpers.first.training.composed_features import (
     take_triplets,
 )
 from helpers.first.training.generator_runs import GeneratorRun
+from helpers.repro import hash_of
+from helpers.world.picture_pool import PicturePool
+from helpers.world.pool import world_pool
+from helpers.world.triplets import Triplet, TripletSet
 
 
 @dataclass(frozen=True)

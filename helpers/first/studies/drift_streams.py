@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
-from helpers.first.data.world import World, open_world
 from helpers.first.models.encoders import Encoder
 from helpers.first.studies.pixels import pixel_statistics
+from helpers.world import World, open_world
 
 SCENARIOS = ("unseen dish", "change of style", "broken camera", "nothing")
 UNSEEN = "sushi"  # the base model has never seen one

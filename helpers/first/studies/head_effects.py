@@ -6,15 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from helpers.first.data.pairs import RetrievalSet
+from helpers.data.pairs import RetrievalSet
 from helpers.first.evaluation.alignment import alignment, modality_gap, neighbor_overlap, uniformity
 from helpers.first.evaluation.chance import telling_k
 from helpers.first.evaluation.errors import by_kind, told_apart
 from helpers.first.models.adapters import Heads, apply_heads
 from helpers.first.models.encoders import Encoder
-from helpers.first.repro import hash_of
 from helpers.first.training.features import Features, take_recipes
 from helpers.first.training.head_runs import HeadArm, Parts, first_hits, train_arm
+from helpers.repro import hash_of
 
 
 def misalignment(heads: Heads, home: Features, away: Features, *, k: int = 10) -> dict[str, float]:

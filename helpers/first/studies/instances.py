@@ -22,10 +22,6 @@ from helpers.first.evaluation.comparison import paired_comparison
 from helpers.first.models.encoders import Encoder
 from helpers.first.models.lora import adapter_files, load_adapter
 from helpers.first.models.placement import count_parameters
-from helpers.first.repro import hash_of
-from helpers.first.store.artefacts import Writer, code_of, ensure, write_file_atomically
-from helpers.first.store.code import Modules
-from helpers.first.store.zones import Zone
 from helpers.first.training.instance_runs import (
     Bench,
     InstanceArm,
@@ -33,6 +29,10 @@ from helpers.first.training.instance_runs import (
     stored_again,
     train_arm,
 )
+from helpers.repro import hash_of
+from helpers.store.artefacts import Writer, code_of, ensure, write_file_atomically
+from helpers.store.code import Modules
+from helpers.store.zones import Zone
 
 FOLDER = "fine-tuning-zone/experiments/instances"
 LOSSES = ("sigmoid", "info_nce")

@@ -11,7 +11,7 @@ import pandas as pd
 from PIL import Image
 from tqdm.auto import tqdm
 
-from helpers.first.data.images import normalise
+from helpers.data.images import normalise
 from helpers.first.evaluation.comparison import holm
 from helpers.first.evaluation.resampling import expanded_tail, percentile_limits
 from helpers.first.studies.style_pictures import Sides

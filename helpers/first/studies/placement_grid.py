@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from helpers.first import paths
+from helpers import paths
 from helpers.first.models.placement import Placement, PlacementError
 from helpers.first.studies.placement import ORIGINAL, parse_row, placed, row_name
 

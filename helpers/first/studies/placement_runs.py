@@ -13,19 +13,19 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from helpers.first.data.pairs import Pairs, retrieval_set
+from helpers.data.pairs import Pairs, retrieval_set
 from helpers.first.evaluation.chance import telling_k
 from helpers.first.models.encoders import Encoder
 from helpers.first.models.evaluate import DIRECTIONS
 from helpers.first.models.experiments import EXPERIMENTS
 from helpers.first.models.placement import Placement
-from helpers.first.store.artefacts import Writer, code_of, ensure
-from helpers.first.store.zones import Zone
 from helpers.first.studies.arms import query_values
 from helpers.first.studies.placement import check_rows
 from helpers.first.training.arms import Arm
 from helpers.first.training.runs import Run, ensure_run
 from helpers.first.training.settings import Training
+from helpers.store.artefacts import Writer, code_of, ensure
+from helpers.store.zones import Zone
 
 FOLDER = f"{EXPERIMENTS}/placement"
 SCORE = "hit@10"  # where a gallery has no more than ten rows: hit@5 or hit@1

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from helpers.first.data.pairs import Pairs, retrieval_set
+from helpers.data.pairs import Pairs, retrieval_set
 from helpers.first.evaluation.resampling import expanded_tail, percentile_limits
 from helpers.first.studies.arms import query_values
 from helpers.first.studies.mixes import Mix

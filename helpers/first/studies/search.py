@@ -23,20 +23,20 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from tqdm.auto import tqdm
 
-from helpers.first import paths
-from helpers.first.data.pairs import Pairs
+from helpers import paths
+from helpers.data.pairs import Pairs
 from helpers.first.models.encoders import Encoder
 from helpers.first.models.experiments import EXPERIMENTS
 from helpers.first.models.placement import Placement
-from helpers.first.repro import hash_of
-from helpers.first.store import locks
-from helpers.first.store.artefacts import Manifest, Writer, code_of, ensure
-from helpers.first.store.code import Modules
 from helpers.first.studies.search_importance import importance_of
 from helpers.first.studies.search_space import SearchSpace, rates_around, within
 from helpers.first.studies.search_trials import Trials, finished
 from helpers.first.training.arms import Arm
 from helpers.first.training.settings import Training
+from helpers.repro import hash_of
+from helpers.store import locks
+from helpers.store.artefacts import Manifest, Writer, code_of, ensure
+from helpers.store.code import Modules
 
 if TYPE_CHECKING:
     import optuna
@@ -46,8 +46,8 @@ __all__ = ["Search", "SearchSpace", "rates_around", "search_placements"]
 PRUNERS = ("median", "asha", "none")
 PACKAGES = ("evaluation", "models", "prepare", "training", "studies")
 CODE = (
-    "helpers.first.data.images",
-    "helpers.first.data.pairs",
+    "helpers.data.images",
+    "helpers.data.pairs",
     *Modules().named("helpers.first.studies.search", packages=PACKAGES),
 )
 

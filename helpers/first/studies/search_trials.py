@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from helpers.first.data.pairs import Pairs
+from helpers.data.pairs import Pairs
 from helpers.first.models.encoders import Encoder
 from helpers.first.models.lora import adapt
 from helpers.first.models.placement import PlacementError, count_parameters

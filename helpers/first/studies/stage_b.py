@@ -9,19 +9,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from helpers.first.data.pairs import Pairs, retrieval_set
+from helpers.data.pairs import Pairs, retrieval_set
 from helpers.first.evaluation.metrics import both_directions
 from helpers.first.models.encoders import Encoder
 from helpers.first.models.experiments import EXPERIMENTS
 from helpers.first.models.head_files import Headed
-from helpers.first.repro import hash_of
-from helpers.first.store.artefacts import Writer, code_of, ensure
 from helpers.first.studies.adapters import Study, seeded
 from helpers.first.training.features import take_recipes
 from helpers.first.training.head_runs import CODE, HeadArm, HeadRun, Parts, first_hits, train_arm
 from helpers.first.training.pairs import prepare_pairs
 from helpers.first.training.settings import Training
 from helpers.first.training.stage_b import StageB, headed_score, train_stage_b, unfreeze_last
+from helpers.repro import hash_of
+from helpers.store.artefacts import Writer, code_of, ensure
 
 STAGE_CODE = (
     *CODE, "helpers.first.models.encoders", "helpers.first.studies.stage_b", "helpers.first.training.grad_cache",

@@ -11,15 +11,15 @@ from urllib.parse import parse_qsl
 import numpy as np
 from PIL import Image
 
+from helpers.data.images import load_image
+from helpers.data.pairs import Pairs
+from helpers.data.recipes import IMAGES, build_trusted_zone
+from helpers.data.records import Reject
+from helpers.data.sources import open_source
 from helpers.first.data.image_folders import open_folder_pair
-from helpers.first.data.images import load_image
-from helpers.first.data.pairs import Pairs
-from helpers.first.data.recipes import IMAGES, build_trusted_zone
-from helpers.first.data.records import Reject
-from helpers.first.data.sources import open_source
-from helpers.first.data.world.watermark import overlay, sample_watermark
-from helpers.first.repro import hash_of
-from helpers.first.store.zones import Zone, open_zone
+from helpers.repro import hash_of
+from helpers.store.zones import Zone, open_zone
+from helpers.world.watermark import overlay, sample_watermark
 
 WORLD, DEFAULT = "world:", "world:kitchen"
 OPACITY = (0.5, 0.9)

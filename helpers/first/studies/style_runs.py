@@ -13,16 +13,13 @@ import numpy as np
 import torch
 from safetensors.torch import load, save
 
-from helpers.first.data.pairs import Pairs, retrieval_set
+from helpers.data.pairs import Pairs, retrieval_set
 from helpers.first.evaluation.metrics import both_directions
 from helpers.first.models.encoders import Encoder
 from helpers.first.models.evaluate import DIRECTIONS
 from helpers.first.models.experiments import EXPERIMENTS
 from helpers.first.models.lora import adapt
 from helpers.first.models.placement import Placement
-from helpers.first.repro import hash_of
-from helpers.first.store.artefacts import Manifest, Writer, code_of, ensure
-from helpers.first.store.code import Modules
 from helpers.first.studies.mixes import REAL, SYNTHETIC, Mix, mixed_rows
 from helpers.first.studies.style_pictures import Pictures
 from helpers.first.training.arm_run import validation_score
@@ -30,6 +27,9 @@ from helpers.first.training.loop import train
 from helpers.first.training.pairs import prepare_pairs
 from helpers.first.training.prefix_cache import prefix_encoder, prefix_towers, why_not
 from helpers.first.training.settings import Training
+from helpers.repro import hash_of
+from helpers.store.artefacts import Manifest, Writer, code_of, ensure
+from helpers.store.code import Modules
 
 PACKAGES = ("evaluation", "models", "studies", "training")
 CODE = Modules().named("helpers.first.studies.style_runs", packages=PACKAGES)

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from helpers.first.data.world.domain import Attributes
-from helpers.first.data.world.mentions import Value, claims, is_there, true_changes
 from helpers.first.evaluation.intervals import bootstrap_interval, wilson_interval
 from helpers.first.evaluation.text_overlap import meteor, rouge_1, rouge_l
+from helpers.world.domain import Attributes
+from helpers.world.mentions import Value, claims, is_there, true_changes
 
 REPORTED = {"hallucinated": 0.04, "rouge_1": 0.248, "meteor": 0.194}  # 100 texts; FashionIQ, CIRR
 SHARES = ("hallucinated", "wrong_side", "says_nothing", "complete")

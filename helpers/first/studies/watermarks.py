@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from helpers.data.pairs import Pairs, retrieval_set
 from helpers.first.data.marked_sets import OPACITIES, Labelled, kitchen_backgrounds, labelled_source
-from helpers.first.data.pairs import Pairs, retrieval_set
 from helpers.first.evaluation.intervals import bootstrap_interval
 from helpers.first.evaluation.masks import mask_scores, psnr, ssim
 from helpers.first.models.encoders import Encoder

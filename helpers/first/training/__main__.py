@@ -19,8 +19,6 @@ from typing import TypeVar
 from helpers.first.models.loading import load_encoder
 from helpers.first.models.lora import AdapterError, save_adapter
 from helpers.first.models.placement import Placement
-from helpers.first.store.artefacts import write_file_atomically
-from helpers.first.store.zones import open_zone
 from helpers.first.training.instance_data import ensure_asked
 from helpers.first.training.instance_results import results_of
 from helpers.first.training.instance_runs import (
@@ -31,6 +29,8 @@ from helpers.first.training.instance_runs import (
     train_arm,
 )
 from helpers.first.training.ranks import Ranks, join_ranks
+from helpers.store.artefacts import write_file_atomically
+from helpers.store.zones import open_zone
 
 Made = TypeVar("Made")
 

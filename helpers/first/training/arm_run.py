@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers.first.data.pairs import Pairs, retrieval_set
+from helpers.data.pairs import Pairs, retrieval_set
 from helpers.first.evaluation.chance import telling_k
 from helpers.first.evaluation.efficiency import PeakMemory
 from helpers.first.evaluation.metrics import both_directions, hit_at_k

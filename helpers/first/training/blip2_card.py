@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from helpers.first.data.world import open_world
 from helpers.first.evaluation.intervals import Interval, retrieval_intervals
 from helpers.first.evaluation.positives import positives_from_ids
 from helpers.first.evaluation.ranks import rank_positives_from_scores
 from helpers.first.models.blip2 import Blip2
 from helpers.first.training.pretrain import VALIDATION_RECIPES, VALIDATION_SEED
+from helpers.world import open_world
 
 _TEXT = """---
 license: mit

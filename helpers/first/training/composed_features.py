@@ -14,15 +14,15 @@ import torch
 from PIL import Image
 from torch import nn
 
-from helpers.first.data.pairs import RetrievalSet
-from helpers.first.data.triplets import TripletSet
+from helpers.data.pairs import RetrievalSet
 from helpers.first.evaluation.chance import Gallery
 from helpers.first.evaluation.positives import positives_from_lists
 from helpers.first.evaluation.ranks import Ranking, rank_positives_from_scores
 from helpers.first.models.adapter_base import base_of
 from helpers.first.models.encoders import Encoder
-from helpers.first.repro import hash_of
 from helpers.first.training.features import ensure_features
+from helpers.repro import hash_of
+from helpers.world.triplets import TripletSet
 
 QUERIES_AT_ONCE = 512
 

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from helpers.first.data.triplets import Triplet, TripletSet
 from helpers.first.evaluation.collapse import spread_of
 from helpers.first.evaluation.metrics import hit_at_k
 from helpers.first.models.blip2 import Blip2
@@ -33,6 +32,7 @@ from helpers.first.training.qformer_queries import (
 )
 from helpers.first.training.qformer_settings import QformerArm, QformerTraining
 from helpers.first.training.settings import Training, learning_rate
+from helpers.world.triplets import Triplet, TripletSet
 
 __all__ = [
     "QformerArm", "QformerTraining", "TrainedQformer", "build_composer", "encode_queries",

@@ -14,15 +14,10 @@ import numpy as np
 import torch
 from safetensors.torch import load, save
 
-from helpers.first.data.triplets import Triplet, TripletSet
 from helpers.first.evaluation.collapse import Spread, explain_collapse, has_collapsed
 from helpers.first.models.blip2 import Blip2
 from helpers.first.models.experiments import EXPERIMENTS
 from helpers.first.models.sprc import Sprc
-from helpers.first.repro import hash_of
-from helpers.first.store.artefacts import Writer, code_of, ensure
-from helpers.first.store.code import Modules
-from helpers.first.store.zones import Zone
 from helpers.first.training.composed_features import rank_composed
 from helpers.first.training.composed_qformer import (
     QformerArm,
@@ -32,6 +27,11 @@ from helpers.first.training.composed_qformer import (
     train_qformer,
 )
 from helpers.first.training.image_states import ImageStates
+from helpers.repro import hash_of
+from helpers.store.artefacts import Writer, code_of, ensure
+from helpers.store.code import Modules
+from helpers.store.zones import Zone
+from helpers.world.triplets import Triplet, TripletSet
 
 # A change in any of them makes runs stale: they decide weights or ranks.
 CODE = Modules().named(

@@ -17,10 +17,6 @@ from torch import nn
 
 from helpers.first.models.composed import BASELINES, build_composed
 from helpers.first.models.experiments import EXPERIMENTS
-from helpers.first.repro import hash_of
-from helpers.first.store.artefacts import Writer, code_of, ensure
-from helpers.first.store.code import Modules
-from helpers.first.store.zones import Zone
 from helpers.first.training.composed import ComposedTraining, train_composed
 from helpers.first.training.composed_features import (
     ComposedFeatures,
@@ -28,6 +24,10 @@ from helpers.first.training.composed_features import (
     rank_composed,
     take_triplets,
 )
+from helpers.repro import hash_of
+from helpers.store.artefacts import Writer, code_of, ensure
+from helpers.store.code import Modules
+from helpers.store.zones import Zone
 
 FOLDER = f"{EXPERIMENTS}/composed"
 SHOWN = 5

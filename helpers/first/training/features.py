@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from helpers.first import paths
-from helpers.first.data.pairs import RetrievalSet
+from helpers import paths
+from helpers.data.pairs import RetrievalSet
 from helpers.first.evaluation.embeddings import check_embeddings
 from helpers.first.models.adapter_base import base_of
 from helpers.first.models.encoders import Encoder
-from helpers.first.repro import hash_of, sha256_file
-from helpers.first.store.artefacts import write_file_atomically
-from helpers.first.store.locks import held
+from helpers.repro import hash_of, sha256_file
+from helpers.store.artefacts import write_file_atomically
+from helpers.store.locks import held
 
 ROWS = ("images", "texts")
 RECORD = "features.json"

@@ -16,13 +16,13 @@ import torch
 from tqdm.auto import tqdm
 
 from helpers.first.models.generator import TRAINED, Generator, GeneratorError, only_trained
-from helpers.first.repro import hash_of
 from helpers.first.training.checkpoint import (
     optimizer_tensors,
     read_state,
     restore_optimizer,
     write_state,
 )
+from helpers.repro import hash_of
 
 
 @dataclass(frozen=True)

@@ -16,16 +16,16 @@ import numpy as np
 from PIL import Image
 from safetensors.torch import load, save
 
-from helpers.first import paths
-from helpers.first.data.triplets import Triplet
+from helpers import paths
 from helpers.first.models.experiments import EXPERIMENTS
 from helpers.first.models.generator import TEXT_TOKENS, TRAINED, Generator
 from helpers.first.models.generator_loading import load_trained
-from helpers.first.repro import hash_of
-from helpers.first.store.artefacts import Manifest, Writer, code_of, ensure
-from helpers.first.store.code import Modules
-from helpers.first.store.zones import Zone
 from helpers.first.training.generator import GeneratorTraining, Written, text_loss, train_generator
+from helpers.repro import hash_of
+from helpers.store.artefacts import Manifest, Writer, code_of, ensure
+from helpers.store.code import Modules
+from helpers.store.zones import Zone
+from helpers.world.triplets import Triplet
 
 CODE = Modules().named("helpers.first.training.generator_runs", packages=("models", "training"))
 

@@ -14,16 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from helpers.first.data.pairs import Pairs, retrieval_set
+from helpers.data.pairs import Pairs, retrieval_set
 from helpers.first.evaluation.metrics import both_directions
 from helpers.first.models.adapters import Heads, HeadShape, apply_heads
 from helpers.first.models.encoders import Encoder
 from helpers.first.models.experiments import EXPERIMENTS
-from helpers.first.repro import hash_of
-from helpers.first.store.artefacts import Writer, code_of, ensure
-from helpers.first.store.zones import Zone
 from helpers.first.training.features import Features, ensure_features, take_recipes
 from helpers.first.training.heads import HeadTraining, TrainedHeads, train_heads
+from helpers.repro import hash_of
+from helpers.store.artefacts import Writer, code_of, ensure
+from helpers.store.zones import Zone
 
 KEPT = ("best", "last")
 # A change in any of them makes runs stale: they decide weights or ranks.

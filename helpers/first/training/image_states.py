@@ -17,11 +17,11 @@ import torch
 from PIL import Image
 from tqdm.auto import tqdm
 
-from helpers.first import paths
+from helpers import paths
 from helpers.first.models.blip2 import Blip2
-from helpers.first.repro import hash_of, sha256_file
-from helpers.first.store.artefacts import write_file_atomically
-from helpers.first.store.locks import held
+from helpers.repro import hash_of, sha256_file
+from helpers.store.artefacts import write_file_atomically
+from helpers.store.locks import held
 
 STATES, RECORD = "states.npy", "states.json"
 

@@ -2,17 +2,17 @@
 
 from dataclasses import dataclass
 
+from helpers.data.pairs import ensure_pairs
+from helpers.data.recipes import read_trusted_recipes
 from helpers.first.data.instances import (
     Instances,
     ensure_instances,
     source_of_cars,
     texts_of_queries,
 )
-from helpers.first.data.pairs import ensure_pairs
-from helpers.first.data.recipes import read_trusted_recipes
 from helpers.first.prepare.queries import CarFacts, Judge, QueryWriter, Written, facts_of
 from helpers.first.prepare.query_store import ensure_queries
-from helpers.first.store.zones import Zone
+from helpers.store.zones import Zone
 
 PARTS = ("make", "model", "body", "year")
 
@@ -50,7 +50,7 @@ def ensure_asked(
     n_queries : int
         Queries a class.
     image_px, fit, max_recipes, seed
-        See :func:`helpers.first.data.pairs.ensure_pairs`.
+        See :func:`helpers.data.pairs.ensure_pairs`.
     writer, judge
         See :func:`helpers.first.prepare.queries.write_queries`.
 

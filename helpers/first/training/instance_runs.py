@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from helpers.first.data.pairs import Pairs, RetrievalSet, retrieval_set
+from helpers.data.pairs import Pairs, RetrievalSet, retrieval_set
 from helpers.first.evaluation.instances import instance_values
 from helpers.first.evaluation.metrics import both_directions
 from helpers.first.models.encoders import Encoder

@@ -16,13 +16,13 @@ from tqdm.auto import tqdm
 
 from helpers.first.models.encoders import Encoder
 from helpers.first.models.loading import weights_fingerprint
-from helpers.first.repro import hash_of
 from helpers.first.training.pairs import TrainingPairs, epoch_batches
 from helpers.first.training.progress import Progress
 from helpers.first.training.ranks import Ranks
 from helpers.first.training.settings import Training
 from helpers.first.training.step import TrainingDiverged, optimizer_for, take_step
 from helpers.first.training.towers import Augment, Towers, towers_of
+from helpers.repro import hash_of
 
 __all__ = ["Trained", "Training", "TrainingDiverged", "train"]
 

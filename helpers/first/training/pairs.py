@@ -12,7 +12,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from helpers.first.models.encoders import Encoder
-from helpers.first.repro import hash_of
+from helpers.repro import hash_of
 
 DRAWS = ("pair", "image", "recipe")
 

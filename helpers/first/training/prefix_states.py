@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from helpers.first import paths
+from helpers import paths
 from helpers.first.models.prefix import (
     Inputs,
     PrefixError,
@@ -23,9 +23,9 @@ from helpers.first.models.prefix import (
     fingerprint_below,
     trimmed,
 )
-from helpers.first.repro import hash_of
 from helpers.first.training.prefix_store import States, Store, ensure_states
 from helpers.first.training.towers import normalized
+from helpers.repro import hash_of
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 BATCH = 32

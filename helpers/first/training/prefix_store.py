@@ -25,9 +25,9 @@ from safetensors.torch import save
 from tqdm.auto import tqdm
 
 from helpers.first.models.prefix import PrefixError
-from helpers.first.repro import canonical_json
-from helpers.first.store.atomic import PART, write_file_atomically
-from helpers.first.store.locks import held
+from helpers.repro import canonical_json
+from helpers.store.atomic import PART, write_file_atomically
+from helpers.store.locks import held
 
 Compute = Callable[[list[int]], list[list[torch.Tensor]]]
 ENDING = ".safetensors"

@@ -19,17 +19,17 @@ import torch
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from helpers.first.data.world import open_world
-from helpers.first.data.world.corpus import Corpus, draw_corpus
 from helpers.first.evaluation.intervals import Interval, retrieval_intervals
 from helpers.first.evaluation.metrics import both_directions
 from helpers.first.models.encoders import Encoder
 from helpers.first.models.loading import load_encoder
 from helpers.first.models.tiny import TINY_MODELS, build_tiny
-from helpers.first.repro import library_versions, seed_everything, sha256_file
 from helpers.first.training.card import write_card
 from helpers.first.training.losses import clamp_logit_scale, info_nce, pairwise_sigmoid
 from helpers.first.training.pretrain_command import RECORD, read_command, replaced
+from helpers.repro import library_versions, seed_everything, sha256_file
+from helpers.world import open_world
+from helpers.world.corpus import Corpus, draw_corpus
 
 ELSEWHERE = ("tiny-blip2", "tiny-instructblip")  # made in steps of their own
 VALIDATION_SEED = 1001  # no lesson draws recipes with it
@@ -49,7 +49,7 @@ class Pretraining:
         Optimizer steps, pairs a step, steps of linear warm-up before the cosine.
     learning_rate, weight_decay : float
     n_images, web_share, photo_share
-        The corpus; see :func:`helpers.first.data.world.corpus.draw_corpus`.
+        The corpus; see :func:`helpers.world.corpus.draw_corpus`.
     seed : int
     """
 

@@ -18,15 +18,15 @@ from torch.nn import functional
 from tqdm.auto import tqdm
 from transformers import Blip2ForImageTextRetrieval
 
-from helpers.first.data.world.corpus import Corpus, draw_corpus
 from helpers.first.models.blip2 import Blip2, image_tokens, joint_states, load_blip2, text_rows
 from helpers.first.models.loading import load_encoder
 from helpers.first.models.tiny_blip2 import NAME, build_tiny_blip2
-from helpers.first.repro import library_versions, seed_everything, sha256_file
 from helpers.first.training.blip2_card import score_kitchens, write_blip2_card
 from helpers.first.training.losses import clamp_logit_scale
 from helpers.first.training.pretrain_command import RECORD, read_command, replaced
 from helpers.first.training.settings import Training, learning_rate
+from helpers.repro import library_versions, seed_everything, sha256_file
+from helpers.world.corpus import Corpus, draw_corpus
 
 TOWER = "tiny-siglip"
 TEMPERATURE = 0.07  # where it begins
@@ -43,7 +43,7 @@ class Blip2Pretraining:
         How many pairs of a batch are asked whether they match; each brings two wrong ones.
     learning_rate, weight_decay, label_smoothing : float
     n_images, web_share, photo_share
-        The corpus; see :func:`helpers.first.data.world.corpus.draw_corpus`.
+        The corpus; see :func:`helpers.world.corpus.draw_corpus`.
     seed : int
     """
 

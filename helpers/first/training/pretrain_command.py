@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from helpers.first import paths
+from helpers import paths
 
 RECORD = "training.json"  # no checkpoint of the course is without it
 FILES = {

@@ -22,13 +22,6 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from tqdm.auto import tqdm
 
-from helpers.first.data.world.reading import (
-    INSTRUCTIONS,
-    NotedPictures,
-    Reading,
-    draw_noted,
-    draw_reading,
-)
 from helpers.first.models.generator import (
     Generator,
     language_loss,
@@ -38,9 +31,16 @@ from helpers.first.models.generator import (
 )
 from helpers.first.models.loading import load_encoder
 from helpers.first.models.tiny_instructblip import NAME, build_instructblip, save_instructblip
-from helpers.first.repro import library_versions, seed_everything, sha256_file
 from helpers.first.training.instructblip_card import card_of
 from helpers.first.training.pretrain_command import RECORD, read_command, replaced
+from helpers.repro import library_versions, seed_everything, sha256_file
+from helpers.world.reading import (
+    INSTRUCTIONS,
+    NotedPictures,
+    Reading,
+    draw_noted,
+    draw_reading,
+)
 
 READING_SEED = 11
 CALIBRATION = 256  # pictures whose mean patch becomes the class token
@@ -68,7 +68,7 @@ class BlipPretraining:
     n_images : int
         Drawn pictures for the Q-Former.
     dish_share, photo_share : float
-        See :func:`helpers.first.data.world.reading.draw_noted`.
+        See :func:`helpers.world.reading.draw_noted`.
     seed : int
     """
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from helpers.first.data.triplets import Triplet
 from helpers.first.models.blip2 import Blip2
 from helpers.first.models.two_hop import TripletBatch
 from helpers.first.training.image_states import ImageStates
+from helpers.world.triplets import Triplet
 
 
 def take_triplets(triplets: Sequence[Triplet], n: int, *, seed: int) -> tuple[Triplet, ...]:

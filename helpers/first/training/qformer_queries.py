@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from helpers.first.data.triplets import Triplet, TripletSet
 from helpers.first.evaluation.collapse import Spread, spread_of
 from helpers.first.models import sprc
 from helpers.first.models.blip2 import Blip2
 from helpers.first.models.sprc import Sprc
 from helpers.first.training.image_states import ImageStates
+from helpers.world.triplets import Triplet, TripletSet
 
 
 def encode_queries(

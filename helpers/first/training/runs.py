@@ -15,16 +15,13 @@ from typing import Any
 import numpy as np
 import yaml
 
-from helpers.first import paths
-from helpers.first.data.pairs import Pairs
+from helpers import paths
+from helpers.data.pairs import Pairs
 from helpers.first.models.encoders import Encoder
 from helpers.first.models.experiments import EXPERIMENTS
 from helpers.first.models.lora import Adapted, load_adapter
 from helpers.first.models.placement import Placement
 from helpers.first.prepare.augmentation_settings import AugmentationConfig, load_config, only
-from helpers.first.repro import hash_of
-from helpers.first.store.artefacts import Manifest, Writer, code_of, ensure, write_file_atomically
-from helpers.first.store.code import Modules
 from helpers.first.training.arm_run import (
     ArmRun,
     kept_precision,
@@ -32,14 +29,17 @@ from helpers.first.training.arm_run import (
     validation_score,
 )
 from helpers.first.training.arms import Arm, rules_as_json
+from helpers.repro import hash_of
+from helpers.store.artefacts import Manifest, Writer, code_of, ensure, write_file_atomically
+from helpers.store.code import Modules
 
 __all__ = ["Run", "ensure_run", "run_folder", "validation_score"]
 
 # A change in any of them makes runs stale: they decide rows, weights or numbers.
 PACKAGES = ("evaluation", "models", "prepare", "training")
 CODE = (
-    "helpers.first.data.images",
-    "helpers.first.data.pairs",
+    "helpers.data.images",
+    "helpers.data.pairs",
     *Modules().named("helpers.first.training.runs", packages=PACKAGES),
 )
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from helpers.first.data.pairs import RetrievalSet
+from helpers.data.pairs import RetrievalSet
 from helpers.first.evaluation.chance import telling_k
 from helpers.first.evaluation.metrics import both_directions, hit_at_k
 from helpers.first.models.adapters import Heads

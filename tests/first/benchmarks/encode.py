@@ -34,8 +34,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProcessor
 
-from helpers.first.data.images import encode_jpeg
-from helpers.first.data.world import open_world
+from helpers.data.images import encode_jpeg
 from helpers.first.models.encoders import Encoder
 from helpers.first.models.tiny import TinyShape, train_tokenizer
 from helpers.first.retrieval.corpus import embed_pictures
@@ -44,6 +43,7 @@ from helpers.first.retrieval.onnx_export import export_onnx
 from helpers.first.retrieval.onnx_int8 import CUTS, quantize_onnx
 from helpers.first.retrieval.precision import in_precision
 from helpers.first.retrieval.preprocessing import fast_preprocessing
+from helpers.world import open_world
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 AIMS = {

@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from helpers.first.data.recipes import build_trusted_zone
-from helpers.first.data.world import open_world
-from helpers.first.store.zones import open_zone
+from helpers.data.recipes import build_trusted_zone
+from helpers.store.zones import open_zone
+from helpers.world import open_world
 
 
 def rate(work: Callable[[], object], n: int) -> float:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from helpers.first.store.zones import open_zone
+from helpers.store.zones import open_zone
 from tests.first.damage import IMAGES, LARGE
 from tests.first.damage_records import HOSTILE, LINES
 from tests.first.intake_checks import (

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from helpers.first import paths
-from helpers.first.data.images import encode_jpeg, load_image, normalise
-from helpers.first.data.near_duplicates import (
+from helpers import paths
+from helpers.data.images import encode_jpeg, load_image, normalise
+from helpers.data.near_duplicates import (
     MAX_BITS,
     MAX_COLOR_GAP,
     MIN_STRUCTURE,

@@ -18,7 +18,7 @@ import psutil
 from helpers.first.report.results import read_results
 from helpers.first.runner import staging
 from helpers.first.runner.lessons import find_lessons
-from helpers.first.store import artefacts, zones
+from helpers.store import artefacts, zones
 from tests.first import runner_mistakes as mistakes
 from tests.first.runner_faults import (
     FAULTS,

@@ -20,11 +20,11 @@ from urllib.parse import unquote
 import pandas as pd
 
 import helpers
-from helpers.first.store import artefacts
-from helpers.first.store.artefacts import ensure, state
-from helpers.first.store.s3 import S3Zone
-from helpers.first.store.s3_calls import MIB
-from helpers.first.store.zones import KeyRefused, StoreError, Zone, open_zone
+from helpers.store import artefacts
+from helpers.store.artefacts import ensure, state
+from helpers.store.s3 import S3Zone
+from helpers.store.s3_calls import MIB
+from helpers.store.zones import KeyRefused, StoreError, Zone, open_zone
 from tests.first.s3_server import (
     BUCKET,
     CUT,

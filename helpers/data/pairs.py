@@ -1,0 +1,302 @@
+"""Positive pairs: every image of a recipe with every caption of it, split by recipe.
+
+``ensure_pairs`` is the one call that lessons share: it brings a source into the trusted zone,
+pairs, splits and writes, or finds all of that done.
+"""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import StringIO
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from tqdm.auto import tqdm
+
+from helpers.data.groups import between_recipes, ensure_near_duplicates, signs_of
+from helpers.data.groups import group_sizes as sizes_of
+from helpers.data.images import load_image
+from helpers.data.positive_pairs import (
+    DUPLICATE,
+    MISSING,
+    build_pairs,
+    frame_of,
+    removed_captions,
+)
+from helpers.data.recipes import (
+    IMAGES,
+    QUIET,
+    Intake,
+    build_trusted_zone,
+    read_trusted_recipes,
+)
+from helpers.data.sources import open_source
+from helpers.data.splits import (
+    SPLITS,
+    check_splits,
+    check_testable,
+    groups_by_picture,
+    split_by_recipe,
+)
+from helpers.data.wording import collapse
+from helpers.store.artefacts import Manifest, Writer, code_of, ensure
+from helpers.store.zones import Zone
+
+DATASETS = "fine-tuning-zone/datasets"
+TRAIN, TEST, REMOVED = (
+    f"{DATASETS}/{name}.csv"
+    for name in ("train_pairs_positive", "test_pairs_positive", "removed_captions")
+)
+CODE = tuple(
+    f"helpers.first.data.{name}"
+    for name in ("groups", "positive_pairs", "records", "splits", "wording")
+)
+PAIR_IMAGES = "fine-tuning-zone/images"
+MANY = 5  # recipes that show one image, from which on it is said
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The pairs of a zone.
+
+    ``all`` is the frame of every pair (columns ``COLUMNS``, all strings), ``removed`` names the
+    captions that were left out and why, ``image_hashes`` maps image keys to a hash of the content,
+    ``near_duplicates`` the pictures that are one picture (see ``groups``), and ``intake`` is what
+    came into the trusted zone.
+    """
+
+    all: pd.DataFrame
+    removed: pd.DataFrame
+    image_hashes: Mapping[str, str]
+    intake: Intake
+    manifest: Manifest
+    zone: Zone
+    near_duplicates: pd.DataFrame
+
+    @property
+    def source(self) -> str:
+        """What results call the data."""
+        return str(self.all["source"].iloc[0])
+
+    @property
+    def train(self) -> pd.DataFrame:
+        """The pairs to train on."""
+        return _part(self.all, "train")
+
+    @property
+    def validation(self) -> pd.DataFrame:
+        """The pairs to choose by."""
+        return _part(self.all, "validation")
+
+    @property
+    def test(self) -> pd.DataFrame:
+        """The pairs to report on."""
+        return _part(self.all, "test")
+
+    @property
+    def counts(self) -> pd.DataFrame:
+        """Recipes, images, captions, pairs, removed captions: a row for each split, and ``all``."""
+        split_of = dict(zip(self.all["recipe_id"], self.all["split"], strict=True))
+        removed = self.removed.assign(split=self.removed["recipe_id"].map(split_of))
+        rows = {split: (_part(self.all, split), _part(removed, split)) for split in SPLITS}
+        rows["all"] = (self.all, removed)
+        return pd.DataFrame.from_dict({k: _count(*v) for k, v in rows.items()}, orient="index")
+
+    @property
+    def groups(self) -> dict[str, str]:
+        """The group of each recipe: those that share a picture or a near-duplicate have one."""
+        rows = self.all.drop_duplicates("image_key")
+        signs = {
+            recipe_id: [self.image_hashes[key] for key in keys]
+            for recipe_id, keys in rows.groupby("recipe_id")["image_key"]
+        }
+        return groups_by_picture(signs_of(signs, between_recipes(self.near_duplicates)))
+
+    @property
+    def group_sizes(self) -> pd.DataFrame:
+        """How many groups there are of each size."""
+        return sizes_of(self.groups)
+
+    def image(self, key: str) -> Image.Image:
+        """The image of an ``image_key``. Raises ``FileNotFoundError`` and ``ImageError``."""
+        return load_image(self.zone.read_bytes(f"{PAIR_IMAGES}/{key}"))
+
+
+@dataclass(frozen=True)
+class RetrievalSet:
+    """What a search is tested on: each image once, each caption of a recipe once.
+
+    ``image_ids`` and ``caption_ids`` are the recipe ids beside them, str arrays of (n,) and (m,).
+    """
+
+    image_keys: tuple[str, ...]
+    image_ids: np.ndarray
+    captions: tuple[str, ...]
+    caption_ids: np.ndarray
+
+
+def write_pairs(frame: pd.DataFrame) -> str:
+    """The CSV text of a frame of strings; every value is quoted, so that any text survives."""
+    stream = StringIO(newline="")
+    frame.to_csv(stream, index=False, quoting=csv.QUOTE_ALL, lineterminator="\n")
+    return stream.getvalue()
+
+
+def read_pairs(text: str) -> pd.DataFrame:
+    """The frame of a CSV text; every value stays the text that it was (``007``, ``NA``, ``None``).
+
+    Raises
+    ------
+    ValueError
+        If the text is no CSV.
+
+    >>> read_pairs(write_pairs(pd.DataFrame({"caption": ["NA", "a\\nb"]})))["caption"].tolist()
+    ['NA', 'a\\nb']
+    """
+    header, *rows = csv.reader(StringIO(text, newline=""), strict=True)
+    return frame_of(rows, tuple(header))
+
+
+def retrieval_set(frame: pd.DataFrame) -> RetrievalSet:
+    """The unique images and the unique captions of each recipe, in the order of the frame.
+
+    A test of one recipe is refused, see :func:`helpers.data.splits.check_testable`.
+    """
+    check_testable(frame)
+    images = frame[["recipe_id", "image_key"]].drop_duplicates("image_key")
+    captions = frame[["recipe_id", "caption"]].assign(same=frame["caption"].map(collapse))
+    captions = captions.drop_duplicates(["recipe_id", "same"])
+    return RetrievalSet(
+        tuple(images["image_key"]), images["recipe_id"].to_numpy(dtype=str),
+        tuple(captions["caption"]), captions["recipe_id"].to_numpy(dtype=str),
+    )  # fmt: skip
+
+
+def ensure_pairs(
+    zone: Zone,
+    *,
+    source: str,
+    image_px: int = 512,
+    fit: str = "crop",
+    max_recipes: int = 0,
+    seed: int = 42,
+    test_share: float = 0.2,
+    validation_share: float = 0.1,
+    split_used: bool = True,
+    progress: bool = True,
+) -> Pairs:
+    """The pairs of a source in a zone, built where they are not there yet.
+
+    Parameters
+    ----------
+    zone : Zone
+        Gets ``trusted-zone/`` and ``fine-tuning-zone/{datasets,images}/``.
+    source, max_recipes, seed
+        See ``open_source``; the seed also decides the split.
+    image_px, fit
+        See ``images.normalise``.
+    test_share, validation_share : float
+        Shares of all recipes. Recipes that share a picture, or nearly, stay on one side.
+    split_used : bool
+        False: the caller splits in another way, so that an empty test is no matter.
+    progress : bool
+        Show bars, and say how the source was read where that is not as expected.
+
+    Returns
+    -------
+    Pairs
+
+    Raises
+    ------
+    ValueError
+        If the source is unknown, nothing in it can be kept, or train, validation or test would be
+        empty.
+    ArtefactError
+        If files from elsewhere lie in the zone, or files of it were changed.
+    """
+    opened = open_source(source, max_recipes=max_recipes, seed=seed)
+    intake = build_trusted_zone(zone, opened, image_px=image_px, fit=fit, progress=progress)
+    start = len(IMAGES) + 1
+    hashes = {
+        key[start:]: record.sha256
+        for key, record in intake.manifest.files.items()
+        if key.startswith(f"{IMAGES}/")
+    }
+    matches, searched = ensure_near_duplicates(zone, intake.manifest, progress=progress)
+    across = between_recipes(matches)
+    inputs = {"trusted-zone": intake.manifest.fingerprint}
+    if len(across):  # pairs that no near-duplicate concerns do not depend on the search
+        inputs["near-duplicates"] = searched.fingerprint
+    shares = {"seed": seed, "test_share": test_share, "validation_share": validation_share}
+    manifest = ensure(
+        zone, "pairs", kind="pairs", parameters=shares, inputs=inputs,
+        build=lambda writer: _build(writer, opened.name, shares, hashes, across, progress),
+        prefixes=(TRAIN, TEST, REMOVED, PAIR_IMAGES), code=code_of(__name__, *CODE),
+    )  # fmt: skip
+    frames = [read_pairs(zone.read_text(key)) for key in (TRAIN, TEST)]
+    removed = read_pairs(zone.read_text(REMOVED))
+    pairs = Pairs(
+        pd.concat(frames, ignore_index=True), removed, hashes, intake, manifest, zone, matches
+    )
+    if split_used:
+        held = pairs.all.drop_duplicates("recipe_id").set_index("recipe_id")["split"].to_dict()
+        del shares["seed"]
+        check_splits(held, pairs.groups, **shares)
+    if progress:
+        for note in (*getattr(opened, "notes", ()), *shared_images(pairs)):  # no world has notes
+            print(note)
+    return pairs
+
+
+def shared_images(pairs: Pairs) -> list[str]:
+    """A sentence where many recipes show one image, as placeholders make them."""
+    rows = pairs.all.drop_duplicates("image_key")
+    n_recipes = rows["recipe_id"].groupby(rows["image_key"].map(pairs.image_hashes)).nunique()
+    if n_recipes.empty or n_recipes.max() < MANY:
+        return []
+    key = rows.loc[rows["image_key"].map(pairs.image_hashes) == n_recipes.idxmax(), "image_key"]
+    return [
+        f"{n_recipes.max()} recipes show one image (such as {key.iloc[0]}): they are one group, and "
+        "stay on one side of the split"
+    ]
+
+
+def _build(
+    writer: Writer,
+    source: str,
+    shares: Mapping[str, float],
+    hashes: Mapping[str, str],
+    across: pd.DataFrame,
+    progress: bool,
+) -> None:
+    zone = writer.zone
+    recipes = read_trusted_recipes(zone)
+    frame = build_pairs(recipes, source=source)
+    pictures = {r.recipe_id: [hashes[key] for key in r.images] for r in recipes}
+    groups = groups_by_picture(signs_of(pictures, across))
+    splits = split_by_recipe(pictures, groups=groups, **shares)
+    frame["split"] = frame["recipe_id"].map(splits).astype("str")
+    keys = list(dict.fromkeys(frame["image_key"]))
+    quiet = not progress or len(keys) <= 10 * QUIET
+    for key in tqdm(keys, desc="images of the pairs", unit="image", disable=quiet):
+        writer.write_bytes(f"{PAIR_IMAGES}/{key}", zone.read_bytes(f"{IMAGES}/{key}"))
+    writer.write_text(TRAIN, write_pairs(frame[frame["split"] != "test"]))
+    writer.write_text(TEST, write_pairs(frame[frame["split"] == "test"]))
+    writer.write_text(REMOVED, write_pairs(removed_captions(recipes)))
+
+
+def _part(frame: pd.DataFrame, split: str) -> pd.DataFrame:
+    return frame[frame["split"] == split].reset_index(drop=True)
+
+
+def _count(frame: pd.DataFrame, removed: pd.DataFrame) -> dict[str, int]:
+    captions = frame[["recipe_id"]].assign(same=frame["caption"].map(collapse))
+    return {
+        "recipes": frame["recipe_id"].nunique(),
+        "images": frame["image_key"].nunique(),
+        "captions": len(captions.drop_duplicates()),
+        "pairs": len(frame),
+        "duplicates_removed": int((removed["reason"] == DUPLICATE).sum()),
+        "missing_removed": int((removed["reason"] == MISSING).sum()),
+    }

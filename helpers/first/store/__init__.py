@@ -1,1 +1,0 @@
-"""Where data lies: zones (a folder or an object store), artefacts with manifests, locks."""

@@ -1,0 +1,226 @@
+"""Zones: a tree of files under one root, in a folder or in an object store, behind the same calls.
+
+A key is a relative posix path such as ``trusted-zone/images/007/0.jpg``. Keys are checked before
+anything is opened: nothing outside a zone is read or written. What differs between a folder and an
+object store (renaming, links, where a lock lies) is said in ``LocalZone``; what a real store adds
+(keys, time-outs, retries, uploads in parts) is in ``s3``.
+"""
+
+import hashlib
+import os
+import re
+import unicodedata
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from upath import UPath
+
+from helpers import paths
+from helpers.store.atomic import write_file_atomically
+from helpers.store.credentials import refuse_keys
+
+SCHEMES = ("s3", "memory")
+BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+
+
+class KeyRefused(ValueError):
+    """A key that is not a plain relative path inside a zone."""
+
+
+class StoreError(RuntimeError):
+    """A store that did not do what it was asked; names store, operation, key and remedy."""
+
+
+def check_key(key: str) -> str:
+    """Give the key back if it is a plain relative posix path, else say what is wrong with it.
+
+    Raises
+    ------
+    KeyRefused
+        For an empty key, ``..``, ``.`` or an empty part, a leading ``/``, a backslash, a drive, a
+        control character, and text that is not in Unicode's form NFC.
+
+    >>> check_key("trusted-zone/images/007/0.jpg")
+    'trusted-zone/images/007/0.jpg'
+    """
+    problem = _problem_of(key)
+    if problem:
+        raise KeyRefused(
+            f"key {key!r} {problem}; a key is a relative path with '/', such as 'images/7.jpg'"
+        )
+    return key
+
+
+def _problem_of(key: str) -> str:
+    parts = key.split("/")
+    first = parts[0]
+    if not key:
+        return "is empty"
+    if any(unicodedata.category(c) in ("Cc", "Cs") for c in key):
+        return "holds a control character or half of a surrogate pair"
+    if "\\" in key:
+        return "holds a backslash"
+    if not first:
+        return "starts at the root of the file system"
+    if ":" in first:
+        return "starts with a drive or a scheme"
+    if any(part in ("", ".", "..") for part in parts):
+        return "holds an empty part, '.' or '..'"
+    if not unicodedata.is_normalized("NFC", key):
+        return "is not in Unicode's form NFC"
+    return ""
+
+
+@dataclass(frozen=True)
+class Zone:
+    """A root and the operations on keys below it, as any file system of fsspec has them."""
+
+    root: UPath
+
+    @property
+    def name(self) -> str:
+        """The last part of the root: the run's name, unless another zone was asked for."""
+        return self.root.name or self.root.drive
+
+    def path(self, key: str) -> UPath:
+        """Where a key lies. Raises ``KeyRefused`` (see ``check_key``)."""
+        return self.root.joinpath(*check_key(key).split("/"))
+
+    def read_bytes(self, key: str) -> bytes:
+        """The bytes of a file. Raises ``FileNotFoundError``."""
+        return self.path(key).read_bytes()
+
+    def read_text(self, key: str) -> str:
+        """The text of a UTF-8 file, line ends as they are. Raises ``FileNotFoundError``."""
+        return self.read_bytes(key).decode("utf-8")
+
+    def write_bytes(self, key: str, data: bytes) -> None:
+        """Write a file whole or not at all; what lay there before is replaced."""
+        self.path(key).write_bytes(data)
+
+    def exists(self, key: str) -> bool:
+        """Whether a file lies at this key (a folder is no file)."""
+        return self.path(key).is_file()
+
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """The size in bytes of each file below a folder, or of the one file that ``prefix`` names.
+
+        One listing, however many files; a folder that is missing is empty.
+        """
+        base = self.path(prefix.rstrip("/"))
+        base.fs.invalidate_cache()  # another process may have written since
+        found = base.fs.find(base.path, detail=True)
+        start = len(self.root.path.rstrip("/")) + 1
+        return {name[start:]: int(entry["size"]) for name, entry in found.items()}
+
+    def list(self, prefix: str) -> list[str]:
+        """The keys of ``sizes``, sorted."""
+        return sorted(self.sizes(prefix))
+
+    def copy(self, src_key: str, dst_key: str) -> None:
+        """Copy a file inside the zone. Raises ``FileNotFoundError``."""
+        self.path(dst_key)  # refused before anything is read
+        self.write_bytes(dst_key, self.read_bytes(src_key))
+
+    def remove(self, key: str) -> None:
+        """Remove a file. Raises ``FileNotFoundError``."""
+        self.path(key).unlink()
+
+    def lock_path(self, name: str) -> Path:
+        """The local file that stands for the right to build ``name`` here.
+
+        Object stores have no locks: this one holds among the processes of one machine that share
+        ``data/cache``. Between machines there is ``claim``.
+        """
+        return paths.cache() / "locks" / hashlib.sha256(f"{self}/{name}".encode()).hexdigest()[:16]
+
+    def claim(self, name: str, *, what: str) -> AbstractContextManager[None]:
+        """The right to build ``name`` between machines; nothing where ``lock_path`` covers that."""
+        return nullcontext()
+
+    def abort_uploads(self, prefix: str) -> int:
+        """Give up uploads below a folder that a killed process left; how many. None but on S3."""
+        return 0
+
+    def __str__(self) -> str:
+        return str(self.root)
+
+
+@dataclass(frozen=True)
+class LocalZone(Zone):
+    """A zone in a folder: links may not lead out of it, and files are renamed into their place."""
+
+    def path(self, key: str) -> UPath:
+        """Where a key lies. Raises ``KeyRefused``, also for a link that leads out of the zone."""
+        place = super().path(key)
+        real, root = os.path.realpath(place), os.path.realpath(self.root)
+        if not real.startswith(root + os.sep):
+            raise KeyRefused(f"key {key!r} leads out of the zone {root}, to {real}, through a link")
+        return place
+
+    def write_bytes(self, key: str, data: bytes) -> None:
+        """Write a file whole or not at all; what lay there before is replaced."""
+        write_file_atomically(self.path(key), data)
+
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """The size in bytes of each file below a folder, or of the one file that is named."""
+        prefix = prefix.rstrip("/")
+        place = self.path(prefix)
+        if place.is_file():
+            return {prefix: place.stat().st_size}
+        return dict(_sizes_below(str(place), prefix)) if place.is_dir() else {}
+
+    def lock_path(self, name: str) -> Path:
+        """The file that stands for the right to build ``name`` here, for all who share it."""
+        return Path(self.path(f"manifests/{name}.lock"))
+
+
+def _sizes_below(folder: str, prefix: str) -> Iterator[tuple[str, int]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            key = f"{prefix}/{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                yield from _sizes_below(entry.path, key)
+            else:
+                yield key, entry.stat(follow_symlinks=False).st_size
+
+
+def open_zone(zone: str, *, name: str = "tiny") -> Zone:
+    """Open a zone; nothing is made before something is written.
+
+    Parameters
+    ----------
+    zone : str
+        A folder (see ``paths.find`` for a relative one), or ``s3://bucket/prefix``. Empty:
+        ``data/zones/<name>``.
+    name : str
+        The run's name, used where ``zone`` is empty.
+
+    Raises
+    ------
+    ValueError
+        For an unknown scheme, a name that is no plain folder name, a root that is a file, a bucket
+        or prefix that is none, and where the address or keys of a store are missing.
+
+    >>> open_zone("memory://doctest").list("trusted-zone")
+    []
+    """
+    refuse_keys(zone, what="the zone", variable="MINIO_USER and MINIO_PASSWORD")
+    scheme, found, _ = zone.partition("://")
+    if found and scheme == "s3":
+        from helpers.store.s3 import open_s3_zone  # here: it takes a second to import
+
+        return open_s3_zone(zone)
+    if found and scheme in SCHEMES:
+        return Zone(UPath(zone))
+    if found:
+        known = ", ".join(f"{s}://" for s in SCHEMES)
+        raise ValueError(f"zone {zone!r}: unknown scheme {scheme!r}; use a folder or {known}")
+    if not zone and check_key(name) and "/" in name:
+        raise ValueError(f"zone name {name!r} holds a '/'; use a plain name such as 'tiny'")
+    folder = paths.find(zone) if zone else paths.zones() / name
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"zone {zone!r}: {folder} is a file; a zone is a folder")
+    return LocalZone(UPath(folder))
