@@ -136,8 +136,8 @@ def _columns(header: list[str], file: str) -> list[str]:
     if missing:
         found = bounded(", ".join(map(repr, header))) if any(header) else "an empty first line"
         raise ValueError(
-            f"{file} has no column {' and no '.join(map(repr, missing))}; it has {found}. The first "
-            f"line has to be {','.join(REQUIRED)} (or with a semicolon or a tab between them)"
+            f"{file} has no column {' and no '.join(map(repr, missing))}; it has {found}. The "
+            f"first line has to be {','.join(REQUIRED)} (or with a semicolon or a tab between them)"
         )
     if twice := sorted({name for name in columns if columns.count(name) > 1}):
         raise ValueError(f"{file}: the column {twice[0]!r} occurs twice in its first line")

@@ -14,6 +14,7 @@ import pandas as pd
 from PIL import Image
 from tqdm.auto import tqdm
 
+from helpers.data import sets
 from helpers.data.groups import between_recipes, ensure_near_duplicates, signs_of
 from helpers.data.groups import group_sizes as sizes_of
 from helpers.data.images import load_image
@@ -40,8 +41,8 @@ from helpers.data.splits import (
     split_by_recipe,
 )
 from helpers.data.wording import collapse
-from helpers.store.artefacts import Manifest, Writer, code_of, ensure
-from helpers.store.zones import Zone
+from helpers.store.artefacts import Manifest, Writer, code_of, ensure, read_manifest
+from helpers.store.zones import Zone, open_zone
 
 DATASETS = "fine-tuning-zone/datasets"
 TRAIN, TEST, REMOVED = (
@@ -49,8 +50,7 @@ TRAIN, TEST, REMOVED = (
     for name in ("train_pairs_positive", "test_pairs_positive", "removed_captions")
 )
 CODE = tuple(
-    f"helpers.first.data.{name}"
-    for name in ("groups", "positive_pairs", "records", "splits", "wording")
+    f"helpers.data.{name}" for name in ("groups", "positive_pairs", "records", "splits", "wording")
 )
 PAIR_IMAGES = "fine-tuning-zone/images"
 MANY = 5  # recipes that show one image, from which on it is said
@@ -93,6 +93,19 @@ class Pairs:
     def test(self) -> pd.DataFrame:
         """The pairs to report on."""
         return _part(self.all, "test")
+
+    def part(self, name: str) -> sets.RetrievalSet:
+        """The images and captions of ``train``, ``validation``, ``test`` or ``all``, each once."""
+        frame = self.all if name == "all" else getattr(self, name)
+        check_testable(frame)
+        images = frame[["recipe_id", "image_key"]].drop_duplicates("image_key")
+        captions = frame[["recipe_id", "caption"]].assign(same=frame["caption"].map(collapse))
+        captions = captions.drop_duplicates(["recipe_id", "same"])
+        return sets.RetrievalSet(
+            sets.LazyImages(tuple(images["image_key"]), self.image),
+            images["recipe_id"].to_numpy(dtype=str), captions["caption"].tolist(),
+            captions["recipe_id"].to_numpy(dtype=str), self.source,
+        )  # fmt: skip
 
     @property
     def counts(self) -> pd.DataFrame:
@@ -249,6 +262,24 @@ def ensure_pairs(
     return pairs
 
 
+def open_pairs(
+    zone: str, *, source: str, max_recipes: int = 0, seed: int = 42, progress: bool = True
+) -> Pairs:
+    """The pairs of a source in a zone that is named, built where they are not there yet.
+
+    Images keep the size and form in which lesson 01 brought them into the zone.
+    """
+    opened = open_zone(zone)
+    try:
+        before = read_manifest(opened, "trusted-zone").parameters
+    except FileNotFoundError:
+        before = {}
+    form = {name: before[name] for name in ("image_px", "fit") if name in before}
+    return ensure_pairs(
+        opened, source=source, max_recipes=max_recipes, seed=seed, progress=progress, **form
+    )
+
+
 def shared_images(pairs: Pairs) -> list[str]:
     """A sentence where many recipes show one image, as placeholders make them."""
     rows = pairs.all.drop_duplicates("image_key")
@@ -257,8 +288,8 @@ def shared_images(pairs: Pairs) -> list[str]:
         return []
     key = rows.loc[rows["image_key"].map(pairs.image_hashes) == n_recipes.idxmax(), "image_key"]
     return [
-        f"{n_recipes.max()} recipes show one image (such as {key.iloc[0]}): they are one group, and "
-        "stay on one side of the split"
+        f"{n_recipes.max()} recipes show one image (such as {key.iloc[0]}): they are one group, "
+        "and stay on one side of the split"
     ]
 
 

@@ -41,7 +41,7 @@ READERS = (
     "class_folders", "csv_pairs", "decoding", "folders", "guard", "imagefolder", "json_records",
     "markdown", "opencv_images", "records", "sources", "texts", "wording",
 )  # fmt: skip
-CODE = tuple(f"helpers.first.data.{name}" for name in ("images", *READERS))
+CODE = tuple(f"helpers.data.{name}" for name in ("images", *READERS))
 QUIET = 300  # images; fewer are done before a bar helps
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)$")  # no folder may be called so on Windows
 

@@ -27,7 +27,7 @@ INSTEAD = {
 
 
 def why_not(asked: Asked, kinds: str) -> str:
-    """What is there instead of a source, and what may have been meant; ``kinds`` says what is one."""
+    """What is there instead of a source, and what may have been meant; ``kinds`` names them."""
     if not asked.source:
         return f"it is empty; {kinds}"
     path = asked.path

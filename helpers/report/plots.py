@@ -110,6 +110,10 @@ def lines_with_intervals(
         ax.axhline(level, color=MUTED, ls=(0, (4, 3)), lw=1)
         ax.annotate(plain(name), (1, level), (-2, 3), xycoords=("axes fraction", "data"),
                     textcoords="offset points", ha="right", color=MUTED, fontsize=8.5)  # fmt: skip
+    if frame[x].min() > 0 and frame[x].max() > 30 * frame[x].min():
+        ax.set_xscale("log")
+        ax.set_xticks(sorted(frame[x].unique()), [f"{v:g}" for v in sorted(frame[x].unique())])
+        ax.minorticks_off()
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if percent:
         percent_axis(ax.yaxis)
@@ -226,20 +230,26 @@ def heat_map(values: np.ndarray, *, columns: Sequence[str], heading: str) -> Fig
     return fig
 
 
-def components(embeddings: Mapping[str, np.ndarray], *, heading: str) -> Figure:
-    """Sets of embeddings in the plane of their first two principal components."""
-    together = np.concatenate(list(embeddings.values()))
-    axes = np.linalg.svd(together - together.mean(axis=0), full_matrices=False)[2][:2]
-    fig, ax = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
-    for i, (name, part) in enumerate(embeddings.items()):
-        x, y = ((part - together.mean(axis=0)) @ axes.T).T
-        ax.plot(x, y, MARKERS[i], ms=2.6, alpha=0.45, color=LINES[i], label=plain(name))
-    ax.set(xlabel="first component", ylabel="second component", aspect="equal")
-    ax.legend(loc="best", markerscale=2)
+def modality_plane(images: np.ndarray, texts: np.ndarray, *, heading: str) -> Figure:
+    """Embeddings along the line between the two means, and along what varies most beside it."""
+    line = images.mean(axis=0) - texts.mean(axis=0)
+    line /= np.linalg.norm(line)
+    both = np.concatenate([images, texts])
+    rest = both - np.outer(both @ line, line)
+    across = np.linalg.svd(rest - rest.mean(axis=0), full_matrices=False)[2][0]
+    fig, ax = plt.subplots(figsize=(7.2, 3.2), layout="constrained")
+    for i, (name, part) in enumerate({"images": images, "captions": texts}.items()):
+        ax.plot(part @ line, part @ across, MARKERS[i], ms=2.6, alpha=0.45, color=LINES[i],
+                label=name)  # fmt: skip
+    ax.set(xlabel="along the line between the two means", ylabel="largest component beside it")
+    _legend(ax, True)
     title(ax, heading)
     return fig
 
 
 def _legend(ax: Axes, wanted: bool) -> None:
+    """Above the axes, at the right: it covers nothing."""
     if wanted:
-        ax.legend(loc="best")
+        n = len(ax.get_legend_handles_labels()[1])
+        options = {"loc": "lower right", "bbox_to_anchor": (1, 1.0), "ncols": min(n, 3)}
+        ax.legend(**options, borderaxespad=0.2, columnspacing=1.2, handletextpad=0.5)

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import display
 from matplotlib.figure import Figure
+from transformers.utils import logging
 
 from helpers import paths, repro
 from helpers.evaluation.stats import Estimate
@@ -156,6 +157,8 @@ def begin(
     """
     set_style()
     repro.seed_everything(seed)
+    logging.set_verbosity_error()  # tiny checkpoints have token ids of their own
+    logging.disable_progress_bar()
     lesson = Lesson(name, paths.report_folder(report, name), seed, model)
     if model.startswith("tiny-") and not source.startswith("world:"):
         say(

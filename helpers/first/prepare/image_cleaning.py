@@ -30,7 +30,8 @@ SUBSETS = "fine-tuning-zone/subsets"
 WATERMARKED, CLEANED, CLEAN = "watermarked", "cleaned", "clean"
 CLEANING_COLUMNS = ("image_key", "marked", "mark_share", "found_share")
 CODE = (
-    *(f"helpers.first.data.{name}" for name in ("images", "mark_shapes", "marks", "marked_sets")),
+    "helpers.data.images",
+    *(f"helpers.first.data.{name}" for name in ("mark_shapes", "marks", "marked_sets")),
     *(f"helpers.first.prepare.{name}" for name in ("inpainting", "watermarks")),
 )
 
