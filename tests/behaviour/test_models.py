@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.behaviour.conftest import lessons, run_in
+from tests.behaviour.conftest import ROOT, lessons, run_in
 from tests.behaviour.model_inputs import (
     BROKEN,
     COMMIT,
@@ -283,33 +283,47 @@ LESSONS = {
     "06": (
         "siglip",
         "-p max_recipes=60 -p max_images=40 -p n_probes=20 -p shares=0,100 -p alone=100 "
-        "-p epochs=1 -p method=dora -p n_permutations=50",
+        "-p epochs=1 -p method=dora -p n_permutations=50 -p perplexities=5",
     ),
     "07": (
         "clip",
         "-p n_annotated=60 -p n_pool=60 -p n_validation=40 -p n_test=40 -p n_transfer=20 "
         "-p steps=10 -p pretraining_steps=5 -p qformer_steps=4 -p qformer_pretraining_steps=2 "
-        "-p generator_steps=10 -p n_pairs=40 -p models=combiner -p pretrained=combiner "
-        "-p studied=combiner -p pulls=0 -p loose_pulls=50 -p shares=100 -p amounts=20",
+        "-p generator_steps=10 -p n_pairs=40 "
+        "-p 'models=image only, text only, sum, combiner, SPRC' "
+        "-p pretrained=combiner -p studied=combiner -p pulls=0 -p loose_pulls=50 -p shares=100 "
+        "-p amounts=20 -p blip2=Salesforce/blip2-itm-vit-g "
+        "-p generator=Salesforce/instructblip-vicuna-7b",
     ),
     "08": (
         "clip",
         "-p max_recipes=80 -p other={other} -p sizes=40 -p steps=20 -p stage_b_sizes=40 "
         "-p widths=8 -p alphas=0.2",
     ),
-    "09": ("siglip2", "-p samples=64 -p batch_sizes=8 -p batch_samples=64 -p steps=2"),
+    "09": ("siglip2", "-p samples=64 -p batch_sizes=8,16 -p batch_samples=64 -p steps=2"),
     "10": ("siglip", "-p source={source} -p drift_recipes=1700"),
 }
 
 
 @pytest.mark.journey
 @pytest.mark.parametrize("number", LESSONS)
-def test_every_lesson_that_takes_a_model_takes_the_hubs(number, models, shell, patterns, others):
-    """Faults 2 and 26: the other lessons, each with a model of another class."""
+def test_every_lesson_that_takes_a_model_takes_the_hubs(
+    number, models, shell, patterns, others, tmp_path
+):
+    """Faults 2, 25 and 26: the other lessons, each with a model of another class.
+
+    BLIP-2 and InstructBLIP, which lesson 07 takes, come from the cache of hub models.
+    """
     family, options = LESSONS[number]
     given = options.format(source=patterns, other=others)
-    done = shell(f"course run --name hub{number} --only {number} -p model={models[family]} {given}")
+    for tiny, name in (("blip2", "blip2-itm-vit-g"), ("instructblip", "instructblip-vicuna-7b")):
+        there = ROOT / "data" / "tiny" / f"tiny-{tiny}"
+        cache = put_into_cache(there, tmp_path / "hf", f"Salesforce/{name}")
+    command = f"course run --name hub{number} --only {number} -p model={models[family]} {given}"
+    with counting_hub() as (hub, asked):
+        done = shell(command, env=cache | hub)
     assert done.code == 0, done.text
+    assert asked == []
 
 
 def test_no_lesson_that_takes_a_model_is_left_out():
