@@ -1,6 +1,6 @@
 """A training step from the cached prefix against a plain peft loop, side by side in one process.
 
-``python -m tests.benchmarks.step [--repeats 3] [--batch 32] [--threads 1] [--families clip,siglip]``
+``python -m tests.benchmarks.step [--repeats 3] [--batch 32] [--families clip,siglip]``
 
 CLIP ViT-B/32 and SigLIP-base/16 by their configurations, with random weights: they take the time
 that the real ones take. LoRA (rank 8) sits on the last two vision layers, the text tower is frozen.
