@@ -33,9 +33,10 @@ from transformers import (
 )
 
 from helpers.models.encoder import Encoder
-from helpers.models.lora import Placement, adapt, target_pattern
+from helpers.models.lora import adapt
+from helpers.models.placement import Placement, target_pattern
 from helpers.training.batches import TrainingPairs, normalized
-from helpers.training.loop import Settings, _Run, _take_step
+from helpers.training.loop import Run, Settings, take_step
 from helpers.training.prefix import Prefixes
 from helpers.training.runs import contrastive_step
 
@@ -113,10 +114,10 @@ def cached_step(
     settings = Settings(batch_size=len(pairs), learning_rate=1e-4, warmup=0)
     towers = Prefixes(adapted, folder).towers(pairs)
     loss = contrastive_step(adapted, pairs, towers, settings)
-    run = _Run(adapted.model, settings, 10**6)
+    run = Run(adapted.model, settings, 10**6)
 
     def step() -> None:
-        run.note_step(_take_step(run, loss, settings, 10**6), 0.0)
+        take_step(run, loss)
 
     def gradients() -> None:
         adapted.model.zero_grad()

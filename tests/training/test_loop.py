@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from helpers import paths
-from helpers.models.lora import Placement
+from helpers.models.placement import Placement
 from helpers.training.loop import (
     Settings,
     StateError,
