@@ -80,10 +80,9 @@ class Settings:
         On matrices; never on biases, norms, magnitudes and scalars.
     betas, fused
         Of AdamW; its fused kernel is faster and gives other last bits.
-    clip : float
-        Largest norm of the whole gradient; 0: no clipping.
-    clamp : bool
-        Limit every trained ``logit_scale`` to 100 after each step.
+    clip, clamp
+        Largest norm of the whole gradient, 0: no clipping; whether every trained ``logit_scale`` is
+        limited to 100 after each step.
     precision : str
         ``bf16``: the towers run under autocast; weights, loss and optimizer stay float32.
     prefix : bool
@@ -94,12 +93,11 @@ class Settings:
     patience : int
         Stop after so many evaluations below the best; 0: never.
     keep : str
-        End with the weights of the ``best`` evaluation, where there is any, or the ``last`` ones.
+        End with the weights of the ``best`` evaluation, if there is any, or the ``last`` ones.
     start_counts : bool
         Whether an evaluation before the first step may be the best.
     state_every : int
         Save the state after so many steps, and after each evaluation.
-    seed : int
     """
 
     epochs: int = 3
@@ -157,15 +155,14 @@ def learning_rate(step: int, total: int, settings: Settings) -> float:
     """
     warm = settings.warmup if settings.warmup >= 1 else settings.warmup * total
     warm, low = min(round(warm), total), settings.final_share
+    rising = min(1.0, (step + 1) / warm) if warm else 1.0
     if settings.schedule == "cosine_over_all":
-        factor = min(1.0, (step + 1) / warm) if warm else 1.0
-        return (
-            settings.learning_rate * factor * max(low, 0.5 * (1 + math.cos(math.pi * step / total)))
-        )
+        cosine = 0.5 * (1 + math.cos(math.pi * step / total))
+        return settings.learning_rate * rising * max(low, cosine)
     if step < warm:
         return settings.learning_rate * (step + 1) / warm
-    share = (step - warm) / max(1, total - warm)
-    return settings.learning_rate * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * share)))
+    cosine = 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
+    return settings.learning_rate * (low + (1 - low) * cosine)
 
 
 def evaluation_steps(settings: Settings, total: int, steps_per_epoch: int) -> tuple[int, ...]:
@@ -176,7 +173,7 @@ def evaluation_steps(settings: Settings, total: int, steps_per_epoch: int) -> tu
     """
     asked = settings.evaluations
     if asked == "epochs":
-        return tuple(range(0, total + 1, steps_per_epoch)) if steps_per_epoch else (0, total)
+        return tuple(sorted({*range(0, total, steps_per_epoch or total), total}))
     if isinstance(asked, int):
         found = np.geomspace(min(FIRST_EVALUATION, total), total, asked) if asked > 1 else [total]
         return tuple(sorted({round(float(step)) for step in found}))

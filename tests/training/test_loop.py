@@ -247,6 +247,7 @@ def test_against_a_plain_loop():
 
 def test_when_a_run_is_evaluated():
     assert evaluation_steps(Settings(), 6, 2) == (0, 2, 4, 6)
+    assert evaluation_steps(Settings(), 5, 2) == (0, 2, 4, 5)
     assert evaluation_steps(Settings(evaluations=3), 40, 0) == (10, 20, 40)
     assert evaluation_steps(Settings(evaluations=3), 5, 0) == (5,)
     assert evaluation_steps(Settings(evaluations=(4, 0)), 5, 0) == (0, 4)
