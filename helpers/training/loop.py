@@ -55,10 +55,8 @@ class Settings:
 
     Attributes
     ----------
-    epochs : int
-        Passes over the data; see ``draw``.
-    steps : int
-        Optimizer steps, where a run is not counted in epochs; 0: ``epochs`` decides.
+    epochs, steps : int
+        Passes over the data, see ``draw``; or optimizer steps, if more than 0.
     batch_size, accumulation : int
         An optimizer step takes ``batch_size`` pairs ``accumulation`` times.
     accumulate : str
