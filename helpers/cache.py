@@ -151,7 +151,7 @@ class Cache:
         batch_size: int,
     ) -> None:
         waiting: dict[str, torch.Tensor] = {}
-        with tqdm(total=len(todo), desc=f"computing {self.kind}", delay=2, leave=False) as bar:
+        with tqdm(total=len(todo), desc=f"computing {self.kind}", delay=5, leave=False) as bar:
             for start in range(0, len(todo), batch_size):
                 numbers = todo[start : start + batch_size]
                 arrays = [one.detach().cpu() for one in compute(numbers)]

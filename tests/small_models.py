@@ -30,7 +30,8 @@ from transformers import (
 
 from helpers.data.sets import LazyImages, RetrievalSet
 from helpers.models.encoder import Encoder, weights_fingerprint
-from helpers.models.lora import Placement, adapt
+from helpers.models.lora import adapt
+from helpers.models.placement import Placement
 from helpers.training.batches import TrainingPairs, prepare_pairs
 
 WORDS = ["a red mug on wood", "chicken soup with basil", "two blue books", "tofu on a black plate"]

@@ -13,7 +13,7 @@ from helpers.first.models.lora import adapt as adapt_first
 from helpers.first.models.placement import Placement as FirstPlacement
 from helpers.first.training.loop import train
 from helpers.first.training.settings import Training
-from helpers.models.lora import Placement
+from helpers.models.placement import Placement
 from helpers.training.loop import Settings
 from helpers.training.runs import train_lora
 from tests import small_models
@@ -53,8 +53,9 @@ def test_weights_are_those_of_the_first_edition_bit_for_bit(family, loss, name):
     )  # fmt: skip
     second = train_lora(
         small_models.small_encoder(family), small_models.small_pairs(family),
-        placement=Placement(**where), settings=Settings(**how), transform=small_models.noisy,
-        validation=lambda encoder: score(encoder.texts(small_models.WORDS)), prefix=False,
+        placement=Placement(**where), settings=Settings(**how, prefix=False),
+        transform=small_models.noisy,
+        validation=lambda encoder: score(encoder.texts(small_models.WORDS)), progress=False,
     )  # fmt: skip
     wanted = dict(adapted.encoder.model.named_parameters())
     found = dict(second.encoder.model.named_parameters())

@@ -5,11 +5,9 @@ uses an encoder does not know which.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,24 +15,21 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 from tqdm.auto import tqdm
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoProcessor,
-    PreTrainedModel,
-    ProcessorMixin,
-)
-from transformers.utils import logging
+from transformers import AutoConfig, AutoModel, PreTrainedModel, ProcessorMixin
 
-from helpers import paths
 from helpers.evaluation.ranking import check_embeddings
+from helpers.models.processors import check_filled, check_pixels, lowers, open_processor
 from helpers.repro import pick_device
+from helpers.store.checkpoints import (
+    Checkpoint,
+    ModelError,
+    check_files,
+    find_checkpoint,
+    opened,
+)
 
+FLEXIBLE = "siglip2"  # what transformers calls SigLIP 2 with images of any shape
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-
-
-class ModelError(ValueError):
-    """A model that cannot be opened, or is of no kind that the course knows."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +98,13 @@ class Encoder:
     def text_length(self) -> int:
         """How many tokens the text tower reads; longer captions are truncated."""
         return self.model.config.text_config.max_position_embeddings
+
+    @property
+    def text_rules(self) -> str:
+        """How texts are read, for records: ``in lower case, padded to 64 tokens``."""
+        case = "in lower case" if lowers(self.processor.tokenizer) else "with their capitals"
+        padding = "padded" if FAMILIES[self.family].pads_to_full_length else "cut"
+        return f"{case}, {padding} to {self.text_length} tokens"
 
     @property
     def image_px(self) -> int:
@@ -198,13 +200,14 @@ def encode(
 
 
 def load_encoder(model: str, *, device: str = "auto", precision: str = "fp32") -> Encoder:
-    """Open a dual encoder, frozen and in evaluation mode.
+    """Open a dual encoder, frozen and in evaluation mode; nothing is asked of a network.
 
     Parameters
     ----------
     model : str
         ``tiny-siglip`` or ``tiny-clip``; a folder with configuration, weights, tokenizer and
-        preprocessor; or a hub id such as ``google/siglip-base-patch16-224``.
+        preprocessor; or a hub id such as ``google/siglip-base-patch16-224`` that ``hf download``
+        has fetched.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     precision : str
@@ -213,7 +216,8 @@ def load_encoder(model: str, *, device: str = "auto", precision: str = "fp32") -
     Raises
     ------
     ModelError
-        If the model is not found, is incomplete, or of a family that the course does not know.
+        If the model is not found, is damaged, is of a family that the course does not know, or if
+        its tokenizer or its preprocessor belongs to another model.
 
     Examples
     --------
@@ -222,60 +226,28 @@ def load_encoder(model: str, *, device: str = "auto", precision: str = "fp32") -
     """
     if precision not in DTYPES:
         raise ModelError(f"unknown precision {precision!r}: use one of {', '.join(DTYPES)}")
-    path = checkpoint_path(model)
-    config = _open(AutoConfig, model, path)
-    if config.model_type not in FAMILIES:
-        raise ModelError(
-            f"model {model!r} is a {config.model_type!r} model; this course adapts "
-            f"{', '.join(FAMILIES)} dual encoders, such as openai/clip-vit-base-patch32"
-        )
-    network, loaded = _open(AutoModel, model, path, dtype=torch.float32, output_loading_info=True)
-    if wrong := sorted(map(str, [*loaded["missing_keys"], *loaded["mismatched_keys"]])):
-        raise ModelError(
-            f"the weights of model {model!r} at {path} do not fill its configuration: "
-            f"{wrong[0]} and {len(wrong) - 1} more are missing or of another shape"
-        )
-    processor = _open(AutoProcessor, model, path)
-    if not all(getattr(processor, part, None) for part in ("tokenizer", "image_processor")):
-        raise ModelError(
-            f"model {model!r} at {path} has no complete processor: a tokenizer and "
-            "preprocessor_config.json must lie beside its weights"
-        )
+    checkpoint = find_checkpoint(model)
+    config = opened(AutoConfig, checkpoint, what="config.json")
+    _refuse_other_families(checkpoint, config.model_type)
+    weights = check_files(checkpoint)
+    network, loaded = opened(
+        AutoModel, checkpoint, what=weights, dtype=torch.float32,
+        output_loading_info=True, ignore_mismatched_sizes=True,
+    )  # fmt: skip
+    check_filled(loaded, checkpoint)
+    processor = open_processor(checkpoint, config)
+    check_pixels(processor.image_processor, config.vision_config.image_size, checkpoint)
     network = network.eval().requires_grad_(False)
-    name = Path(path).name if Path(path).is_dir() else model
     fingerprint, target = weights_fingerprint(network), pick_device(device)
     return Encoder(
-        name, config.model_type, network.to(target, DTYPES[precision]), processor, target,
-        precision, fingerprint, getattr(config, "_commit_hash", None) or "",
+        checkpoint.name, config.model_type, network.to(target, DTYPES[precision]), processor,
+        target, precision, fingerprint, checkpoint.revision,
     )  # fmt: skip
 
 
 def checkpoint_path(model: str) -> str:
-    """The folder or hub id behind a model's name.
-
-    Raises
-    ------
-    ModelError
-        If a path was meant and nothing lies there.
-    """
-    tiny = sorted(folder.name for folder in paths.tiny().glob("tiny-*"))
-    if model.startswith("tiny-") and "/" not in model:
-        folder = paths.tiny() / model
-        if not (folder / "config.json").is_file():
-            raise ModelError(f"{folder} holds no model: make it with 'course pretrain {model}'")
-        return str(folder)
-    folder = Path(model).expanduser()
-    for place in (folder, paths.root() / folder):
-        if (place / "config.json").is_file():
-            return str(place)
-        if place.is_dir():
-            raise ModelError(f"{place} is a directory without config.json, so it holds no model")
-    if folder.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1:
-        raise ModelError(
-            f"no model at {model!r}: give {', '.join(tiny)}, a directory, "
-            "or a hub id of the form owner/name"
-        )
-    return model
+    """The folder behind a model's name, for ``from_pretrained``; else ``ModelError``."""
+    return str(find_checkpoint(model).folder)
 
 
 def weights_fingerprint(model: torch.nn.Module) -> str:
@@ -288,28 +260,16 @@ def weights_fingerprint(model: torch.nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
-def _open(kind: Any, model: str, path: str, **options: Any) -> Any:
-    """``kind.from_pretrained(path)`` without the library's notes and bars."""
-    try:
-        with _quiet():
-            return kind.from_pretrained(path, trust_remote_code=False, **options)
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
+def _refuse_other_families(checkpoint: Checkpoint, family: str) -> None:
+    """Say which kind of model it is, and which the course adapts."""
+    if family == FLEXIBLE:
         raise ModelError(
-            f"model {model!r} could not be opened from {path} ({first}); "
-            "without a network, give a directory that holds the whole checkpoint"
-        ) from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the library's notes and bars: what matters of them is checked here."""
-    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
-        if bars:
-            logging.enable_progress_bar()
+            f"model {checkpoint.model!r} is a SigLIP 2 that takes pictures of any shape (NaFlex), "
+            "which the course does not adapt: use a SigLIP 2 of fixed resolution, such as "
+            "google/siglip2-base-patch16-224"
+        )
+    if family not in FAMILIES:
+        raise ModelError(
+            f"model {checkpoint.model!r} is a {family!r} model; this course adapts "
+            f"{' and '.join(FAMILIES)} dual encoders, such as openai/clip-vit-base-patch32"
+        )

@@ -6,14 +6,13 @@ silence on another model of the same shapes. Two more files mend that: ``scalars
 """
 
 import copy
-import difflib
 import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from peft import PeftModel, get_peft_model
@@ -21,130 +20,31 @@ from peft.tuners.lora import LoraLayer
 from peft.utils import ModulesToSaveWrapper
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
 from transformers import PreTrainedModel
 
 from helpers.models import methods
+from helpers.models.adapter_files import (
+    BASE_FILE,
+    PEFT_FILES,
+    PROMPT_FILE,
+    SCALAR_FILE,
+    AdapterError,
+    base_of,
+    card_text,
+    check_base,
+    read_record,
+)
 from helpers.models.encoder import FAMILIES, Encoder
+from helpers.models.placement import (
+    Placement,
+    PlacementError,
+    adapted_layers,
+    target_pattern,
+)
 from helpers.repro import hash_of, library_versions, sha256_file
 from helpers.store.atomic import write_file_atomically
 
-METHODS = ("lora", "dora", "rslora", "qlora", "prompt", "full")
-MODULES = {
-    **dict.fromkeys(("q_proj", "k_proj", "v_proj", "out_proj"), "self_attn"),
-    **dict.fromkeys(("fc1", "fc2"), "mlp"),
-}
 SCALARS = ("logit_scale", "logit_bias")
-SCALAR_FILE, BASE_FILE, PROMPT_FILE = "scalars.safetensors", "base.json", "prompt.safetensors"
-PEFT_FILES = ("adapter_model.safetensors", "adapter_config.json")
-PREPROCESSING = (
-    "do_convert_rgb", "do_resize", "size", "resample", "do_center_crop", "crop_size",
-    "do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std",
-)  # fmt: skip
-CHECKED = {
-    "family": "family",
-    "vision_layers": "number of vision layers",
-    "text_layers": "number of text layers",
-    "vision_width": "width of the vision tower",
-    "text_width": "width of the text tower",
-    "fingerprint": "weights",
-    "preprocessing": "image preprocessing",
-    "tokenizer": "tokenizer",
-}
-
-
-class PlacementError(ValueError):
-    """A placement that is unknown, impossible, or does not fit the model."""
-
-
-class AdapterError(ValueError):
-    """An adapter that cannot be trained, saved or opened as asked."""
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Which weights an adapter adds, and which it trains.
-
-    Attributes
-    ----------
-    rank : int
-        Of the update; for ``prompt`` the number of learned tokens in each tower that has any.
-    alpha : float
-        The update is scaled by alpha / rank (rslora: alpha / sqrt(rank)).
-    dropout : float
-        On the input of the adapter, in training only.
-    vision_layers, text_layers : int or "all"
-        The last k layers of a tower; 0: none; -1 or "all": all.
-    heads : bool
-        Train the projection heads too: CLIP ``visual_projection`` and ``text_projection``, SigLIP
-        the ``head`` of both towers. SigLIP's are large: compare trainable counts before scores.
-    modules : str
-        Comma-separated: ``q_proj``, ``k_proj``, ``v_proj``, ``out_proj``, ``fc1``, ``fc2``.
-    method : str
-        ``lora``, ``dora``, ``rslora``; ``qlora``: LoRA on frozen weights in 8 bits; ``prompt``:
-        learned tokens (see :mod:`helpers.models.methods`); ``full``: the weights of the layers
-        themselves, and where a tower has all its layers in it, of the whole tower and its head.
-
-    Notes
-    -----
-    What a method has no use for (``alpha``, ``dropout``, ``modules``, with ``full`` the rank too)
-    becomes 0 or empty, whatever is given, so that equal adapters are equal placements.
-    """
-
-    rank: int = 8
-    alpha: float = 16.0
-    dropout: float = 0.05
-    vision_layers: int | str = -1
-    text_layers: int | str = -1
-    heads: bool = False
-    modules: str = "q_proj,k_proj,v_proj,out_proj"
-    method: str = "lora"
-
-    def __post_init__(self) -> None:
-        def put(**values: Any) -> None:
-            for name, value in values.items():
-                object.__setattr__(self, name, value)
-
-        if self.method not in METHODS:
-            raise PlacementError(
-                f"method {self.method!r} is not available: use one of {', '.join(METHODS)}"
-                + _closest(self.method, METHODS)
-            )
-        put(alpha=float(self.alpha))  # 16 and 16.0 are one placement
-        if self.method in ("prompt", "full"):
-            put(alpha=0.0, dropout=0.0, modules="")
-        if self.method == "full":
-            put(rank=0)
-        for name in ("vision_layers", "text_layers"):
-            value = getattr(self, name)
-            if value == "all":
-                put(**{name: -1})
-            elif not isinstance(value, int) or isinstance(value, bool) or value < -1:
-                raise PlacementError(
-                    f"{name} is {value!r}: give the number of last layers, 0 for none, -1 for all"
-                )
-        if (self.vision_layers, self.text_layers) == (0, 0):
-            raise PlacementError(
-                "vision_layers and text_layers are both 0: an adapter needs a layer of a tower"
-            )
-        low = self.rank < 1 and self.method != "full"
-        if low or (self.alpha <= 0 and self.modules) or not 0 <= self.dropout < 1:
-            raise PlacementError(
-                f"rank {self.rank}, alpha {self.alpha}, dropout {self.dropout}: "
-                "rank is at least 1, alpha above 0, dropout in [0, 1)"
-            )
-        if self.method not in ("prompt", "full"):
-            for name in self.module_names:
-                if name not in MODULES:
-                    raise PlacementError(
-                        f"modules {self.modules!r}: there is no {name!r}; use "
-                        f"{', '.join(MODULES)}" + _closest(name, tuple(MODULES))
-                    )
-
-    @property
-    def module_names(self) -> tuple[str, ...]:
-        """``modules``, each once."""
-        return tuple(dict.fromkeys(name.strip() for name in self.modules.split(",")))
 
 
 @dataclass(frozen=True)
@@ -163,13 +63,6 @@ class Adapter:
     placement: Placement
     base: Encoder
     peft: PeftModel | None = None
-
-
-class Counts(NamedTuple):
-    """Numbers of parameters; a retrained head counts once, as in the deployed model."""
-
-    trainable: int
-    total: int
 
 
 def adapt(
@@ -230,50 +123,6 @@ def adopt(encoder: Encoder, wrapped: PeftModel, placement: Placement) -> Encoder
         encoder, model=wrapped.base_model.model.eval(), fingerprint="",
         adapter=Adapter(placement, encoder, wrapped),
     )  # fmt: skip
-
-
-def adapted_layers(placement: Placement, model: PreTrainedModel) -> dict[str, range]:
-    """The numbers of the adapted layers by tower (``vision``, ``text``); may be empty.
-
-    Raises ``PlacementError`` if the model has fewer layers than are asked for.
-    """
-    found = {}
-    for tower in ("vision", "text"):
-        depth = getattr(model.config, f"{tower}_config").num_hidden_layers
-        last = getattr(placement, f"{tower}_layers")
-        if last > depth:
-            raise PlacementError(
-                f"{tower}_layers is {last}, but the {tower} tower of this "
-                f"{model.config.model_type} model has {depth} layers: give at most {depth}, "
-                "or -1 for all"
-            )
-        found[tower] = range(0 if last == -1 else depth - last, depth)
-    return found
-
-
-def target_pattern(placement: Placement, model: PreTrainedModel) -> str:
-    """A regular expression for the full path of each adapted module, and of nothing else.
-
-    A list of bare names would also catch the attention inside the pooling head of SigLIP's vision
-    tower, which never gets a gradient, and a list of layer numbers would hit both towers.
-    """
-    towers = [
-        rf"{tower}_model\.encoder\.layers\.({'|'.join(map(str, numbers))})"
-        for tower, numbers in adapted_layers(placement, model).items()
-        if numbers
-    ]
-    names = [rf"{MODULES[name]}\.{name}" for name in placement.module_names]
-    return rf"({'|'.join(towers)})\.({'|'.join(names)})"
-
-
-def trainable_counts(model: nn.Module) -> Counts:
-    """How many parameters are trained, and of how many.
-
-    The original of a retrained head, which peft holds beside the copy, does not count.
-    """
-    counted = [p for n, p in model.named_parameters() if ".original_module." not in f".{n}"]
-    trainable = sum(p.numel() for p in counted if p.requires_grad)
-    return Counts(trainable, sum(p.numel() for p in counted))
 
 
 @contextmanager
@@ -352,13 +201,16 @@ def save_adapter(
     record = {
         "schema": 1,
         "base": base,
+        "texts": encoder.text_rules,
         "quantization": methods.QUANTIZATION if placement.method == "qlora" else "",
         "placement": asdict(placement),
         "factor": factor,
         "files": {name: sha256_file(folder / name) for name in _files(placement)},
         "versions": library_versions(),
     }
-    (folder / "README.md").write_text(_card(encoder, base, training or {}, data), encoding="utf-8")
+    (folder / "README.md").write_text(
+        card_text(encoder, base, training or {}, data), encoding="utf-8"
+    )
     write_file_atomically(folder / BASE_FILE, (json.dumps(record, indent=1) + "\n").encode())
 
 
@@ -373,23 +225,15 @@ def load_adapter(encoder: Encoder, folder: Path) -> Encoder:
         the base was quantized in another way.
     """
     folder = Path(folder)
-    record = _read_record(folder)
-    for name, digest in record["files"].items():
-        if not (folder / name).is_file():
-            raise AdapterError(f"adapter {folder} has no {name}: save or copy it again, whole")
-        if sha256_file(folder / name) != digest:
-            raise AdapterError(
-                f"{folder / name} differs from what was saved: save or copy the adapter again"
-            )
-    here, recorded = base_of(encoder), record["base"]
-    for name, words in CHECKED.items():
-        if recorded[name] != here[name]:
-            raise AdapterError(
-                f"adapter {folder} belongs to {recorded['name']!r}, not to {encoder.name!r}: the "
-                f"{words} differs ({recorded[name]} there, {here[name]} here); open it on its own "
-                "base"
-            )
-    placement = Placement(**record["placement"])
+    record = read_record(folder)
+    check_base(record["base"], encoder, folder)
+    try:
+        placement = Placement(**record["placement"])
+    except (PlacementError, TypeError) as error:
+        raise AdapterError(
+            f"{folder / BASE_FILE} names a placement that is not known here ({error}): train the "
+            "adapter again"
+        ) from error
     quantization = methods.QUANTIZATION if placement.method == "qlora" else ""
     if record.get("quantization", "") != quantization:
         raise AdapterError(
@@ -439,34 +283,6 @@ def merge(encoder: Encoder) -> Encoder:
     whole = whole.merge_and_unload() if adapter.peft else whole
     model = whole.eval().requires_grad_(False)
     return replace(encoder, model=model, fingerprint="", adapter=None)
-
-
-def base_of(encoder: Encoder) -> dict[str, Any]:
-    """What an adapter has to know of its base; name and revision are for people and hubs."""
-    config, processor = encoder.model.config, encoder.processor
-    images = processor.image_processor.to_dict()
-    settings = [[name, images.get(name)] for name in PREPROCESSING]
-    return {
-        "name": encoder.name,
-        "revision": encoder.revision,
-        "family": encoder.family,
-        "vision_layers": config.vision_config.num_hidden_layers,
-        "text_layers": config.text_config.num_hidden_layers,
-        "vision_width": config.vision_config.hidden_size,
-        "text_width": config.text_config.hidden_size,
-        "fingerprint": encoder.fingerprint,
-        "preprocessing": hash_of(json.loads(json.dumps(settings, default=dict))),
-        "tokenizer": hash_of(_rules(processor.tokenizer)),
-    }
-
-
-def _rules(tokenizer: Any) -> Any:
-    """Vocabulary and rules; padding and truncation are set call by call."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        return sorted(tokenizer.get_vocab().items())
-    rules = json.loads(backend.to_str())
-    return {k: v for k, v in rules.items() if k not in ("truncation", "padding")}
 
 
 def _place(
@@ -568,93 +384,3 @@ def _files(placement: Placement) -> tuple[str, ...]:
     if placement.method == "prompt":
         return (PROMPT_FILE, SCALAR_FILE)
     return (PEFT_FILES[0], SCALAR_FILE, PEFT_FILES[1])
-
-
-def _read_record(folder: Path) -> dict[str, Any]:
-    path = folder / BASE_FILE
-    if not path.is_file():
-        raise AdapterError(
-            f"{folder} has no {BASE_FILE}, so nothing says which model the adapter there "
-            "belongs to: save it with helpers.models.lora.save_adapter"
-        )
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        _ = [record["base"][name] for name in ("name", *CHECKED)]
-        _ = dict(record["placement"]), dict(record["files"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise AdapterError(f"{path} cannot be read ({error!r}): save the adapter again") from error
-    return record
-
-
-def _closest(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def _card(encoder: Encoder, base: Mapping[str, Any], training: Mapping[str, Any], data: str) -> str:
-    """The model card in Markdown, from the run that made the adapter."""
-    placement, counts = encoder.adapter.placement, trainable_counts(encoder.model)
-    share = counts.trainable / counts.total
-    trained = f"{counts.trainable:,} of {counts.total:,} parameters ({share:.2%})"
-    return CARD.format(
-        **base, method=placement.method,
-        library="transformers" if placement.method == "prompt" else "peft",
-        trained=trained + (f" were trained on {data}." if data else " were trained."),
-        placement=_table(asdict(placement)),
-        training=_table(training) if training else "Not recorded.",
-        opening=(PROMPT if placement.method == "prompt" else PEFT).format(**base),
-    )  # fmt: skip
-
-
-def _table(values: Mapping[str, Any]) -> str:
-    rows = [f"| {name.replace('_', ' ')} | {value} |" for name, value in values.items()]
-    return "\n".join(["| | |", "|---|---|", *rows])
-
-
-CARD = """---
-base_model: {name}
-library_name: {library}
-tags: [{method}, {family}, image-text-retrieval, course]
----
-
-# An adapter for {name}
-
-{trained}
-
-## Placement
-
-{placement}
-
-## Training
-
-{training}
-
-## How to open it
-
-{opening}
-## Base
-
-Family {family}, {vision_layers} vision and {text_layers} text layers, revision "{revision}",
-weights `{fingerprint}`. `base.json` holds the hashes of weights, preprocessing and tokenizer.
-
-## Limits
-
-Made in a course, for one domain. Fine-tuning on one domain can cost accuracy on others: measure
-both.
-"""
-PEFT = """```python
-from peft import PeftModel
-from safetensors.torch import load_file
-from transformers import AutoModel
-
-base = AutoModel.from_pretrained("{name}")  # or the folder that holds it
-model = PeftModel.from_pretrained(base, "this folder").eval()
-base.load_state_dict(load_file("this folder/scalars.safetensors"), strict=False)
-```
-
-`helpers.models.lora.load_adapter` does both and refuses another base. An adapter of the method
-`qlora` was trained on a base in 8 bits, which only `load_adapter` makes again.
-"""
-PROMPT = """peft has no folder for tokens inside a dual encoder:
-`helpers.models.lora.load_adapter` puts them in and refuses another base.
-"""

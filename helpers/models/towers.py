@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from transformers.masking_utils import create_causal_mask
 
 from helpers.models.encoder import FAMILIES, Encoder, weights_fingerprint
+from helpers.models.methods import without_tokens
 from helpers.repro import hash_of
 
 TOWERS = ("vision", "text")
@@ -35,17 +36,19 @@ def layer_features(
     dict of str to (n, d) float32
         ``patches`` (what enters the first layer, positions included), ``layer 1`` to ``layer L``,
         and ``output``, the embeddings of :meth:`Encoder.images`. CLIP's class token and the learned
-        tokens of a prompt stand before the patches and are left out of the means.
+        tokens of a prompt are left out of the means.
     """
     config = encoder.model.config.vision_config
     n_patches = (config.image_size // config.patch_size) ** 2
+    n_tokens = n_patches + (encoder.family != "siglip")  # the class token is the first
     stream, found = iter(images), {}
     with torch.inference_mode():
         while batch := list(islice(stream, batch_size)):
             pixels = encoder.prepare_images(batch).to(encoder.device, encoder.model.dtype)
             out = encoder.model.get_image_features(pixel_values=pixels, output_hidden_states=True)
             for i, states in enumerate(out.hidden_states):
-                mean = states[:, -n_patches:].float().mean(dim=1)  # (b, d)
+                own = without_tokens(states, states.shape[1] - n_tokens)
+                mean = own[:, -n_patches:].float().mean(dim=1)  # (b, d)
                 found.setdefault(f"layer {i}" if i else "patches", []).append(mean)
             embedding = F.normalize(out.pooler_output.float(), dim=-1)
             found.setdefault("output", []).append(embedding)

@@ -98,6 +98,7 @@ def prepare_pairs(
     data: RetrievalSet,
     *,
     negatives: Sequence[tuple[int, str]] = (),
+    progress: bool = True,
 ) -> TrainingPairs:
     """Decode, resize and tokenize a retrieval set once; each image is paired with each caption.
 
@@ -124,7 +125,7 @@ def prepare_pairs(
     image_ids, text_ids = np.array(pairs, dtype=np.int64).T
     text_ids_all, unique = pd.factorize(np.array([*captions, *(text for _, text in negatives)]))
     text_ids = text_ids_all[text_ids]  # equal captions of two items are one text
-    bar = tqdm(data.images, desc="reading images", unit="image", delay=2, leave=False)
+    bar = tqdm(data.images, desc="reading images", unit="image", leave=False, disable=not progress)
     keys = [str(key) for key in getattr(data.images, "keys", range(len(items)))]
     return TrainingPairs(
         items[image_ids], image_ids, text_ids, np.array(keys), unique.astype(str),

@@ -55,19 +55,15 @@ class Settings:
 
     Attributes
     ----------
-    epochs : int
-        Passes over the data; see ``draw``.
-    steps : int
-        Optimizer steps, where a run is not counted in epochs; 0: ``epochs`` decides.
+    epochs, steps : int
+        Passes over the data, see ``draw``; or optimizer steps, if more than 0.
     batch_size, accumulation : int
         An optimizer step takes ``batch_size`` pairs ``accumulation`` times.
     accumulate : str
         ``cached``: one loss over all pairs of a step (gradient caching); ``plain``: the mean of the
         losses of its micro-batches.
-    loss : str
-        ``info_nce`` or ``sigmoid``, of contrastive runs.
-    draw : str
-        What an epoch goes through once: every ``pair``, ``image`` or ``item``.
+    loss, draw : str
+        ``info_nce`` or ``sigmoid``; an epoch takes every ``pair``, ``image`` or ``item`` once.
     mask_positives : bool
         Leave pairs of one item out of each other's negatives.
     learning_rate : float
@@ -78,32 +74,28 @@ class Settings:
         ``cosine``: linear warm-up, then half a cosine over the rest, down to ``final_share``;
         ``cosine_over_all``: warm-up factor times the larger of ``final_share`` and half a cosine
         over all steps.
-    final_share : float
-        The learning rate at the end, as a share of ``learning_rate``.
     weight_decay : float
         On matrices; never on biases, norms, magnitudes and scalars.
-    betas : tuple of float
-        Of AdamW.
-    fused : bool
-        AdamW's fused kernel: faster, other last bits.
-    clip : float
-        Largest norm of the whole gradient; 0: no clipping.
-    clamp : bool
-        Limit every trained ``logit_scale`` to 100 after each step.
+    betas, fused
+        Of AdamW; its fused kernel is faster and gives other last bits.
+    clip, clamp
+        Largest norm of the whole gradient, 0: no clipping; whether every trained ``logit_scale`` is
+        limited to 100 after each step.
     precision : str
         ``bf16``: the towers run under autocast; weights, loss and optimizer stay float32.
+    prefix : bool
+        Train adapters from cached prefixes where that is possible (:mod:`helpers.training.prefix`).
     evaluations : str, int or sequence of int
         When ``evaluate`` is called: ``epochs``, before the first step and after each epoch; a
         number, so many geometric steps from 10 to the last; or the steps themselves.
     patience : int
         Stop after so many evaluations below the best; 0: never.
     keep : str
-        End with the weights of the ``best`` evaluation, where there is any, or the ``last`` ones.
+        End with the weights of the ``best`` evaluation, if there is any, or the ``last`` ones.
     start_counts : bool
         Whether an evaluation before the first step may be the best.
     state_every : int
         Save the state after so many steps, and after each evaluation.
-    seed : int
     """
 
     epochs: int = 3
@@ -124,6 +116,7 @@ class Settings:
     clip: float = 1.0
     clamp: bool = True
     precision: str = "fp32"
+    prefix: bool = True
     evaluations: str | int | tuple[int, ...] = "epochs"
     patience: int = 0
     keep: str = "best"
@@ -160,13 +153,14 @@ def learning_rate(step: int, total: int, settings: Settings) -> float:
     """
     warm = settings.warmup if settings.warmup >= 1 else settings.warmup * total
     warm, low = min(round(warm), total), settings.final_share
+    rising = min(1.0, (step + 1) / warm) if warm else 1.0
     if settings.schedule == "cosine_over_all":
-        factor = min(1.0, (step + 1) / warm) if warm else 1.0
-        return settings.learning_rate * factor * max(low, _half_cosine(step / total))
+        cosine = 0.5 * (1 + math.cos(math.pi * step / total))
+        return settings.learning_rate * rising * max(low, cosine)
     if step < warm:
         return settings.learning_rate * (step + 1) / warm
-    share = (step - warm) / max(1, total - warm)
-    return settings.learning_rate * (low + (1 - low) * _half_cosine(share))
+    cosine = 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
+    return settings.learning_rate * (low + (1 - low) * cosine)
 
 
 def evaluation_steps(settings: Settings, total: int, steps_per_epoch: int) -> tuple[int, ...]:
@@ -177,7 +171,7 @@ def evaluation_steps(settings: Settings, total: int, steps_per_epoch: int) -> tu
     """
     asked = settings.evaluations
     if asked == "epochs":
-        return tuple(range(0, total + 1, steps_per_epoch)) if steps_per_epoch else (0, total)
+        return tuple(sorted({*range(0, total, steps_per_epoch or total), total}))
     if isinstance(asked, int):
         found = np.geomspace(min(FIRST_EVALUATION, total), total, asked) if asked > 1 else [total]
         return tuple(sorted({round(float(step)) for step in found}))
@@ -226,19 +220,19 @@ def fit(
     evaluate: Callable[[int], float] | None = None,
     state: Path | None = None,
     identity: str = "",
+    progress: bool = True,
 ) -> Fitted:
     """Train the parameters of ``module`` that require a gradient, in place, with AdamW.
 
     Parameters
     ----------
     module : Module
-        In training mode during a step, in evaluation mode during an evaluation and afterwards.
+        In training mode during a step, in evaluation mode otherwise.
     loss_of_step : callable
         The number of the step, from 0, and a random generator of that step (torch's global state
         is seeded too) to a loss, and optionally the ids of the items of its batch:
         ``loss`` or ``(loss, items)``. A loss without a graph says that its gradients have been
         accumulated already, as gradient caching does.
-    settings : Settings
     steps_per_epoch : int
         Where ``settings`` counts in epochs.
     evaluate : callable, optional
@@ -264,7 +258,7 @@ def fit(
     total = settings.steps or settings.epochs * steps_per_epoch
     if not total:
         raise ValueError("0 steps: give steps_per_epoch, or steps in the settings")
-    run = _Run(module, settings, total)
+    run = Run(module, settings, total)
     checks = set(evaluation_steps(settings, total, steps_per_epoch)) if evaluate else set()
     known = {k: v for k, v in asdict(settings).items() if k != "state_every"}
     start = [weights_fingerprint(module), sorted(run.trainable)] if state else []
@@ -272,11 +266,12 @@ def fit(
     if state is not None:
         run.resume(Path(state))
     saved = run.step
-    bar = tqdm(total=total, initial=run.step, desc="training", unit="step", delay=2, leave=False)
+    bar = tqdm(total=total, initial=run.step, desc="training", leave=False, disable=not progress)
     devices = sorted({p.device.index or 0 for p in run.trainable.values() if p.is_cuda})
     with torch.random.fork_rng(devices), bar:
         while True:
-            if run.step in checks and run.step not in run.evaluated:
+            done = bool(run.evaluations) and run.evaluations[-1]["step"] == run.step
+            if run.step in checks and not done:
                 module.eval()
                 with torch.no_grad():
                     run.note_evaluation(float(evaluate(run.step)))
@@ -287,17 +282,16 @@ def fit(
             if finished:
                 break
             began = time.perf_counter()
-            record = _take_step(run, loss_of_step, settings, total)
-            run.note_step(record, time.perf_counter() - began)
+            record = take_step(run, loss_of_step)
+            run.seconds += time.perf_counter() - began
             bar.update()
             bar.set_postfix(loss=f"{record['loss']:.3f}", refresh=False)
     return run.finish()
 
 
-def _take_step(
-    run: "_Run", loss_of_step: LossOfStep, settings: Settings, total: int
-) -> dict[str, float]:
+def take_step(run: "Run", loss_of_step: LossOfStep) -> dict[str, float]:
     """Change the trainable weights once; the record of the step."""
+    settings = run.settings
     run.module.train()
     rng = np.random.default_rng([settings.seed, 1, run.step])
     torch.manual_seed(int(rng.integers(2**62)))  # dropout, and augmentation by global state
@@ -311,7 +305,7 @@ def _take_step(
         _require_gradients(run.trainable)
     weights = list(run.trainable.values())
     norm = torch.nn.utils.get_total_norm([p.grad for p in weights if p.grad is not None])
-    rate = learning_rate(run.step, total, settings)
+    rate = learning_rate(run.step, run.total, settings)
     if not (torch.isfinite(loss) and torch.isfinite(norm)):
         raise _diverged(run.step + 1, float(loss), float(norm), rate, items)
     if settings.clip:
@@ -327,12 +321,16 @@ def _take_step(
                 clamp_logit_scale(parameter)
             record[name] = float(parameter.detach().exp())
         elif parameter.ndim == 0:
-            record[name] = float(parameter)
+            record[name] = float(parameter.detach())
+    run.records.append(record)
+    run.step += 1
     return record
 
 
-class _Run:
+class Run:
     """Where a run stands: the one thing in training that changes; saved and put back as one."""
+
+    SAVED = ("step", "seconds", "records", "evaluations", "best_step", "stopped_early")
 
     def __init__(self, module: nn.Module, settings: Settings, total: int) -> None:
         self.module, self.settings, self.total, self.identity = module, settings, total, ""
@@ -344,15 +342,6 @@ class _Run:
         self.records: list[dict[str, float]] = []
         self.evaluations: list[dict[str, float]] = []
         self.best: dict[str, torch.Tensor] = {}
-
-    @property
-    def evaluated(self) -> list[int]:
-        return [int(e["step"]) for e in self.evaluations]
-
-    def note_step(self, record: dict[str, float], seconds: float) -> None:
-        self.records.append(record)
-        self.step += 1
-        self.seconds += seconds
 
     def note_evaluation(self, score: float) -> None:
         if not math.isfinite(score):
@@ -373,6 +362,7 @@ class _Run:
         self.stopped_early = 0 < self.settings.patience <= below and self.step < self.total
 
     def finish(self) -> Fitted:
+        """Put the best weights into the module, where they were remembered."""
         last = _cloned(self.trainable) if self.best else {}
         _fill(self.trainable, self.best)
         self.module.eval()
@@ -391,8 +381,6 @@ class _Run:
         values = {name: getattr(self, name) for name in (*self.SAVED, "identity")}
         header = {"state": json.dumps(values, allow_nan=False)}
         write_file_atomically(path, save(content, metadata=header))
-
-    SAVED = ("step", "seconds", "records", "evaluations", "best_step", "stopped_early")
 
     def resume(self, path: Path) -> None:
         """Go on from a file, if it is there."""
@@ -459,10 +447,6 @@ def _diverged(
         f"the batch: {shown}{more}. Look at these, or lower learning_rate",
         step=step, items=items,
     )  # fmt: skip
-
-
-def _half_cosine(share: float) -> float:
-    return 0.5 * (1 + math.cos(math.pi * share))
 
 
 def _cloned(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

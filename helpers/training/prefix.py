@@ -19,7 +19,7 @@ from PIL import Image
 
 from helpers.cache import Cache, Items, key_of
 from helpers.models.encoder import Encoder, encode
-from helpers.models.lora import Placement, adapted_layers
+from helpers.models.placement import Placement, adapted_layers
 from helpers.models.towers import SplitTower
 from helpers.repro import hash_of
 from helpers.training.batches import Towers, TrainingPairs, normalized, resized

@@ -13,7 +13,8 @@ import torch
 
 from helpers.data.sets import RetrievalSet
 from helpers.models.encoder import Encoder
-from helpers.models.lora import Placement, adapt, trainable_counts
+from helpers.models.lora import adapt
+from helpers.models.placement import Placement, trainable_counts
 from helpers.repro import hash_of
 from helpers.training.batches import (
     Towers,
@@ -63,7 +64,7 @@ def train_lora(
     validation: Callable[[Any], float] | None = None,
     transform: Transform | None = None,
     state: Path | None = None,
-    prefix: Path | bool = True,
+    progress: bool = True,
 ) -> Trained:
     """Fine-tune a copy of a model on pairs: LoRA and its variants, prompts, or all weights.
 
@@ -84,20 +85,19 @@ def train_lora(
         Augmentation at run time; see :func:`helpers.training.batches.plain_towers`.
     state : Path, optional
         A file to resume from; see :func:`helpers.training.loop.fit`.
-    prefix : bool or Path
-        Train from cached prefixes (:mod:`helpers.training.prefix`), where that is possible and the
-        run is in fp32; a path is the folder of the caches.
     """
-    pairs = train if isinstance(train, TrainingPairs) else prepare_pairs(encoder, train)
+    pairs = train
+    if not isinstance(train, TrainingPairs):
+        pairs = prepare_pairs(encoder, train, progress=progress)
     adapted = adapt(encoder, placement, seed=settings.seed, scalars=SCALARS[settings.loss])
     reason = why_not(placement, adapted, transforms=transform is not None)
-    if prefix is False or settings.precision == "bf16":
+    if not settings.prefix or settings.precision == "bf16":
         reason = reason or "switched off, or the run is in bf16"
     embeds, began = adapted, time.perf_counter()
     if reason:
         towers = plain_towers(adapted, pairs, transform=transform)
     else:
-        embeds = Prefixes(adapted, None if prefix is True else Path(prefix))
+        embeds = Prefixes(adapted)
         towers = embeds.towers(pairs)
     waited = time.perf_counter() - began
     per_epoch = len(list(_epoch(pairs, settings, 0)))

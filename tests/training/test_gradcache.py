@@ -98,11 +98,8 @@ def test_two_processes_that_gather_have_the_gradients_of_one():
     wanted = run(slice(0, 8))
     whole = [x.clone(), y.clone()]
     found = [
-        run(
-            slice(4 * rank, 4 * rank + 4),
-            lambda _, r=rank: ([t.clone() for t in whole], r, [4 * r] * 2),
-        )
-        for rank in (0, 1)
+        run(slice(4 * r, 4 * r + 4), lambda _, r=r: ([t.clone() for t in whole], r, [4 * r] * 2))
+        for r in (0, 1)
     ]  # fmt: skip
     for i in range(2):
         assert torch.allclose(found[0][i] + found[1][i], wanted[i], atol=1e-5)
@@ -110,8 +107,6 @@ def test_two_processes_that_gather_have_the_gradients_of_one():
 
 def test_accumulation_adds_no_negatives():
     """Two equal embeddings have loss log 2, however many batches of two are accumulated."""
-    ones = torch.ones(2, 1)
-    loss = accumulate_plain(
-        lambda b: (b, b), [ones.requires_grad_()] * 8, lambda a, b: info_nce(a, b, 1.0)
-    )
+    ones = torch.ones(2, 1, requires_grad=True)
+    loss = accumulate_plain(lambda b: (b, b), [ones] * 8, lambda a, b: info_nce(a, b, 1.0))
     assert float(loss) == pytest.approx(np.log(2))

@@ -61,7 +61,7 @@ def naive_sigmoid(images, texts, scale, bias, same=None, extra=(), extra_same=No
 
 @st.composite
 def batches(draw):
-    """Images, texts, item numbers, explicit negatives and which of those are positives."""
+    """Images, texts, items, explicit negatives, and which of those are positives after all."""
     n, e, seed = draw(st.integers(1, 7)), draw(st.integers(0, 4)), draw(st.integers(0, 999))
     rng = np.random.default_rng(seed)
     recipes = rng.integers(0, draw(st.integers(1, 5)), n)

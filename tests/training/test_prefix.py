@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from helpers import paths
 from helpers.cache import Cache
-from helpers.models.lora import Placement, adapt
+from helpers.models.lora import adapt
+from helpers.models.placement import Placement
 from helpers.training.batches import plain_towers
 from helpers.training.loop import Settings
 from helpers.training.prefix import PrefixError, Prefixes, splits_of, why_not
@@ -77,15 +79,15 @@ def test_embeddings_are_those_of_the_encoder(family, name, tmp_path):
 
 
 @pytest.mark.parametrize("family", ["clip", "siglip"])
-def test_a_run_from_the_cache_ends_where_the_plain_run_ends(family, tmp_path):
+def test_a_run_from_the_cache_ends_where_the_plain_run_ends(family, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "cache", lambda: tmp_path)
     placement = Placement(rank=2, dropout=0.0, vision_layers=1, text_layers=0)
-    settings = Settings(epochs=2, batch_size=4)
     runs = [
         train_lora(
             small_encoder(family), small_pairs(family), placement=placement, settings=settings,
-            validation=lambda encoder: float(encoder.texts(WORDS)[0, 0]), prefix=prefix,
+            validation=lambda encoder: float(encoder.texts(WORDS)[0, 0]),
         )
-        for prefix in (False, tmp_path)
+        for settings in (Settings(epochs=2, batch_size=4, prefix=p) for p in (False, True))
     ]  # fmt: skip
     assert [run.info["prefix"] for run in runs][1] == "cached"
     plain, cached = (trainable(run.encoder) for run in runs)
