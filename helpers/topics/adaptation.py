@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
@@ -66,11 +66,13 @@ class Experiment:
 
     @cached_property
     def sets(self) -> dict[str, RetrievalSet]:
+        """The sets of the design by name, their images drawn once."""
         known = ("source", "first", "n", "gallery")
-        return {
+        drawn = {
             name: drawn_set(**{k: v for k, v in about.items() if k in known})
             for name, about in self.design.data.items()
         }
+        return {name: replace(one, images=list(one.images)) for name, one in drawn.items()}
 
     @cached_property
     def bases(self) -> dict[str, Encoder]:
