@@ -193,6 +193,7 @@ def test_the_values_of_every_profile_are_taken(checkout):
         assert "'n_seeds'" in done.err  # the one mistake of this command, and none of the profile
 
 
+@pytest.mark.journey
 def test_drift_is_asked_for_enough_recipes_in_the_first_cells(checkout, shell, tmp_path):
     """Fault 22: 600 recipes are refused before anything is embedded."""
     path = notebook("10")
