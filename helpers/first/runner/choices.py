@@ -6,6 +6,7 @@ Where a name means something else in one lesson, the table names that lesson's n
 
 from collections.abc import Mapping
 
+from helpers.first.models.method_names import LORA_METHODS, METHODS
 from helpers.first.runner.places import Model, Place, SourceText
 from helpers.first.runner.ranges import LEARNING_RATE, Range, at_least
 from helpers.first.runner.texts import Numbers, Text, Words
@@ -14,7 +15,6 @@ PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
 COMPOSERS = (
     "image only", "text only", "sum", "combiner", "TIRG", "ARTEMIS", "SPRC",
 )  # fmt: skip
-METHODS = ("lora", "dora", "rslora", "qlora", "prompt")
 LOSSES = ("margin", "margin over the batch", "InfoNCE", "triplet")
 HEADS = (
     "tower", "residual", *(f"{kind}, {loss}" for kind in ("tower", "residual") for loss in LOSSES),
@@ -53,12 +53,12 @@ TEXTS: Mapping[str, Text] = {
     "precision": Words(options=("fp32", "bf16")),
     "fit": Words(options=("crop", "pad", "stretch")),
     "captions": Words(options=("mixed", "clean")),
-    "marks": Words(options=("drawn", "none")),
+    "marks": Words(options=("auto", "drawn", "none", "found")),
     "negatives": Words(options=("random", "hard", "none")),
     "accumulate": Words(options=("cached", "plain")),
     "draw": Words(options=("recipe", "image", "pair")),
     "prefix": Words(options=("auto", "fp32", "bf16", "off")),
-    "method": Words(options=METHODS[:3]),
+    "method": Words(options=LORA_METHODS),
     "05.method": Words(options=METHODS),
     "methods": Words(",", options=METHODS, least=0),
     "modules": Words(",", options=PROJECTIONS),

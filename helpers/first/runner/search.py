@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from helpers import paths
 from helpers.first.runner import search_view as view
+from helpers.first.runner.choices import rule_of
 from helpers.first.runner.lessons import CourseError, did_you_mean
 from helpers.first.runner.meaning import warning_of_search
+from helpers.first.runner.places import nothing_at
 from helpers.first.runner.staging import run_folder
 from helpers.first.runner.thumbnails import WAYS
 
@@ -151,6 +152,8 @@ def _pack(arguments: argparse.Namespace) -> Any:
     from helpers.store.zones import open_zone
 
     run_folder(arguments.name)  # refuses a bad name
+    for name in ("zone", "model", "adapter"):  # a relative path means what it means in course run
+        setattr(arguments, name, rule_of(name, "").settled(getattr(arguments, name)))
     zone = open_zone(arguments.zone, name=arguments.name)
     if not zone.exists("manifests/pairs.json"):
         raise CourseError(_unknown(zone, arguments))
@@ -199,7 +202,9 @@ def _build(zone: Any, model: str, adapter: str) -> None:
 def _opened(place: str) -> Any:
     from helpers.data.images import ImageError, load_image
 
-    path = Path(place).expanduser()
+    path = paths.find(place)
+    if not path.exists():
+        raise CourseError(f"the image {place} cannot be read: {nothing_at(place)}")
     try:
         return load_image(path.read_bytes())
     except (OSError, ImageError) as error:

@@ -3,10 +3,9 @@
 import re
 from dataclasses import dataclass
 
+from helpers.first.models.method_names import INSTEAD
 from helpers.first.runner.lessons import did_you_mean
 from helpers.first.runner.ranges import ABOVE_ZERO, Range
-
-HINTS = {"baseline": "; lesson 03 measures the baseline: course run --only 03"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,8 @@ class Words(Text):
         words = self.parts(text) if self.separator else [text]
         for word in words:
             if word not in self.options and not re.fullmatch(self.pattern or r"(?!)", word):
-                hint = HINTS.get(word) or did_you_mean(word, self.options)
+                known = INSTEAD.get(word, "")
+                hint = f"; {known}" if known else did_you_mean(word, self.options)
                 which = f": {word!r}" if self.separator else ""
                 return f"{which} is unknown; use {self._all()}{hint}"
         return "" if len(words) >= self.least else f" is empty; use {self._all()}"
