@@ -1,8 +1,8 @@
 """The table of what texts can say holds what the code takes, and every text of every lesson."""
 
 import pytest
-from helpers.first.data.images import FITS
 
+from helpers.data.images import FITS
 from helpers.first.models.method_names import METHODS
 from helpers.first.models.placement import MODULES
 from helpers.first.runner.choices import TEXTS, rule_of
