@@ -10,11 +10,14 @@ from typing import Any
 EDITION = 2
 MAX_CELLS = 36
 MAX_LINES, MAX_MEDIAN = 30, 8
+STUB = 3  # lines that an exercise counts with, whatever was answered
+BY_BEGIN = {"report", "seed"}  # parameters that ``results.begin`` reads
 MAX_WORDS = 120
 MAX_PARAMETERS = 20
 MIN_EXERCISES = 3
 DECLARATION = re.compile(r"(\w+): (str|int|float|bool) = .+  # .+")
 SOLUTION = re.compile(r"<details><summary>Solution</summary>\n\n```python\n(.*?)\n```", re.DOTALL)
+JUPYTER_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{8}")
 IMAGE = re.compile(r"!\[(.*?)\]\((?!https?:)(.*?)\)")
 
 Cell = Mapping[str, Any]
@@ -66,12 +69,58 @@ def visible_words(markdown: str) -> int:
 
 
 def problems(path: Path) -> list[str]:
-    """Everything that is wrong with the form of a lesson; empty where nothing is."""
+    """Everything that is wrong with a lesson as the course made it; empty where nothing is.
+
+    A learner's answers, outputs and cells are no fault: the source of an exercise counts as empty,
+    and cells with ids that Jupyter gives are passed over. ``make lint`` looks for outputs.
+    """
     notebook = read(path)
+    cells = [c for c in notebook["cells"] if not JUPYTER_ID.fullmatch(str(c.get("id", "")))]
+    notebook = {**notebook, "cells": cells}
     return [
-        *_metadata(notebook, path.stem), *_outputs(notebook), *_sizes(notebook),
-        *_parameters(notebook), *_exercises(notebook), *_images(notebook, path.parent),
+        *_metadata(notebook, path.stem), *_sizes(notebook), *_parameters(notebook),
+        *_exercises(notebook), *_images(notebook, path.parent),
     ]  # fmt: skip
+
+
+def solution_problems(notebook: Mapping[str, Any]) -> dict[str, list[str]]:
+    """What the checks say about each folded solution, run after the lesson's definitions alone.
+
+    An empty list where every verdict is *correct*.
+    """
+    from helpers.topics.exercises import engine
+
+    found = {}
+    for name, code in solutions(notebook).items():
+        verdicts: list[Any] = []
+
+        def recorded(exercise: str, answer: Any, verdicts: list[Any] = verdicts) -> Any:
+            verdicts.append(engine.check(exercise, answer))
+            return verdicts[-1]
+
+        namespace: dict[str, Any] = {"__name__": "solution"}
+        try:
+            exec(_definitions(notebook), namespace)  # the lesson's own code
+            namespace["check"] = recorded
+            exec(code, namespace)
+        except Exception as error:  # noqa: BLE001 (whatever it raises is the finding)
+            found[name] = [f"{name} raises {type(error).__name__}: {error}"]
+            continue
+        wrong = [f"{v.status}, {v.message}" for v in verdicts if v.status != "correct"]
+        found[name] = wrong if verdicts else [f"{name} calls no check"]
+    return found
+
+
+def _definitions(notebook: Mapping[str, Any]) -> str:
+    """The imports, functions and parameters of a lesson: what a solution may build on."""
+    kept = []
+    for cell in _code(notebook):
+        if "exercise" in tags(cell):
+            continue
+        wanted = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
+        wanted += (ast.AnnAssign,) if "parameters" in tags(cell) else ()
+        kept += [node for node in ast.parse(source(cell)).body if isinstance(node, wanted)]
+    return "\n".join(ast.unparse(node) for node in kept)
 
 
 def _code(notebook: Mapping[str, Any]) -> list[Cell]:
@@ -94,21 +143,15 @@ def _metadata(notebook: Mapping[str, Any], stem: str) -> Iterator[str]:
         yield "a cell has no id (nbformat 4.5)"
 
 
-def _outputs(notebook: Mapping[str, Any]) -> Iterator[str]:
-    for cell in _code(notebook):
-        if cell.get("outputs") or cell.get("execution_count") is not None:
-            yield f"cell {cell['id']} holds an output or a count; strip it (make format)"
-
-
 def _sizes(notebook: Mapping[str, Any]) -> Iterator[str]:
     cells, code = notebook["cells"], _code(notebook)
     if len(cells) > MAX_CELLS:
         yield f"{len(cells)} cells, at most {MAX_CELLS}"
-    sizes = sorted(map(code_lines, code))
+    sizes = sorted(min(code_lines(c), STUB if "exercise" in tags(c) else 1000) for c in code)
     if sizes[len(sizes) // 2] > MAX_MEDIAN:
         yield f"the median code cell has {sizes[len(sizes) // 2]} lines, at most {MAX_MEDIAN}"
     for cell in code:
-        if code_lines(cell) > MAX_LINES:
+        if code_lines(cell) > MAX_LINES and "exercise" not in tags(cell):
             yield f"cell {cell['id']} has {code_lines(cell)} lines, at most {MAX_LINES}"
     for cell in cells:
         words = visible_words(source(cell))
@@ -128,10 +171,10 @@ def _parameters(notebook: Mapping[str, Any]) -> Iterator[str]:
     if len(lines) > MAX_PARAMETERS:
         yield f"{len(lines)} parameters, at most {MAX_PARAMETERS}"
     later = _code(notebook)[_code(notebook).index(cell) + 1 :]
-    trees = [ast.parse(source(c)) for c in later]
+    trees = [ast.parse(source(c)) for c in later if "exercise" not in tags(c)]
     used = {n.id for tree in trees for n in ast.walk(tree) if isinstance(n, ast.Name)}
     for name in parameters(notebook):
-        if name not in used:
+        if name not in used | BY_BEGIN:
             yield f"parameter {name} is never read"
     if "report" not in parameters(notebook):
         yield "no parameter `report`: the runner cannot say where to write"
@@ -141,9 +184,6 @@ def _exercises(notebook: Mapping[str, Any]) -> Iterator[str]:
     answers = [c for c in _code(notebook) if "exercise" in tags(c)]
     if len(answers) < MIN_EXERCISES:
         yield f"{len(answers)} exercises, at least {MIN_EXERCISES}"
-    for cell in answers:
-        if "check(" not in source(cell):
-            yield f"exercise {cell['id']} is not checked"
     asked = [c for c in notebook["cells"] if "exercise" in tags(c) and c not in answers]
     for cell in asked:
         if cell.get("id", "") not in solutions(notebook):

@@ -7,9 +7,10 @@ is the number of. It is written from a study and never read back by a lesson.
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from helpers.report.tables import frame_html, verdict_sentences
 from helpers.store.atomic import write_file_atomically
 from helpers.study import UNTRAINED, Design, Study, judge
 
+CHECKER = "helpers.course.parameters"
 NAME = re.compile(r"[A-Za-z0-9_-]+")
 METRICS = ("hit@1", "hit@5", "hit@10", "mrr", "median rank", "mean rank")
 
@@ -104,10 +106,18 @@ class Lesson:
         """The hypotheses of the committed study, judged."""
         return judge(self.study, self.design, others)
 
+    @property
+    def measured(self) -> bool:
+        """Whether the study of this lesson is there; if not, that is said with the command."""
+        there = (paths.study(self.name) / "ranks.parquet").is_file()
+        if not there:
+            command = f"course run --profile study --only {self.name[:2]}"
+            say(f"The study of this lesson has not been measured yet: `{command}` does it.")
+        return there
+
     def answer(self, n: int = 2) -> None:
         """Say what the committed study found, from the first ``n`` hypotheses on ranks."""
-        if not (paths.study(self.name) / "ranks.parquet").is_file():
-            say("**Finding:** the study of this lesson has not been measured yet.")
+        if not self.measured:
             return
         asked = [h for h in self.design.hypotheses if not h.frame]
         judged = judge(self.study, self.design.model_copy(update={"hypotheses": asked}))
@@ -148,18 +158,25 @@ class Lesson:
         say("\n".join(f"- {sentence}" for sentence in self.found))
 
 
-def begin(
-    name: str, *, report: str = "", seed: int = 42, model: str = "", source: str = ""
-) -> Lesson:
-    """Set seeds and style, open the folder for figures and results, and say what was found before.
+def begin(name: str, values: MutableMapping[str, Any]) -> Lesson:
+    """Check the parameters of a lesson, set seeds and style, and say what its study found.
 
     Where a tiny model is asked about images that are not drawn, that is said first.
+
+    Parameters
+    ----------
+    name : str
+        The lesson, such as ``03_baseline_eval``.
+    values : mapping
+        The notebook's ``globals()``: its parameters are brought to their types in place.
     """
+    import_module(CHECKER).check(name, values)  # by its name: it belongs to the runner
     set_style()
-    repro.seed_everything(seed)
+    repro.seed_everything(values["seed"])
     logging.set_verbosity_error()  # tiny checkpoints have token ids of their own
     logging.disable_progress_bar()
-    lesson = Lesson(name, paths.report_folder(report, name), seed, model)
+    model, source = values.get("model", ""), values.get("source", "")
+    lesson = Lesson(name, paths.report_folder(values["report"], name), values["seed"], model)
     if model.startswith("tiny-") and not source.startswith("world:"):
         say(
             f"**These numbers mean nothing for your images.** `{model}` has seen drawings only. "

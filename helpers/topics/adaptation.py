@@ -26,7 +26,7 @@ from helpers.models.encoder import Encoder, load_encoder
 from helpers.models.lora import Placement, adapt, merge, save_adapter
 from helpers.report.results import Lesson, save_experiment
 from helpers.study import Design, Study
-from helpers.training.batches import TrainingPairs, plain_towers, prepare_pairs
+from helpers.training.batches import TrainingPairs, normalized, plain_towers, prepare_pairs
 from helpers.training.loop import Settings
 from helpers.training.runs import contrastive_step, train_lora
 
@@ -162,7 +162,9 @@ def cost_estimate(costs: pd.DataFrame, model: str = "adapter") -> Estimate:
     return Estimate(middle, low, high, p, error, error, 0.0, n - 1.0, n, n, 0)
 
 
-def batch_of(pairs: TrainingPairs, images: np.ndarray, rng: np.random.Generator) -> tuple:
+def batch_of(
+    encoder: Encoder, pairs: TrainingPairs, images: np.ndarray, rng: np.random.Generator
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Pixels and tokens of some images, each with one caption of its item, drawn at random.
 
     Returns ``pixel_values`` (b, 3, px, px) and tokens of (b, length), as the towers read them.
@@ -171,7 +173,8 @@ def batch_of(pairs: TrainingPairs, images: np.ndarray, rng: np.random.Generator)
     count = np.searchsorted(pairs.image_ids, images, "right") - first
     texts = pairs.text_ids[first + (rng.random(len(images)) * count).astype(int)]
     tokens = {name: ids[texts] for name, ids in pairs.tokens.items()}
-    return pairs.pixels[images], tokens
+    pixels = pairs.pixels[torch.from_numpy(images)].float() / 255
+    return normalized(pixels, encoder), tokens
 
 
 def first_gradient(

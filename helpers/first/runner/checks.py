@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from helpers import paths
+from helpers.course import form
 from helpers.first.runner import environment, state
 from helpers.first.runner.lessons import CourseError, Lesson, find_lessons, read_notebook, tags_of
 from helpers.first.runner.settings import profiles
@@ -158,6 +159,10 @@ def check_exercises(lessons: tuple[Lesson, ...]) -> Iterator[Check]:
     """Every solution against the check of its exercise."""
     for lesson in lessons:
         notebook = read_notebook(lesson.path)
+        if form.is_second_edition(lesson.path):
+            for name, problems in form.solution_problems(notebook).items():
+                yield Check(f"solution {lesson.slug}, {name}", tuple(problems))
+            continue
         for number, cell in enumerate(notebook["cells"], start=1):
             if "solution" in tags_of(cell):
                 name = f"solution {lesson.slug}, cell {number}"

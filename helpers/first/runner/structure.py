@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from helpers.course import form
 from helpers.first.runner.lessons import (
     CourseError,
     parameters_cell,
@@ -188,6 +189,8 @@ def lesson_problems(path: Path) -> list[str]:
     list of str
         One sentence a problem, with the number of the cell.
     """
+    if form.is_second_edition(path):
+        return form.problems(path)
     try:
         notebook = read_notebook(path)
         cells = own_cells(notebook["cells"])
