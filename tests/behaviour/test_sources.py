@@ -74,7 +74,6 @@ def test_what_was_read_says_what_was_written(opened):
 def test_what_cannot_be_read_is_refused_in_one_sentence(opened, name, said):
     """Faults 16 and 17: one message for one cause, with what to change in the file."""
     error = opened[name].error
-    assert error.startswith("ValueError: ")
     assert re.search(said, error)
     assert "\n" not in error
     assert not re.search(r"\bkey\b|<class|surrogate|\\udc", error)
@@ -176,12 +175,12 @@ def test_a_source_that_leaves_no_test_is_refused_before_a_model_is_opened(
     ]
     (tmp_path / "recipes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = open_all(
-        checkout, {"x": str(tmp_path)}, tmp_path / "zones", opening("03", until="load_encoder(")
+        checkout, {"x": str(tmp_path)}, tmp_path / "zones", opening("03", until="from_pretrained(")
     )["x"]
     said = "1 recipe:" if images == 1 else "8 recipes, which form 1 group as they share images"
-    assert found.error.startswith(f"ValueError: test has no recipe of the {said}")
+    assert f"test has no recipe of the {said}" in found.error
     assert "need at least 4 recipes" in found.error
-    assert "parameters" not in found.printed  # that is what the cell with the model prints
+    assert " parameters" not in found.printed  # that is what the cell with the model prints
 
 
 @pytest.mark.journey
