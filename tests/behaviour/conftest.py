@@ -6,6 +6,7 @@ Nothing here imports ``helpers``: the package is free to change behind the comma
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -93,6 +94,43 @@ def checkout(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
         if not (folder / ".made").is_file():
             copy_of_the_project(folder)
             (folder / ".made").touch()
+    return folder
+
+
+def link_environment(checkout: Path) -> None:
+    """A ``.venv`` in a copy that make takes for its own: links, and a new stamp beside them.
+
+    The environment itself is not touched; only the commands in it are used.
+    """
+    (checkout / ".venv").mkdir()
+    for part in BIN.parent.iterdir():
+        if not part.name.startswith(".installed"):
+            (checkout / ".venv" / part.name).symlink_to(part)
+    makefile = (checkout / "Makefile").read_text(encoding="utf-8")
+    for stamp in re.findall(r"\.venv/(\.[\w.-]+)", makefile):
+        (checkout / ".venv" / stamp).touch()
+    again = run_in(checkout, "make -n env").out
+    assert "pip" not in again, f"make would install into the copy's links:\n{again}"
+
+
+@pytest.fixture(scope="session")
+def finished_course(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A copy of the project in which ``make course`` ran: one for all journeys, made by the first.
+
+    It takes the minutes of all lessons. What make printed is in ``made.json`` beside the copy; if
+    it failed, every journey says so at once. Whoever runs a lesson here takes a ``--name``.
+    """
+    base = tmp_path_factory.getbasetemp()
+    base = base if worker_id == "master" else base.parent
+    folder, record = base / "finished" / "course", base / "finished" / "made.json"
+    with FileLock(base / "finished.lock"):
+        if not record.is_file():
+            folder.mkdir(parents=True)
+            link_environment(copy_of_the_project(folder))
+            done = run_in(folder, "make course", timeout=5400)
+            record.write_text(json.dumps([done.code, done.out, done.err]), encoding="utf-8")
+    done = Done(*json.loads(record.read_text(encoding="utf-8")))
+    assert done.code == 0, f"make course ended with {done.code}:\n{done.text[-4000:]}"
     return folder
 
 
