@@ -64,6 +64,9 @@ INSTEAD = (
     Instead("conda", "needs conda; its file is read by a test of its own", ""),
     Instead("course run --profile study", "takes hours", "{command} --help"),
     Instead("course run --profile hub", "takes a GPU", "{command} --only 03"),
+    Instead("course run --name clip", "takes minutes", "{command} -p max_recipes=60"),
+    Instead("course run --name trial", "takes minutes", "{command} -p max_recipes=60 -p epochs=1"),
+    Instead("course run --name stored", "takes minutes", "{command} -p max_recipes=60"),
     Instead("course pretrain", "takes ten minutes", "{command} --help"),
 )
 

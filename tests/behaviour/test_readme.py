@@ -7,8 +7,10 @@ import re
 import shutil
 import socket
 import subprocess
+import tomllib
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -83,11 +85,17 @@ def test_every_target_and_variable_of_make_exists(command):
         assert re.search(form, makefile, flags=re.MULTILINE), f"the Makefile has no {name}"
 
 
+@pytest.fixture(scope="session")
+def help_of(checkout: Path) -> Callable[[str], Done]:
+    """What ``course NAME --help`` prints, asked once for each name."""
+    return cache(lambda name: run_in(checkout, f"course {name} --help"))
+
+
 @pytest.mark.parametrize("command", of("course"), ids=at)
-def test_every_option_of_the_course_exists(command, shell):
+def test_every_option_of_the_course_exists(command, help_of):
     words = command.words
     options = [word for word in words[2:] if re.fullmatch(r"--?[a-z][\w-]*", word)]
-    said = shell(f"course {words[1]} --help")
+    said = help_of(words[1])
     assert said.code == 0, said.text
     for option in options:
         assert re.search(rf"(?<![\w-]){option}(?![\w-])", said.out), f"{words[1]} has no {option}"
@@ -141,13 +149,21 @@ def test_the_data_that_the_readme_shows_is_well_formed():
 
 
 def test_what_the_journey_leaves_out_is_there_in_the_files():
-    """The files of docker and conda, which no test here can start."""
+    """What docker, conda and Windows use, which no test here can start."""
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
     assert "minio" in compose["services"]
     assert "store/course" in str(compose["services"]["bucket"]["command"])
     conda = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     names = re.findall(r"conda activate ([\w-]+)", TEXT)
     assert set(names) == {conda["name"]}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    by_hand = "\n".join(block.text for block in BLOCKS if block.kind == "bat")
+    extras, pins = re.findall(r'\.\[(\w+)\]"', by_hand), re.findall(r"-c (\S+)", by_hand)
+    assert extras
+    assert set(extras) <= set(project["optional-dependencies"])
+    assert all((ROOT / name).is_file() for name in pins)
+    torch = re.findall(r"torch==[\d.]+", TEXT)
+    assert set(torch) <= set(project["dependencies"])
 
 
 def test_every_exception_of_the_journey_is_of_a_command_that_stands_in_the_readme():
@@ -164,7 +180,9 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("hub")
     model = home / "hub" / f"models--{HUB_MODEL.replace('/', '--')}"
     commit = "0123456789abcdef0123456789abcdef01234567"
-    shutil.copytree(ROOT / "data" / "tiny" / "tiny-clip", model / "snapshots" / commit)
+    ours = shutil.ignore_patterns("training.json", "README.md")  # not in a checkpoint of the hub
+    tiny = ROOT / "data" / "tiny" / "tiny-clip"
+    shutil.copytree(tiny, model / "snapshots" / commit, ignore=ours)
     (model / "refs").mkdir()
     (model / "refs" / "main").write_text(commit)
     return home
@@ -219,7 +237,7 @@ def test_every_command_of_the_readme_runs_in_its_order(
 ):
     """Fault 1: all of them, in one copy of the project, after all lessons ran."""
     course, before = finished_course, ""
-    filled = {"/path/to/folder": str(photographs.parent)}
+    filled = {"/path/to/captions.csv": str(photographs)}
     try:
         for command in RUN:
             line = readme.to_run(command.text, filled)
@@ -262,6 +280,36 @@ def test_the_check_finds_nothing_after_all_lessons(finished_course):
     assert "FAIL" not in done.text
 
 
+def gigabytes(*folders: Path) -> float:
+    """What files below folders take; links count nothing."""
+    files = (f for folder in folders for f in folder.rglob("*") if not f.is_symlink())
+    return sum(f.stat().st_blocks * 512 for f in files) / 1e9
+
+
+@pytest.mark.journey
+def test_the_disk_that_the_readme_states_is_what_a_run_takes(finished_course):
+    """Fault 35: within a third of it."""
+    (stated,) = re.findall(r"([\d.]+) GB in `data/` and `reports/`", TEXT)
+    data, reports = finished_course / "data", finished_course / "reports"
+    taken = gigabytes(data / "zones" / "tiny", data / "cache", reports / "tiny")
+    assert taken == pytest.approx(float(stated), rel=1 / 3)
+
+
+@pytest.mark.journey
+def test_the_answer_that_the_readme_shows_is_right(finished_course):
+    """Each image that is shown is of the dish and on the plate that were asked for."""
+    (asked,) = (c for c in RUN if c.output and c.words[:2] == ["course", "search"])
+    words = {word.casefold() for word in asked.words[-1].split()}
+    known = finished_course / "data/zones/tiny/trusted-zone/documents/recipes.jsonl"
+    recipes = map(json.loads, known.read_text(encoding="utf-8").splitlines())
+    attributes = {recipe["recipe_id"]: recipe["attributes"] for recipe in recipes}
+    shown = re.findall(r"images/(.+)/[^/]+$", asked.output, flags=re.MULTILINE)
+    assert shown
+    for recipe in shown:
+        said = attributes[recipe]
+        assert {said["dish"], said["plate"]} <= words, f"{recipe} is {said}"
+
+
 def hits(done: Done) -> list[dict]:
     """What `course search --json` found for each question."""
     assert done.code == 0, done.text
@@ -284,7 +332,7 @@ def test_a_search_answers_after_all_lessons(finished_course, options):
 @pytest.mark.journey
 def test_images_of_ones_own_are_measured_and_searched(finished_course, photographs, variables):
     """A folder of photos and a model of the hub, from its cache alone; then a search in them."""
-    source = f"-p source={photographs.parent} -p model={HUB_MODEL}"
+    source = f"-p source={photographs} -p model={HUB_MODEL}"
     run = run_in(finished_course, f"course run --name photos --only 03 {source}", env=variables)
     assert run.code == 0, run.text
     search = f"course search --name photos --build --model {HUB_MODEL} --json"
