@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import yaml
@@ -206,6 +207,8 @@ def store() -> Iterator[str]:
     try:
         while "Running on" not in (line := server.stdout.readline()):
             assert line, "moto_server ended at once"
+        # It writes a line for each request, and would wait for ever where nobody reads them.
+        Thread(target=server.stdout.read, daemon=True).start()
         address = f"http://127.0.0.1:{port}"
         urllib.request.urlopen(urllib.request.Request(f"{address}/course", method="PUT")).close()
         yield address
