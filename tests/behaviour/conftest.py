@@ -96,6 +96,55 @@ def checkout(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     return folder
 
 
+def as_a_clone(checkout: Path) -> None:
+    """Make a copy a repository whose last commit holds it."""
+    who = ["-c", "user.name=A learner", "-c", "user.email=learner@localhost"]
+    for step in (["init", "-q"], ["add", "-A"], [*who, "commit", "-q", "-m", "The course"]):
+        subprocess.run(["git", *step], cwd=checkout, check=True)
+
+
+def link_environment(checkout: Path) -> None:
+    """A ``.venv`` in a copy that make takes for its own: links, and new stamps beside them.
+
+    The environment itself is not touched; only the commands in it are used.
+    """
+    (checkout / ".venv").mkdir()
+    for part in BIN.parent.iterdir():
+        if part.name.startswith(".") and part.is_file():  # what make keeps there
+            shutil.copyfile(part, checkout / ".venv" / part.name)
+        else:
+            (checkout / ".venv" / part.name).symlink_to(part)
+    (checkout / ".venv" / ".installed").touch()
+    again = run_in(checkout, "make -n env")
+    assert again.code == 0, again.text
+    assert "install" not in again.out, f"make would install into the links:\n{again.out}"
+
+
+@pytest.fixture(scope="session")
+def finished_course(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A copy of the project in which ``make course`` ran: one for all journeys, made by the first.
+
+    It takes the minutes of all lessons; two run at a time, and make then finds them up to date.
+    What make printed is in ``made.json`` beside the copy; if it failed, every journey says so at
+    once. Whoever runs a lesson here takes a ``--name``.
+    """
+    base = tmp_path_factory.getbasetemp()
+    base = base if worker_id == "master" else base.parent
+    folder, record = base / "finished" / "course", base / "finished" / "made.json"
+    with FileLock(base / "finished.lock"):
+        if not record.is_file():
+            folder.mkdir(parents=True)
+            as_a_clone(copy_of_the_project(folder))
+            link_environment(folder)
+            first = "course run --profile tiny --jobs 2"
+            done = run_in(folder, first, timeout=5400)
+            done = run_in(folder, "make course", timeout=900) if done.code == 0 else done
+            record.write_text(json.dumps([done.code, done.out, done.err]), encoding="utf-8")
+    done = Done(*json.loads(record.read_text(encoding="utf-8")))
+    assert done.code == 0, f"make course ended with {done.code}:\n{done.text[-4000:]}"
+    return folder
+
+
 @pytest.fixture
 def fresh_checkout(tmp_path: Path) -> Path:
     """A copy of the project for a test that changes its files."""
