@@ -27,7 +27,7 @@ $(STAMP): pyproject.toml constraints.txt tools/install.py
 	@touch $@
 
 course: env
-	$(BIN)/course run --profile tiny
+	$(BIN)/course run --profile tiny --jobs $(JOBS)
 
 # What a learner wrote in a notebook is run with it and fails nothing; its form is a matter of lint.
 test: env

@@ -26,13 +26,13 @@ from helpers.first.runner.thumbnails import WAYS
 
 DEFAULT_MODEL = "tiny-siglip"
 HELP = """\
-Type what to look for, such as: spicy noodle soup with basil
+Type what to look for, such as: tacos on a pink plate
   :image PATH   search with an image        :k N   show N results from now on
   help or ?     show this                   quit   end (also :quit and Ctrl-D)"""
 ASKS, ENDS = ("help", "?"), ("quit", "exit", ":quit", ":q")  # at the prompt
 EXAMPLES = """\
 examples:
-  course search --build "spicy noodle soup with basil"     make the embeddings, then search
+  course search --build "tacos on a pink plate"     make the embeddings, then search
   course search --name mine --image photo.jpg -k 10        images like this one, of the run 'mine'
   course search --name mine                                a prompt; help shows what it knows
   course search --json < questions.txt                     a line of JSON for each line of the file"""
