@@ -1,9 +1,8 @@
-"""Answers to the exercises of lessons 02 and 04: right ones, and mistakes with their hints."""
+"""Answers to the exercises of lesson 02: right ones, and mistakes with their hints."""
 
 import random
 
 import numpy as np
-from scipy.special import log_softmax, softmax
 
 # --- 02.reorder_title ----------------------------------------------------------------------------
 
@@ -118,119 +117,11 @@ NEGATIVE_MISTAKES = [
     (lambda r, c, s: set(negatives_right(r, c, s)), "a list of indices is due"),
 ]  # fmt: skip
 
-# --- 04.info_nce ---------------------------------------------------------------------------------
-
-
-def logits_of(images, texts, scale):
-    return images @ texts.T * scale
-
-
-def loss_right(images, texts, scale):
-    logits = logits_of(images, texts, scale)
-    by_image = -np.diag(log_softmax(logits, axis=1)).mean()
-    return (by_image - np.diag(log_softmax(logits, axis=0)).mean()) / 2
-
-
-def loss_by_shift(images, texts, scale):
-    logits = logits_of(images, texts, scale)
-    total = 0.0
-    for square in (logits, logits.T):
-        square = square - square.max(axis=1, keepdims=True)
-        total += (np.log(np.exp(square).sum(axis=1)) - np.diag(square)).mean()
-    return float(total / 2)
-
-
-def loss_naive(images, texts, scale, *, eps=0.0):
-    logits = logits_of(images, texts, scale)
-    rows = np.exp(logits)
-    by_image, by_text = rows / rows.sum(1, keepdims=True), rows / rows.sum(0, keepdims=True)
-    return -(np.log(np.diag(by_image) + eps).mean() + np.log(np.diag(by_text) + eps).mean()) / 2
-
-
-def loss_clipped(images, texts, scale):
-    logits = logits_of(images, texts, scale)
-    shares = [np.diag(softmax(logits, axis=axis)) for axis in (0, 1)]
-    return -np.mean(np.log(np.maximum(shares, 1e-12)))
-
-
-def loss_of(of_square):
-    """The mean over both directions of something that is made of the logits of one."""
-
-    def loss(images, texts, scale):
-        logits = logits_of(images, texts, scale)
-        return (of_square(logits) + of_square(logits.T)) / 2
-
-    return loss
-
-
-def one_direction(axis):
-    return lambda i, t, s: -np.diag(log_softmax(logits_of(i, t, s), axis=axis)).mean()
-
-
-def without_own(square):
-    others = np.exp(square).sum(axis=1) - np.exp(np.diag(square))
-    return (np.log(others) - np.diag(square)).mean()
-
-
-LOSS_MISTAKES = [
-    (one_direction(1), "from image to text"),
-    (one_direction(0), "from text to image"),
-    (lambda i, t, s: loss_right(i, t, 1 / s), "you divide by the scale"),
-    (lambda i, t, s: loss_right(i, t, np.exp(s)), "`exp` of the scale"),
-    (lambda i, t, s: loss_right(i, t, 1), "makes no difference"),
-    (lambda i, t, s: loss_right(i, t, s) * len(i), "sum over the pairs"),
-    (lambda i, t, s: loss_right(i, t, s) * 2, "add the two directions"),
-    (lambda i, t, s: loss_right(i, t, s) * 2 * len(i), "add pairs and directions"),
-    (lambda i, t, s: -loss_right(i, t, s), "the sign"),
-    (loss_of(lambda x: -np.diag(softmax(x, axis=1)).mean()), "this is minus the mean prob"),
-    (loss_of(lambda x: np.diag(softmax(x, axis=1)).mean()), "this is the mean prob"),
-    (loss_of(lambda x: -log_softmax(x, axis=1).mean()), "over all cells"),
-    (loss_of(lambda x: -np.diag(log_softmax(x)).mean()), "whole matrix"),
-    (loss_of(without_own), "leaves out the pair itself"),
-    (loss_naive, "beyond float32"),
-    (loss_clipped, "caps the loss"),
-    (lambda i, t, s: 7.0, "is due and you gave 7"),
-    (lambda i, t, s: log_softmax(logits_of(i, t, s), axis=1), "a single number"),
-]  # fmt: skip
-
-# --- 04.lora_parameters --------------------------------------------------------------------------
-
-
-def lora_right(layers, width, rank, n_modules):
-    return layers * n_modules * 2 * width * rank
-
-
-LORA_MISTAKES = [
-    (lambda n, d, r, m: n * m * d * r, "both are trained"),
-    (lambda n, d, r, m: n * m * d * d, "frozen weights themselves"),
-    (lambda n, d, r, m: n * m * (d * d + 2 * d * r), "are counted too"),
-    (lambda n, d, r, m: n * 2 * d * r, "number of adapted modules"),
-    (lambda n, d, r, m: m * 2 * d * r, "number of layers"),
-    (lambda n, d, r, m: 2 * d * r, "and by the layers"),
-    (lambda n, d, r, m: n * m * 2 * d, "the rank is missing"),
-    (lambda n, d, r, m: n * m * 4 * d * r, "one tower"),
-    (lambda n, d, r, m: n * m * 2 * (d + r), "not their sum"),
-    (lambda n, d, r, m: n * m * (2 * d * r + r * r), "no rank x rank"),
-    (lambda n, d, r, m: lora_right(n, d, r, m) + 1, "the logit scale"),
-    (lambda n, d, r, m: 5, "is due and you gave 5"),
-]  # fmt: skip
-
 RIGHT = {
     "02.reorder_title": [title_right, title_as(lambda first, dish: f"{dish} with {first}")],
     "02.negative_captions": [negatives_right, negatives_by_trial],
-    "04.info_nce": [loss_right, loss_by_shift],
-    "04.lora_parameters": [lora_right],
-    "04.same_as_one_batch": [1, 1.0, "1", np.int64(1)],
 }
 WRONG = {
     "02.reorder_title": TITLE_MISTAKES,
     "02.negative_captions": NEGATIVE_MISTAKES,
-    "04.info_nce": LOSS_MISTAKES,
-    "04.lora_parameters": LORA_MISTAKES,
-    "04.same_as_one_batch": [
-        (31, "gradients, not negatives"), (30, "never sees"), (32, "no negative"),
-        (16, "forgotten"), (15, "other losses"), (2, "its own"), (0, "single choice"),
-        (7, "7 is not it"), (0.5, "not it"), ("many", "whole number"), (True, "whole number"),
-        (float("nan"), "not it"),
-    ],
 }  # fmt: skip

@@ -11,12 +11,6 @@ from helpers.data.pairs import RetrievalSet, ensure_pairs, retrieval_set
 from helpers.first.models import experiments
 from helpers.first.models.evaluate import DIRECTIONS, evaluate, examples, top_results
 from helpers.first.models.experiments import ensure_baseline
-from helpers.first.report.retrieval import (
-    chance_levels,
-    gallery_rows,
-    retrieval_records,
-    spread_queries,
-)
 from helpers.store.zones import open_zone
 
 IDS = ("a", "b", "c", "d")
@@ -79,34 +73,6 @@ def test_examples_are_plain_json_and_repeat(data):
     assert {way: len(rows) for way, rows in shown.items()} == dict.fromkeys(DIRECTIONS, 3)
     for row in shown["image_to_text"]:
         assert all(r["correct"] == (r["recipe_id"] == row["recipe_id"]) for r in row["results"])
-
-
-def test_records_say_what_was_measured(data):
-    done = evaluate(OneHot(), data, load, n_resamples=50)
-    about = {"lesson": "03", "run": "r", "model": "m", "data": "d", "split": "test", "seed": 1}
-    records = {(r.direction, r.metric): r for r in retrieval_records(done, **about)}
-    assert records["text_to_image", "hit@1"].n == 12
-    assert records["text_to_image", "mean_rank"].unit == "rank"
-    assert records["image_to_text", "mrr"].value == 1
-
-
-def test_chance_is_the_hypergeometric_one(data):
-    done = evaluate(OneHot(), data, load, n_resamples=50)
-    levels = chance_levels(done, ks=(1,))
-    assert levels["text_to_image", "hit@1"] == pytest.approx(2 / 8)
-    assert levels["image_to_text", "hit@1"] == pytest.approx(3 / 12)
-
-
-def test_spread_queries_take_one_a_recipe_and_respect_hit_or_miss(data):
-    done = evaluate(OneHot(wrong=(0, 3)), data, load, n_resamples=50)
-    misses = spread_queries(done, "text_to_image", n=5, hits=False, k=2)
-    assert sorted(misses) == [0, 3]
-    hits = spread_queries(done, "text_to_image", n=3, hits=True, k=2)
-    assert len({data.caption_ids[q] for q in hits}) == 3
-    rows = gallery_rows(done, top_results(done, "text_to_image", misses), load)
-    assert [row.query for row in rows] == [data.captions[q] for q in misses]
-    pictures = gallery_rows(done, top_results(done, "image_to_text", [0]), load)
-    assert pictures[0].results[0].startswith("a ")
 
 
 def test_the_baseline_lies_in_the_zone_and_is_rebuilt_for_another_model(tmp_path, monkeypatch):

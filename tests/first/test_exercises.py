@@ -4,10 +4,9 @@ import re
 
 import pytest
 
-from helpers.first.report import checks_intervals
 from helpers.first.report.exercises import check, names
 from helpers.first.report.verdicts import EXERCISES, Verdict, exercise, hint
-from tests.first.exercise_answers import RIGHT, WRONG, boot_right, hit_right, pairs_right
+from tests.first.exercise_answers import RIGHT, WRONG, pairs_right
 
 
 def test_every_exercise_is_tested_here():
@@ -64,13 +63,6 @@ def test_other_unusable_answers_are_hints(name):
     assert "SystemExit" in check(name, leaves).message
 
 
-def test_nothing_in_some_cases_only_is_a_hint():
-    def forgets(scores, query_ids, gallery_ids, k):
-        return hit_right(scores, query_ids, gallery_ids, k) if k == 1 else None
-
-    assert "returned nothing" in check("03.hit_at_k", forgets).message
-
-
 def test_a_learner_cannot_change_the_arguments_of_later_checks():
     def destructive(images, captions):
         found = pairs_right(images, captions)
@@ -82,29 +74,15 @@ def test_a_learner_cannot_change_the_arguments_of_later_checks():
 
 
 def test_an_unknown_name_is_an_error_with_the_nearest_one():
-    with pytest.raises(ValueError, match=r"did you mean '03.hit_at_k'"):
-        check("03.hits_at_k", None)
+    with pytest.raises(ValueError, match=r"did you mean '01.positive_pairs'"):
+        check("01.positive_pair", None)
     with pytest.raises(ValueError, match=r"there are: 01.clean_caption, "):
         check("zzzz", None)
 
 
 def test_a_name_is_registered_once():
     with pytest.raises(ValueError, match="twice"):
-        exercise("03.hit_at_k")(lambda answer: hint(""))
-
-
-def test_the_reference_width_agrees_with_a_slow_bootstrap():
-    values, groups = checks_intervals._clustered()
-    low, high = boot_right(values, groups, 3000, 11)
-    assert high - low == pytest.approx(checks_intervals._group_width(), rel=0.08)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_the_bootstrap_check_accepts_any_random_stream(seed):
-    def shifted(values, groups, n, s):
-        return boot_right(values, groups, n, 1000 * (seed + 1) + s)
-
-    assert check("03.bootstrap_interval", shifted).status == "correct"
+        exercise("01.positive_pairs")(lambda answer: hint(""))
 
 
 def test_a_verdict_shows_escaped_in_html_markdown_and_text():

@@ -1,4 +1,4 @@
-"""Checks for the exercises: ``check("03.hit_at_k", hit_at_k)`` shows a Verdict under the cell.
+"""Checks for the exercises: ``check("01.positive_pairs", pairs)`` shows a Verdict under the cell.
 
 The checks of a lesson live in a module of their own and register themselves when it is imported
 here. They solve the exercise in the plainest way and share no code with what they teach.
@@ -14,13 +14,10 @@ from helpers.first.report import (
     checks_composed,
     checks_distributions,
     checks_instances,
-    checks_intervals,
     checks_mixtures,
     checks_pairs,
     checks_placement,
-    checks_ranking,
     checks_serving,
-    checks_training,
 )
 from helpers.first.report.verdicts import EXERCISES, Verdict, exercise, judge
 
@@ -28,9 +25,6 @@ LESSONS = (
     checks_pairs,
     checks_cleaning,
     checks_augmentation,
-    checks_ranking,
-    checks_intervals,
-    checks_training,
     checks_placement,
     checks_distributions,
     checks_mixtures,
@@ -54,7 +48,7 @@ def check(name: str, answer: Any) -> Verdict:
     Parameters
     ----------
     name : str
-        Such as ``03.hit_at_k``.
+        Such as ``01.positive_pairs``.
     answer : function or value
         The learner's; None, ``...`` or a function that returns either is no attempt. An exception
         inside the learner's function becomes a hint.
@@ -66,7 +60,7 @@ def check(name: str, answer: Any) -> Verdict:
 
     Examples
     --------
-    >>> check("03.same_or_different", ...).status
+    >>> check("01.positive_pairs", ...).status
     'not attempted'
     """
     if name not in EXERCISES:
