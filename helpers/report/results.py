@@ -7,6 +7,7 @@ is the number of. It is written from a study and never read back by a lesson.
 import json
 import math
 import re
+import warnings
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -175,6 +176,8 @@ def begin(name: str, values: MutableMapping[str, Any]) -> Lesson:
     repro.seed_everything(values["seed"])
     logging.set_verbosity_error()  # tiny checkpoints have token ids of their own
     logging.disable_progress_bar()
+    # peft asks transformers by an old name whether it trades memory for time.
+    warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
     model, source = values.get("model", ""), values.get("source", "")
     lesson = Lesson(name, paths.report_folder(values["report"], name), values["seed"], model)
     if model.startswith("tiny-") and not source.startswith("world:"):
