@@ -1,0 +1,138 @@
+"""The topics of lessons 03 and 04 on embeddings and models small enough to check by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from helpers.data.sets import RetrievalSet, drawn_set
+from helpers.evaluation.ranking import rank_both_directions
+from helpers.models.encoder import load_encoder
+from helpers.topics import adaptation, zero_shot
+from helpers.training.batches import prepare_pairs
+
+
+def unit(rows) -> np.ndarray:
+    rows = np.asarray(rows, float)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+@pytest.fixture
+def data() -> RetrievalSet:
+    rng = np.random.default_rng(0)
+    items = np.repeat([f"r{i}" for i in range(8)], 2)
+    return RetrievalSet([None] * 16, items, [f"c{i}" for i in range(16)], rng.permutation(items))
+
+
+def test_centering_removes_the_mean():
+    rows = unit(np.random.default_rng(1).normal(size=(50, 6)) + 3)
+    moved = zero_shot.center(rows, rows.mean(axis=0))
+    assert np.linalg.norm(moved, axis=1) == pytest.approx(np.ones(50))
+    assert np.linalg.norm(moved.mean(axis=0)) < 0.3 * np.linalg.norm(rows.mean(axis=0))
+
+
+def test_a_bank_takes_points_from_a_hub():
+    """A gallery entry that every bank query likes loses; one that none likes does not."""
+    gallery, bank = unit([[1, 0.1], [0, 1]]), unit([[1, 0], [1, 0.2], [1, -0.2]])
+    query = unit([[1, 1]])
+    score = zero_shot.with_bank({"text_to_image": bank}, {"text_to_image": 10.0})
+    plain, banked = query @ gallery.T, score("text_to_image", query, gallery)
+    assert plain[0, 0] > plain[0, 1]
+    assert banked[0, 0] < banked[0, 1]
+
+
+def test_mixed_ranks_are_those_of_a_plain_count(data):
+    rng = np.random.default_rng(2)
+    images, texts = unit(rng.normal(size=(16, 5))), unit(rng.normal(size=(16, 5)))
+    found = zero_shot.mixed_ranks(images, texts, data)
+    for query in range(16):
+        own = data.caption_items[query]
+        scores = np.r_[images @ texts[query], texts @ texts[query]]
+        items = np.r_[data.image_items, data.caption_items]
+        keep = np.arange(32) != 16 + query
+        best = (images @ texts[query])[data.image_items == own].max()
+        rank = 1 + (scores[keep & (items != own)] > best).sum()
+        row = found[(found.test == "mixed, images") & (found["query"] == query)]
+        assert row["rank"].item() == rank
+
+
+def test_the_sharpness_is_chosen_for_each_direction(data):
+    rng = np.random.default_rng(3)
+    sides = unit(rng.normal(size=(16, 5))), unit(rng.normal(size=(16, 5)))
+    banks = {"text_to_image": sides[1], "image_to_text": sides[0]}
+    betas = zero_shot.choose_betas(banks, sides, data)
+    assert set(betas) == set(banks)
+    assert set(betas.values()) <= set(zero_shot.BETAS)
+
+
+def test_random_negatives_are_of_another_item(data):
+    negatives = adaptation.random_negatives(data, seed=1)
+    assert [image for image, _ in negatives] == list(range(16))
+    for image, caption in negatives:
+        owner = data.caption_items[data.captions.index(caption)]
+        assert owner != data.image_items[image]
+    assert negatives == adaptation.random_negatives(data, seed=1)
+
+
+def test_the_score_is_the_mean_of_both_directions(data):
+    class Fixed:
+        rng = np.random.default_rng(4)
+        rows = unit(rng.normal(size=(32, 5)))
+
+        def images(self, images):
+            return self.rows[:16]
+
+        def texts(self, captions):
+            return self.rows[16:]
+
+    ranks = rank_both_directions(Fixed.rows[:16], Fixed.rows[16:], data)
+    hits = ranks.assign(hit=ranks["rank"] <= 10).groupby("direction")["hit"].mean()
+    assert adaptation.hit10(Fixed(), data) == pytest.approx(hits.mean())
+
+
+def test_a_cost_is_a_share_of_the_base_with_rounds_as_what_varies():
+    rng = np.random.default_rng(5)
+    rows = []
+    for inputs in ("images", "captions"):
+        for i in range(30):
+            base = 1 + 0.05 * rng.random()
+            rows += [(inputs, "base", i, base), (inputs, "adapter", i, base * rng.normal(1.1, 0.01)),
+                     (inputs, "merged", i, base)]  # fmt: skip
+    costs = pd.DataFrame(rows, columns=["inputs", "model", "round", "seconds"])
+    found = adaptation.cost_estimate(costs)
+    assert found.value == pytest.approx(0.1, abs=0.01)
+    assert found.low <= 0.1 <= found.high
+    assert found.n == 30
+
+
+def test_a_batch_takes_a_caption_of_each_images_own_item():
+    base, drawn = (
+        load_encoder("tiny-siglip", device="cpu"),
+        drawn_set("world:kitchen", first=0, n=4),
+    )
+    pairs = prepare_pairs(base, drawn, progress=False)
+    images = np.array([0, 3, 5])
+    pixels, tokens = adaptation.batch_of(base, pairs, images, np.random.default_rng(0))
+    wanted = base.prepare_images([drawn.images[i] for i in images])
+    assert torch.allclose(pixels, wanted, atol=0.02)  # rounded to whole pixel values between
+    for row, image in enumerate(images):
+        own = base.prepare_texts(drawn.captions_of[drawn.image_items[image]])["input_ids"]
+        assert any(torch.equal(tokens["input_ids"][row], ids) for ids in own)
+
+
+def test_cached_accumulation_has_the_gradient_of_one_batch_and_plain_has_not():
+    base, drawn = (
+        load_encoder("tiny-siglip", device="cpu"),
+        drawn_set("world:kitchen", first=0, n=8),
+    )
+    pairs = prepare_pairs(base, drawn, progress=False)
+    ways = {"whole": (8, "plain"), "cached": (2, "cached"), "plain": (2, "plain")}
+    found = {
+        name: adaptation.first_gradient(base, pairs, size=size, accumulate=how, seed=3, n=8)
+        for name, (size, how) in ways.items()
+    }
+    whole = found["whole"][1]
+    assert (found["cached"][1] - whole).abs().max() < 1e-5 * whole.abs().max() + 1e-6
+    cosine = torch.nn.functional.cosine_similarity(found["plain"][1], whole, dim=0)
+    assert cosine < 0.99
+    assert found["plain"][0] < found["whole"][0]  # an easier question
