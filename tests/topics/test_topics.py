@@ -96,8 +96,8 @@ def test_a_cost_is_a_share_of_the_base_with_rounds_as_what_varies():
     for inputs in ("images", "captions"):
         for i in range(30):
             base = 1 + 0.05 * rng.random()
-            rows += [(inputs, "base", i, base), (inputs, "adapter", i, base * rng.normal(1.1, 0.01)),
-                     (inputs, "merged", i, base)]  # fmt: skip
+            seconds = {"base": base, "adapter": base * rng.normal(1.1, 0.01), "merged": base}
+            rows += [(inputs, name, i, value) for name, value in seconds.items()]
     costs = pd.DataFrame(rows, columns=["inputs", "model", "round", "seconds"])
     found = adaptation.cost_estimate(costs)
     assert found.value == pytest.approx(0.1, abs=0.01)
