@@ -7,6 +7,7 @@ is the number of. It is written from a study and never read back by a lesson.
 import json
 import math
 import re
+import shlex
 import warnings
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, field
@@ -182,8 +183,9 @@ def begin(name: str, values: MutableMapping[str, Any]) -> Lesson:
     lesson = Lesson(name, paths.report_folder(values["report"], name), values["seed"], model)
     if model.startswith("tiny-") and not source.startswith("world:"):
         say(
-            f"**These numbers mean nothing for your images.** `{model}` has seen drawings only. "
-            f"Run `course run --only {name[:2]} -p source={source} "
+            f"**These numbers mean nothing for photographs.** `{model}` has seen drawings only. "
+            f"Run `course run --name {Path(values['zone']).name or 'tiny'} --only {name[:2]} "
+            f"-p {shlex.quote(f'source={source}')} "
             "-p model=openai/clip-vit-base-patch32` instead."
         )
     lesson.answer()
@@ -248,21 +250,30 @@ def study_records(study: Study, about: dict[str, Any]) -> list[dict[str, Any]]:
                 named = {"model": f"{about['model']}, {arm}"} if len(study.arms) > 1 else {}
                 records.append(record(**{
                     **about, **where, **named, "direction": one.direction, "metric": one.metric,
-                    "estimate": one.estimate, "unit": unit,
+                    "estimate": one.estimate, "unit": unit, "chance": hit_chance(study, one, test),
                     "seed": seeds[0] if len(seeds) == 1 else about["seed"],
                 }))  # fmt: skip
     return records
 
 
+def hit_chance(study: Study, one: Any, test: str) -> float | None:
+    """What a random order scores on average: of hit@K alone."""
+    if not one.metric.startswith("hit@"):
+        return None
+    return study.chance(one.metric, test=test, direction=one.direction)
+
+
 def record(
     *, lesson: str, run: str, model: str, data: str, split: str, direction: str, metric: str,
     value: float | None = None, low: float | None = None, high: float | None = None, n: int = 0,
-    seed: int = UNTRAINED, unit: str = "fraction", estimate: Any = None, flag: str = "",
+    seed: int = UNTRAINED, unit: str = "fraction", estimate: Any = None,
+    chance: float | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """A flat record of one number; one that could not be measured is null with the reason."""
+    flag = reason = ""
     if estimate is not None:
         value, low, high, n = estimate.value, estimate.low, estimate.high, estimate.n
-        flag = estimate.missing
+        flag, _, reason = estimate.missing.removesuffix(")").partition(" (")
     numbers = {"value": value, "low": low, "high": high}
     plain = {k: None if v is None or not math.isfinite(v) else float(v) for k, v in numbers.items()}
     found = {
@@ -270,4 +281,6 @@ def record(
         "direction": direction, "metric": metric, **plain, "n": int(n), "seed": int(seed),
         "unit": unit,
     }  # fmt: skip
-    return found | ({"flag": flag} if flag else {})
+    if flag:
+        return found | {"flag": flag, "reason": reason}
+    return found | ({} if chance is None else {"chance": float(chance)})
