@@ -67,14 +67,14 @@ def test_a_metric_without_meaning_is_null_with_the_reason(lesson, capsys):
     records = json.loads((lesson.folder / "results.json").read_text())
     hit10 = next(r for r in records if r["metric"] == "hit@10")
     assert hit10["value"] is None
-    assert hit10["flag"] == "n/a (gallery has 6)"
+    assert (hit10["flag"], hit10["reason"]) == ("n/a", "gallery has 6")
 
 
 def test_a_record_of_an_estimate_that_is_missing():
     about = dict.fromkeys(("lesson", "run", "model", "data", "split", "direction"), "")
     missing = Estimate(math.nan, math.nan, math.nan, missing="n/a (gallery has 3)")
     found = record(**about, metric="hit@10", estimate=missing)
-    assert (found["value"], found["flag"]) == (None, "n/a (gallery has 3)")
+    assert (found["value"], found["flag"], found["reason"]) == (None, "n/a", "gallery has 3")
 
 
 def test_an_experiment_lies_in_the_zone(tmp_path):
@@ -100,7 +100,7 @@ def test_a_tiny_model_on_images_of_ones_own_is_said_with_the_command(tmp_path, c
     table.write_text("image,caption\n")
     results.begin("03_baseline_eval", values(tmp_path, source=str(table)))
     out = capsys.readouterr().out
-    assert "These numbers mean nothing for your images" in out
+    assert "These numbers mean nothing for photographs" in out
     assert "model=openai/clip-vit-base-patch32" in out
 
 
