@@ -33,12 +33,8 @@ CONFIG = {
     "s3": {"addressing_style": "path"},  # bucket.localhost is no address
 }
 CUT_OFF = (ClientPayloadError, IncompleteRead, ResponseParserError)  # botocore leaves these to us
-FAILURES = (
-    OSError,
-    BotoCoreError,
-    HTTPClientError,
-    *CUT_OFF,
-)  # s3fs turns a store's answers into OSErrors
+# s3fs turns a store's answers into OSErrors.
+FAILURES = (OSError, BotoCoreError, HTTPClientError, *CUT_OFF)
 KEYS = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "403", "Forbidden")
 REMEDIES = {
     **dict.fromkeys(KEYS, "check MINIO_USER and MINIO_PASSWORD, and what that user may do"),
