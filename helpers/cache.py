@@ -23,7 +23,7 @@ from safetensors.torch import save
 from tqdm.auto import tqdm
 
 from helpers import paths
-from helpers.store.atomic import write_file_atomically
+from helpers.store.zones import write_file_atomically
 
 FILE_BYTES = 64 * 2**20  # what a kill can cost at most
 

@@ -8,11 +8,17 @@ import json
 import os
 import platform
 import random
+import shlex
+import sys
+from collections.abc import Sequence
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
+import psutil
+
+TYPED = ("course", "papermill", "jupyter", "jupyter-lab", "jupyter-notebook", "pytest")
 
 
 def canonical_json(value: Any) -> str:
@@ -71,6 +77,32 @@ def library_versions() -> dict[str, str]:
     """The versions of the libraries that decide numbers."""
     names = ("torch", "transformers", "peft", "numpy", "pillow", "pandas", "faiss-cpu")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def this_command() -> str:
+    """The command that started this process, as it can be given again; empty where none is known.
+
+    A lesson's kernel is a process of its own: that of the nearest process above it that was typed.
+    """
+    try:
+        above = [p.cmdline() for p in (psutil.Process(), *psutil.Process().parents())]
+    except psutil.Error:
+        above = [sys.orig_argv]
+    return next(filter(None, map(typed, above)), "")
+
+
+def typed(arguments: Sequence[str]) -> str:
+    """What a user typed of a process's arguments; empty where that is no known command.
+
+    >>> typed(["/env/bin/python", "/env/bin/course", "run", "--only", "01"])
+    'course run --only 01'
+    """
+    for at, argument in enumerate(arguments[:3]):
+        name = PurePath(argument).name.removesuffix(".exe")
+        name = argument.split(".")[0] if at and arguments[at - 1] == "-m" else name
+        if name in TYPED:
+            return shlex.join([name, *arguments[at + 1 :]])
+    return ""
 
 
 def seed_everything(seed: int) -> None:

@@ -11,10 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from helpers.models.checkpoints import ModelError, damage_of
 from helpers.models.encoder import Encoder
 from helpers.models.placement import trainable_counts
 from helpers.repro import hash_of, sha256_file
-from helpers.store.checkpoints import ModelError, damage_of
 
 SCALAR_FILE, BASE_FILE, PROMPT_FILE = "scalars.safetensors", "base.json", "prompt.safetensors"
 PEFT_FILES = ("adapter_model.safetensors", "adapter_config.json")

@@ -18,15 +18,15 @@ from tqdm.auto import tqdm
 from transformers import AutoConfig, AutoModel, PreTrainedModel, ProcessorMixin
 
 from helpers.evaluation.ranking import check_embeddings
-from helpers.models.processors import check_filled, check_pixels, lowers, open_processor
-from helpers.repro import pick_device
-from helpers.store.checkpoints import (
+from helpers.models.checkpoints import (
     Checkpoint,
     ModelError,
     check_files,
     find_checkpoint,
     opened,
 )
+from helpers.models.processors import check_filled, check_pixels, lowers, open_processor
+from helpers.repro import pick_device
 
 FLEXIBLE = "siglip2"  # what transformers calls SigLIP 2 with images of any shape
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}

@@ -42,7 +42,7 @@ from helpers.models.placement import (
     target_pattern,
 )
 from helpers.repro import hash_of, library_versions, sha256_file
-from helpers.store.atomic import write_file_atomically
+from helpers.store.zones import write_file_atomically
 
 SCALARS = ("logit_scale", "logit_bias")
 

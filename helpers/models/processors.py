@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from helpers.store.checkpoints import (
+from helpers.models.checkpoints import (
     PREPROCESSORS,
     VOCABULARIES,
     Checkpoint,

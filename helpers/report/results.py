@@ -28,7 +28,7 @@ from helpers import paths, repro
 from helpers.evaluation.stats import Estimate
 from helpers.report.style import set_style
 from helpers.report.tables import frame_html, verdict_sentences
-from helpers.store.atomic import write_file_atomically
+from helpers.store.zones import write_file_atomically
 from helpers.study import UNTRAINED, Design, Study, judge
 
 CHECKER = "helpers.course.parameters"

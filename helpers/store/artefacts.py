@@ -8,40 +8,71 @@ back what it wrote. Files that nobody vouches for are refused, never overwritten
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+import os
+import re
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from helpers import repro
-from helpers.store import locks
-from helpers.store.atomic import PART, write_file_atomically
-from helpers.store.commands import this_command
-from helpers.store.manifests import FileRecord, Manifest, as_json_value, manifest_from_json
-from helpers.store.zones import StoreError, Zone, check_key
+from helpers.store.credentials import without_keys
+from helpers.store.zones import PART, StoreError, Zone, check_key, write_file_atomically
 
-__all__ = [
-    "ArtefactError", "Manifest", "Writer", "code_of", "command_of", "ensure", "of_kind",
-    "read_manifest", "state", "verify", "write_file_atomically",
-]  # fmt: skip
-
+SCHEMA = 1
 REBUILT = ("missing", "stale", "interrupted")
-LITTER = ("Thumbs.db", "desktop.ini")  # and hidden files: desktops leave them everywhere
+LITTER = re.compile(r"(^|/)(\.|(Thumbs\.db|desktop\.ini)$)")  # desktops leave it everywhere
+_REMEDY = "delete it to have it rebuilt, or use another zone"
 
 
 class ArtefactError(RuntimeError):
     """An artefact that cannot be trusted; the message names file, difference and remedy."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """The state of an artefact, what differs, and its manifest where one could be read."""
+class Busy(RuntimeError):
+    """Somebody else holds the lock; the message says who, since when and for what."""
 
-    state: str
-    detail: str = ""
-    manifest: Manifest | None = None
+
+@dataclass(frozen=True)
+class FileRecord:
+    """Size in bytes and SHA-256 of one file."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a zone knows of one artefact; ``files`` maps keys to their records.
+
+    ``code`` is the fingerprint of the source that built it, ``versions`` those of the libraries and
+    ``created`` the time; none of the three enters ``fingerprint``.
+    """
+
+    name: str
+    kind: str
+    parameters: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    code: str
+    files: Mapping[str, FileRecord]
+    versions: Mapping[str, str] = field(default_factory=dict)
+    created: str = ""
+    schema: int = SCHEMA
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of kind, parameters, inputs and files: the input of what is built on it."""
+        hashes = {key: record.sha256 for key, record in self.files.items()}
+        return repro.hash_of(
+            [self.kind, dict(self.parameters), dict(self.inputs), hashes], digits=16
+        )
 
 
 @dataclass
@@ -58,12 +89,11 @@ class Writer:
 
     def write_bytes(self, key: str, data: bytes) -> None:
         """Write a file of the artefact. Raises ``ArtefactError`` for a key that is not its own."""
-        if key in self.files:
-            raise ArtefactError(f"artefact {self.name!r} writes {key!r} twice in one build")
+        wrong = " twice in one build" if key in self.files else ""
         if not _below(key, self.prefixes):
-            raise ArtefactError(
-                f"artefact {self.name!r} writes {key!r}, outside {', '.join(self.prefixes)}"
-            )
+            wrong = f", outside {', '.join(self.prefixes)}"
+        if wrong:
+            raise ArtefactError(f"artefact {self.name!r} writes {key!r}{wrong}")
         self.zone.write_bytes(key, data)
         self.files[key] = FileRecord(len(data), hashlib.sha256(data).hexdigest())
 
@@ -85,122 +115,106 @@ def ensure(
 ) -> Manifest:
     """The manifest of an artefact that is up to date, built now where it was not.
 
-    Parameters
-    ----------
-    parameters, inputs : mapping
-        JSON values that decide the content, and the fingerprints of what it is made from.
-    build : callable
-        Gets a ``Writer`` and writes every file of the artefact through it.
-    prefixes : tuple of str
-        The folders (or single files) that belong to this artefact alone: other files found there
-        are foreign, and what an earlier build left there is removed after a new one.
-    code : str, optional
-        Fingerprint of the source that builds it (``code_of``); a change makes the artefact stale.
-        Without one, a change anywhere in the package does.
-
-    Raises
-    ------
-    ArtefactError
-        If what lies there is foreign or corrupt.
-    Busy
-        If another machine builds it in the same object store (a process of this one is waited for).
-    StoreError
-        If an object store does not do what it is asked.
+    ``parameters`` (JSON values) and ``inputs`` (fingerprints) decide the content. ``build`` gets a
+    ``Writer`` and writes every file through it. ``prefixes`` are the folders or files that are this
+    artefact's alone: other files there are foreign, and what an earlier build left there is removed
+    after a new one. ``code`` is the fingerprint of the source that builds it (``code_of``), by
+    default the whole package's. A process of this machine that builds the same is waited for. What
+    is foreign or corrupt raises ``ArtefactError``.
     """
-    parameters, inputs = as_json_value(dict(parameters)), as_json_value(dict(inputs))
+    parameters, inputs = (json.loads(repro.canonical_json(dict(v))) for v in (parameters, inputs))
     code = repro.code_fingerprint() if code is None else code
     wanted = {"parameters": parameters, "inputs": inputs, "code": code, "prefixes": prefixes}
-    found = _inspect(zone, name, **wanted)
-    if found.state == "fresh":
-        return found.manifest
-    what = f"building {name!r} in {zone}"
-    with locks.held(zone.lock_path(name), what=what), zone.claim(name, what=what):
-        found = _inspect(zone, name, **wanted)  # the holder before may have built it
-        if found.state == "fresh":
-            return found.manifest
-        if found.state not in REBUILT:
-            raise ArtefactError(f"{name!r} in zone {zone} is {found.state}: {found.detail}")
-        if found.state == "interrupted":
-            for prefix in prefixes:
-                zone.abort_uploads(prefix)
-        note = {"prefixes": list(prefixes), "command": this_command()}
-        zone.write_bytes(_marker(name), repro.canonical_json(note).encode())
-        writer = Writer(zone, name, prefixes)
+    state, _, manifest = examine(zone, name, **wanted)
+    if state == "fresh":
+        return manifest
+    with held(zone.lock_path(name), what=f"building {name!r} in {zone}"):
+        state, detail, manifest = examine(zone, name, **wanted)  # built by the holder before?
+        if state == "fresh":
+            return manifest
+        if state not in REBUILT:
+            raise ArtefactError(f"{name!r} in zone {zone} is {state}: {detail}")
+        note = {"prefixes": list(prefixes), "command": without_keys(repro.this_command())}
+        zone.write_bytes(_place(name, "building"), repro.canonical_json(note).encode())
+        writer, old = Writer(zone, name, prefixes), manifest.files if manifest else {}
         try:
             build(writer)
         except (Exception, KeyboardInterrupt, SystemExit) as error:
-            _take_back(writer, found.manifest, error)
+            wrote = [*writer.files, *old, _place(name, "json")] if writer.files else []
+            _remove(zone, [*wrote, _place(name, "building")], error)
             raise
         manifest = Manifest(
             name, kind, parameters, inputs, code, dict(sorted(writer.files.items())),
             repro.library_versions(), datetime.now(UTC).isoformat(timespec="seconds"),
         )  # fmt: skip
-        _remove_leftovers(zone, manifest, prefixes=prefixes, old=found.manifest)
-        zone.write_bytes(_manifest(name), manifest.to_json().encode("utf-8"))
-        zone.remove(_marker(name))
+        _remove(zone, sorted({*old, *_present(zone, prefixes)} - {*manifest.files}))
+        text = json.dumps(asdict(manifest), indent=1, sort_keys=True, ensure_ascii=False)
+        zone.write_bytes(_place(name, "json"), f"{text}\n".encode())
+        zone.remove(_place(name, "building"))
     return manifest
 
 
-def command_of(zone: Zone, name: str) -> str:
-    """The command that was building an artefact that is marked as being built; empty: unknown."""
-    try:
-        note = json.loads(zone.read_text(_marker(name)))
-    except (FileNotFoundError, ValueError):
-        return ""
-    return str(note.get("command", "")) if isinstance(note, dict) else ""
-
-
-def state(
-    zone: Zone,
-    name: str,
-    *,
-    parameters: Mapping[str, Any],
-    inputs: Mapping[str, str],
-    prefixes: tuple[str, ...],
-    code: str | None = None,
-) -> str:
-    """One of ``fresh``, ``missing``, ``stale``, ``interrupted``, ``foreign`` and ``corrupt``.
-
-    Looks at names and sizes alone, in one listing a folder; ``verify`` reads the bytes.
+def examine(
+    zone: Zone, name: str, *, parameters: Any, inputs: Any, code: str, prefixes: tuple[str, ...]
+) -> tuple[str, str, Manifest | None]:
+    """The state of an artefact, what is wrong, and the manifest: ``fresh``, ``missing``, ``stale``,
+    ``interrupted``, ``foreign`` or ``corrupt``, by names and sizes (``verify`` reads the bytes).
     """
-    code = repro.code_fingerprint() if code is None else code
-    parameters, inputs = as_json_value(dict(parameters)), as_json_value(dict(inputs))
-    return _inspect(
-        zone, name, parameters=parameters, inputs=inputs, prefixes=prefixes, code=code
-    ).state
+    try:
+        manifest = read_manifest(zone, name)
+    except FileNotFoundError:
+        manifest = None
+    except ArtefactError as error:
+        return "corrupt", str(error), None
+    if zone.exists(_place(name, "building")):
+        return "interrupted", "a build did not reach its end", manifest
+    present = _present(zone, prefixes)
+    recorded = manifest.files if manifest else {}
+    stray = sorted(set(present) - set(recorded))
+    if stray:
+        more = f" and {len(stray) - 1} more files there" if len(stray) > 1 else ""
+        detail = f"{stray[0]!r}{more} came from elsewhere; move it away, or use another zone"
+        return "foreign", detail, manifest
+    if not manifest:
+        return "missing", "", None
+    for key, record in recorded.items():
+        if present.get(key, record.size) != record.size:
+            sizes = f"{key!r} has {present[key]} bytes, {record.size} were written"
+            return "corrupt", f"{sizes}; {_REMEDY}", manifest
+    if not set(recorded) <= set(present):
+        return "missing", "some files are gone", manifest
+    same = (manifest.parameters, manifest.inputs, manifest.code) == (parameters, inputs, code)
+    return ("fresh" if same else "stale"), "", manifest
 
 
 def read_manifest(zone: Zone, name: str) -> Manifest:
     """The manifest of a finished artefact.
 
-    Raises
-    ------
-    FileNotFoundError
-        If there is none.
-    ArtefactError
-        If it cannot be read.
+    Raises ``FileNotFoundError`` if there is none and ``ArtefactError`` if it cannot be read.
     """
     try:
-        return manifest_from_json(zone.read_text(_manifest(name)))
-    except ValueError as error:
-        raise ArtefactError(
-            f"{_manifest(name)} in zone {zone} is corrupt ({error}); {_REMEDY}"
-        ) from error
+        value = json.loads(zone.read_text(_place(name, "json")))
+        if not isinstance(value, dict) or set(value) != {f.name for f in fields(Manifest)}:
+            raise ValueError("it does not hold the fields of a manifest")
+        if value["schema"] != SCHEMA:
+            raise ValueError(f"it has schema {value['schema']!r}, and this code reads {SCHEMA}")
+        files = {key: FileRecord(**record) for key, record in value["files"].items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        wrong = "its list of files is not one of sizes and hashes"
+        reason = error if isinstance(error, ValueError) else wrong
+        place = f"{_place(name, 'json')} in zone {zone}"
+        raise ArtefactError(f"{place} is corrupt ({reason}); {_REMEDY}") from error
+    return Manifest(**{**value, "files": files})
 
 
 def of_kind(zone: Zone, kind: str, *, prefix: str = "") -> list[Manifest]:
     """The manifests of all finished artefacts of a kind, in the order of their names.
 
     What an artefact is stands in its manifest; ``prefix`` only spares reading those of other names.
-
-    Raises
-    ------
-    ArtefactError
-        If one of them cannot be read.
     """
-    keys = [k for k in zone.list("manifests") if k.startswith(f"manifests/{prefix}")]
-    names = [k.removeprefix("manifests/")[: -len(".json")] for k in keys if k.endswith(".json")]
-    found = (read_manifest(zone, name) for name in names)
+    names = [key.removeprefix("manifests/") for key in zone.list("manifests")]
+    names = [n for n in names if n.startswith(prefix) and n.endswith(".json")]
+    found = [read_manifest(zone, name.removesuffix(".json")) for name in names]
     return [manifest for manifest in found if manifest.kind == kind]
 
 
@@ -216,98 +230,70 @@ def verify(zone: Zone, name: str) -> list[str]:
 
 
 def code_of(*modules: str) -> str:
-    """A hash of the source of some modules, by their dotted names, for the ``code`` of ``ensure``.
+    """A hash of the source of some modules, by their dotted names: the ``code`` of ``ensure``."""
+    return repro.hash_of({name: repro.sha256_file(find_spec(name).origin) for name in modules})
 
-    >>> code_of("helpers.paths") == code_of("helpers.repro")
-    False
+
+@contextmanager
+def held(path: Path | str, *, what: str, wait: bool = True) -> Iterator[None]:
+    """Hold the lock at ``path`` among the processes of this machine while the block runs.
+
+    The operating system holds it, so that a killed process frees it; the note beside it is for
+    people. Who holds it now is waited for, which is said once on standard error, or else named in
+    ``Busy``. ``what`` is what the holder does.
     """
-    files = {name: Path(find_spec(name).origin) for name in modules}
-    return repro.hash_of({name: repro.sha256_file(path) for name, path in files.items()})
-
-
-_REMEDY = "delete it to have it rebuilt, or use another zone"
-
-
-def _inspect(
-    zone: Zone, name: str, *, parameters: Any, inputs: Any, code: str, prefixes: tuple[str, ...]
-) -> Finding:
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock, note = FileLock(path), path.with_name(f"{path.name}.holder")
     try:
-        manifest = read_manifest(zone, name)
-    except FileNotFoundError:
-        manifest = None
-    except ArtefactError as error:
-        return Finding("corrupt", str(error))
-    if zone.exists(_marker(name)):
-        return Finding("interrupted", "a build did not reach its end", manifest)
-    present = _present(zone, (*prefixes, *(_roots(manifest.files) if manifest else ())))
-    recorded = manifest.files if manifest else {}
-    stray = sorted(k for k in set(present) - set(recorded) if _below(k, prefixes))
-    if stray:
-        more = f" and {len(stray) - 1} more files there" if len(stray) > 1 else ""
-        detail = f"{stray[0]!r}{more} came from elsewhere; move it away, or use another zone"
-        return Finding("foreign", detail, manifest)
-    if not manifest:
-        return Finding("missing")
-    for key, record in recorded.items():
-        if present.get(key, record.size) != record.size:
-            sizes = f"{key!r} has {present[key]} bytes, {record.size} were written"
-            return Finding("corrupt", f"{sizes}; {_REMEDY}", manifest)
-    if not set(recorded) <= set(present):
-        return Finding("missing", "some files are gone", manifest)
-    same = (manifest.parameters, manifest.inputs, manifest.code) == (parameters, inputs, code)
-    return Finding("fresh" if same else "stale", "", manifest)
-
-
-def _take_back(writer: Writer, old: Manifest | None, error: BaseException) -> None:
-    """Remove what an ended build wrote, the artefact that it wrote over, and its marker."""
-    zone = writer.zone
-    keys = [*dict.fromkeys((*writer.files, *(old.files if old else ())))] if writer.files else []
-    keys += [_manifest(writer.name)] if keys and old else []
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        holder = "another process"  # which has not yet written its note
+        with suppress(FileNotFoundError):
+            holder = note.read_text(encoding="utf-8")
+        message = f"{what}: the lock {path} is held by {holder}"
+        if not wait:
+            raise Busy(f"{message}; wait until it ends, or end that process") from error
+        print(f"waiting. {message}", file=sys.stderr, flush=True)
+        lock.acquire()
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    me = f"process {os.getpid()} on {socket.gethostname()} since {since} ({what})"
     try:
-        for key in (*keys, _marker(writer.name)):
-            if zone.exists(key):
+        write_file_atomically(note, me.encode())
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+        lock.release()
+
+
+def command_of(zone: Zone, name: str) -> str:
+    """The command that was building an artefact that is marked as being built; empty: unknown."""
+    with suppress(FileNotFoundError, ValueError, AttributeError):
+        return str(json.loads(zone.read_text(_place(name, "building"))).get("command", ""))
+    return ""
+
+
+def _remove(zone: Zone, keys: list[str], error: BaseException | None = None) -> None:
+    """Remove what is there of some files; after an error, what cannot be is noted on it."""
+    try:
+        for key in dict.fromkeys(keys):
+            with suppress(FileNotFoundError):
                 zone.remove(key)
     except (StoreError, OSError) as second:
+        if error is None:
+            raise
         error.add_note(f"what it had written to {zone} could not be removed either: {second}")
-
-
-def _remove_leftovers(
-    zone: Zone, manifest: Manifest, *, prefixes: tuple[str, ...], old: Manifest | None
-) -> None:
-    before = set(old.files) if old else set()
-    present = _present(zone, (*prefixes, *_roots(before)))
-    for key in sorted(set(present) - set(manifest.files)):
-        if key in before or _below(key, prefixes):
-            zone.remove(key)
 
 
 def _present(zone: Zone, prefixes: tuple[str, ...]) -> dict[str, int]:
     """Key to size of what lies there, one listing a folder, desktop litter left out."""
-    sizes: dict[str, int] = {}
-    for prefix in sorted(set(prefixes)):
-        if not any(_below(prefix, (other,)) for other in set(prefixes) - {prefix}):
-            sizes.update(zone.sizes(prefix))
-    return {key: size for key, size in sizes.items() if not _litter(key)}
-
-
-def _roots(keys: Iterable[str]) -> set[str]:
-    """The folders to list for some keys: two levels deep, or the file itself."""
-    return {"/".join(key.split("/")[:2]) for key in keys}
-
-
-def _litter(key: str) -> bool:
-    parts = key.split("/")
-    hidden = any(part.startswith(".") for part in parts) and not key.endswith(PART)
-    return hidden or parts[-1] in LITTER
+    found = ((key, size) for prefix in prefixes for key, size in zone.sizes(prefix).items())
+    return {key: size for key, size in found if key.endswith(PART) or not LITTER.search(key)}
 
 
 def _below(key: str, prefixes: tuple[str, ...]) -> bool:
     return any(key == p.rstrip("/") or key.startswith(p.rstrip("/") + "/") for p in prefixes)
 
 
-def _manifest(name: str) -> str:
-    return f"manifests/{check_key(name)}.json"
-
-
-def _marker(name: str) -> str:
-    return f"manifests/{check_key(name)}.building"
+def _place(name: str, ends: str) -> str:
+    return f"manifests/{check_key(name)}.{ends}"

@@ -1,31 +1,29 @@
 """How services are reached: their keys, from the environment or from ``.env``, never shown.
 
-The user and the password of an object store never leave this process but in signed requests: their
-``repr`` is hidden, and no message, manifest or result holds them. An address that holds a password
-is refused, whatever service it names, and no message repeats it.
+What the environment says goes before ``.env`` in the course's root. No message, manifest or result
+holds a user or a password, and an address that holds one is refused.
 """
 
 import hashlib
 import os
 import re
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
 from helpers import paths
 
 NAMES = ("MINIO_ENDPOINT", "MINIO_USER", "MINIO_PASSWORD")
-REGION = "MINIO_REGION"  # stores that are not MinIO may ask for one
 MILVUS_TOKEN, ENDPOINT_KEY = "MILVUS_TOKEN", "ENDPOINT_KEY"
 KEY_VARIABLES = (*NAMES[1:], MILVUS_TOKEN, ENDPOINT_KEY)
 _KEYS = re.compile(
     r"(?<=://)[^\s/?#]*@"  # http://user:password@host
     r"|(?<=://)[^\s/:@]+:(?!\d+[/?#])\S*@"  # with a slash in the password
     r"|(?<![\w/.-])[\w.-]{2,}:[^\s/@]+@(?=[\w\[])"  # user:password@host, without a scheme
+)
+ADDRESS = re.compile(
+    r"https?://([\w.-]+|\[[\da-f:.]+\])(:(?P<port>[1-9]\d{0,4}))?/*", re.IGNORECASE
 )
 _SALT = secrets.token_hex(16)
 
@@ -35,19 +33,10 @@ class AccessError(ValueError):
 
 
 class Secret(str):
-    """A text that does not show itself where a record, a frame or a list is printed.
-
-    Two secrets look alike only if they are equal: file systems are told apart by this text.
-
-    >>> "tea" in repr({"key": Secret("tea")})
-    False
-    """
-
-    __slots__ = ()
+    """A text that is not shown where a record is printed; fsspec tells file systems apart by it."""
 
     def __repr__(self) -> str:
-        digest = hashlib.sha256(f"{_SALT}{self!s}".encode()).hexdigest()[:12]
-        return f"<hidden {digest}>"
+        return f"<hidden {hashlib.sha256(f'{_SALT}{self!s}'.encode()).hexdigest()[:12]}>"
 
 
 @dataclass(frozen=True)
@@ -60,58 +49,32 @@ class Access:
     region: str = "us-east-1"
 
 
-def read_access(environment: Mapping[str, str] | None = None) -> Access:
-    """Address and keys: from the environment first, then from ``.env`` in the course's root.
-
-    Parameters
-    ----------
-    environment : mapping, optional
-        The process's own by default.
-
-    Raises
-    ------
-    AccessError
-        If one of ``NAMES`` is missing or empty, or the address is none; values are not repeated.
-
-    >>> keys = {"MINIO_ENDPOINT": "localhost:9000", "MINIO_USER": "u", "MINIO_PASSWORD": "p"}
-    >>> read_access(keys).endpoint
-    'http://localhost:9000'
-    """
-    file = paths.root() / ".env"
-    values = _settings(file, os.environ if environment is None else environment)
-    missing = [name for name in NAMES if not values.get(name)]
+def read_access() -> Access:
+    """Address and keys of the object store; ``AccessError`` names what is missing or no address."""
+    values, file = _settings(), paths.root() / ".env"
+    missing = [name for name in NAMES if name not in values]
     if missing:
         raise AccessError(
             f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set; set "
             f"{', '.join(NAMES)} in the environment, or copy .env.example to {file} and fill it in"
         )
-    address, user, password = (values[name] for name in NAMES)
-    region = values.get(REGION) or Access.region
-    return Access(_endpoint(address), Secret(user), Secret(password), region)
+    endpoint, user, password = (values[name] for name in NAMES)
+    region = values.get("MINIO_REGION", Access.region)
+    return Access(_endpoint(endpoint.strip()), Secret(user), Secret(password), region)
 
 
 def read_key(name: str) -> Secret:
     """A key such as ``MILVUS_TOKEN``: from the environment first, then ``.env``; empty: not set."""
-    return Secret(_settings(paths.root() / ".env", os.environ).get(name, ""))
+    return Secret(_settings().get(name, ""))
 
 
 def without_keys(text: str) -> str:
-    """A text whose addresses show nothing of what stands before their ``@``.
-
-    >>> without_keys("no Milvus at http://root:tea@host:19530")
-    'no Milvus at http://host:19530'
-    """
+    """A text whose addresses show nothing of what stands before their ``@``."""
     return _KEYS.sub("", text)
 
 
 def refuse_keys(address: str, *, what: str, variable: str) -> None:
-    """Refuse an address that holds a user or a password: messages and records show addresses.
-
-    Raises
-    ------
-    AccessError
-        With the address as it may be shown, and the variable that the key belongs in.
-    """
+    """Refuse an address that holds a user or a password, with the variable that they belong in."""
     plain = without_keys(address)
     if plain != address:
         raise AccessError(
@@ -120,27 +83,17 @@ def refuse_keys(address: str, *, what: str, variable: str) -> None:
         )
 
 
-def _settings(file: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    return _read_file(file) | {k: v for k, v in environment.items() if v}
-
-
-def _read_file(file: Path) -> dict[str, str]:
-    if not file.is_file():
-        return {}
-    found = dotenv_values(file, interpolate=False, encoding="utf-8-sig")
-    return {name: value for name, value in found.items() if value}
+def _settings() -> dict[str, str]:
+    """What is set and not empty, in ``.env`` and over it in the environment."""
+    file = dotenv_values(paths.root() / ".env", interpolate=False, encoding="utf-8-sig")
+    return {name: value for found in (file, os.environ) for name, value in found.items() if value}
 
 
 def _endpoint(text: str) -> str:
     """The address with its scheme; ``http`` where none is given, as a MinIO server speaks."""
-    text = text.strip()
     address = text if "://" in text else f"http://{text}"
     remedy = "use http://host:port or https://host, and give keys in MINIO_USER and MINIO_PASSWORD"
-    try:
-        parts = urlsplit(address)
-        plain = parts.hostname and parts.port != 0 and re.fullmatch(r"[\w.:\[\]-]+", parts.netloc)
-    except ValueError as error:  # a port that is no number
-        raise AccessError(f"MINIO_ENDPOINT is no address ({error}); {remedy}") from None
-    if parts.scheme not in ("http", "https") or not plain or parts.path.strip("/") or parts.query:
+    found = ADDRESS.fullmatch(address)
+    if not found or int(found["port"] or 80) >= 1 << 16:  # not shown: it may hold a password
         raise AccessError(f"MINIO_ENDPOINT is no plain address; {remedy}")
-    return f"{parts.scheme}://{parts.netloc}"
+    return address.rstrip("/")

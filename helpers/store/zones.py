@@ -3,26 +3,26 @@
 A key is a relative posix path such as ``trusted-zone/images/007/0.jpg``. Keys are checked before
 anything is opened: nothing outside a zone is read or written. What differs between a folder and an
 object store (renaming, links, where a lock lies) is said in ``LocalZone``; what a real store adds
-(keys, time-outs, retries, uploads in parts) is in ``s3``.
+(credentials, time-outs, retries) is in ``s3``.
 """
 
 import hashlib
 import os
 import re
 import unicodedata
+import uuid
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from upath import UPath
 
 from helpers import paths
-from helpers.store.atomic import write_file_atomically
 from helpers.store.credentials import refuse_keys
 
 SCHEMES = ("s3", "memory")
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+PART = ".part"  # what a killed write leaves behind ends so
 
 
 class KeyRefused(ValueError):
@@ -33,14 +33,27 @@ class StoreError(RuntimeError):
     """A store that did not do what it was asked; names store, operation, key and remedy."""
 
 
-def check_key(key: str) -> str:
-    """Give the key back if it is a plain relative posix path, else say what is wrong with it.
+def write_file_atomically(path: Path | str, data: bytes) -> None:
+    """Write a local file so that a reader sees the old bytes or the new ones, never a piece.
 
-    Raises
-    ------
-    KeyRefused
-        For an empty key, ``..``, ``.`` or an empty part, a leading ``/``, a backslash, a drive, a
-        control character, and text that is not in Unicode's form NFC.
+    The bytes are not forced to the disk: a manifest's sizes and hashes find what a power cut ruins.
+    """
+    path = Path(path)
+    beside = path.with_name(f".{uuid.uuid4().hex}{PART}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        beside.write_bytes(data)
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def check_key(key: str) -> str:
+    """Give the key back if it is a plain relative posix path.
+
+    Raises ``KeyRefused`` for an empty key, ``..``, ``.`` or an empty part, a leading ``/``, a
+    backslash, a drive, a control character, and text that is not in Unicode's form NFC.
 
     >>> check_key("trusted-zone/images/007/0.jpg")
     'trusted-zone/images/007/0.jpg'
@@ -54,8 +67,7 @@ def check_key(key: str) -> str:
 
 
 def _problem_of(key: str) -> str:
-    parts = key.split("/")
-    first = parts[0]
+    first, *_ = parts = key.split("/")
     if not key:
         return "is empty"
     if any(unicodedata.category(c) in ("Cc", "Cs") for c in key):
@@ -132,17 +144,9 @@ class Zone:
         """The local file that stands for the right to build ``name`` here.
 
         Object stores have no locks: this one holds among the processes of one machine that share
-        ``data/cache``. Between machines there is ``claim``.
+        ``data/cache``. Nothing holds between machines: give each a zone of its own.
         """
         return paths.cache() / "locks" / hashlib.sha256(f"{self}/{name}".encode()).hexdigest()[:16]
-
-    def claim(self, name: str, *, what: str) -> AbstractContextManager[None]:
-        """The right to build ``name`` between machines; nothing where ``lock_path`` covers that."""
-        return nullcontext()
-
-    def abort_uploads(self, prefix: str) -> int:
-        """Give up uploads below a folder that a killed process left; how many. None but on S3."""
-        return 0
 
     def __str__(self) -> str:
         return str(self.root)
@@ -161,11 +165,9 @@ class LocalZone(Zone):
         return place
 
     def write_bytes(self, key: str, data: bytes) -> None:
-        """Write a file whole or not at all; what lay there before is replaced."""
         write_file_atomically(self.path(key), data)
 
     def sizes(self, prefix: str) -> dict[str, int]:
-        """The size in bytes of each file below a folder, or of the one file that is named."""
         prefix = prefix.rstrip("/")
         place = self.path(prefix)
         if place.is_file():
@@ -188,21 +190,12 @@ def _sizes_below(folder: str, prefix: str) -> Iterator[tuple[str, int]]:
 
 
 def open_zone(zone: str, *, name: str = "tiny") -> Zone:
-    """Open a zone; nothing is made before something is written.
+    """Open a zone: a folder (see ``paths.find`` for a relative one) or ``s3://bucket/prefix``.
 
-    Parameters
-    ----------
-    zone : str
-        A folder (see ``paths.find`` for a relative one), or ``s3://bucket/prefix``. Empty:
-        ``data/zones/<name>``.
-    name : str
-        The run's name, used where ``zone`` is empty.
+    Empty: ``data/zones/<name>``, by the run's name. Nothing is made before something is written.
 
-    Raises
-    ------
-    ValueError
-        For an unknown scheme, a name that is no plain folder name, a root that is a file, a bucket
-        or prefix that is none, and where the address or keys of a store are missing.
+    Raises ``ValueError`` for an unknown scheme, a name that is no plain folder name, a root that is
+    a file, a bucket or prefix that is none, and where the address or keys of a store are missing.
 
     >>> open_zone("memory://doctest").list("trusted-zone")
     []
@@ -213,7 +206,7 @@ def open_zone(zone: str, *, name: str = "tiny") -> Zone:
         from helpers.store.s3 import open_s3_zone  # here: it takes a second to import
 
         return open_s3_zone(zone)
-    if found and scheme in SCHEMES:
+    if found and scheme == "memory":
         return Zone(UPath(zone))
     if found:
         known = ", ".join(f"{s}://" for s in SCHEMES)

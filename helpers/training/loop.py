@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 
 from helpers.models.encoder import weights_fingerprint
 from helpers.repro import hash_of
-from helpers.store.atomic import write_file_atomically
+from helpers.store.zones import write_file_atomically
 from helpers.training.losses import clamp_logit_scale
 
 CHOICES = {

@@ -1,4 +1,4 @@
-"""Fixtures that several test modules share: small sources on disk, zones, the real recipes."""
+"""Fixtures that several test modules share: small sources on disk, the real recipes."""
 
 import json
 import os
@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from helpers import paths
-from helpers.store.zones import open_zone
 
 
 @pytest.fixture
@@ -64,23 +63,6 @@ def folder_source(tmp_path: Path) -> Path:
         ],
     )  # fmt: skip
     return folder
-
-
-@pytest.fixture(params=["folder", "object store"])
-def zone(request: pytest.FixtureRequest, tmp_path: Path):
-    """A fresh zone: a folder, and a memory file system in the place of an object store."""
-    if request.param == "folder":
-        yield open_zone(str(tmp_path / "zone"))
-        return
-    opened = open_zone(f"memory://{tmp_path.name}")
-    yield opened
-    opened.root.fs.rm("/", recursive=True)
-
-
-@pytest.fixture
-def local_zone(tmp_path: Path):
-    """A fresh zone in a folder."""
-    return open_zone(str(tmp_path / "zone"))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from helpers import paths
 from helpers.first.models.blip2 import joint_states, load_blip2
 from helpers.first.models.qformer import ImageOptionalQFormer, image_optional
 from helpers.first.models.two_hop import TwoHop
-from helpers.store.checkpoints import ModelError
+from helpers.models.checkpoints import ModelError
 from tests.first.small_blip2 import noise, small_blip2
 
 PICTURES = [noise(name) for name in ("a", "b", "c")]

@@ -13,7 +13,7 @@ from helpers.first.models.generator_loading import load_generator
 from helpers.first.models.loading import load_encoder
 from helpers.first.models.opening import lower_texts, lowers
 from helpers.first.runner.state import _inputs
-from helpers.store.checkpoints import ModelError, cached_revision, find_checkpoint
+from helpers.models.checkpoints import ModelError, cached_revision, find_checkpoint
 from tests.behaviour.model_inputs import BROKEN, FAMILIES, edit, tiny_copy
 
 

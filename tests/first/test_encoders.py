@@ -14,7 +14,7 @@ from transformers import AutoConfig, BertConfig, CLIPConfig, CLIPModel, SiglipCo
 from helpers import paths
 from helpers.first.evaluation.embeddings import InvalidEmbeddings
 from helpers.first.models.loading import load_encoder, weights_fingerprint
-from helpers.store.checkpoints import TINY_MODELS, ModelError, find_checkpoint
+from helpers.models.checkpoints import TINY_MODELS, ModelError, find_checkpoint
 from helpers.world import open_world
 
 CAPTIONS = ["tomato soup with basil", "a red mug", "tofu sushi on a black plate"]

@@ -9,7 +9,7 @@ from helpers.first.report.verdicts import Verdict
 from helpers.first.runner import checks, environment, produce, staging
 from helpers.first.runner.lessons import find_lessons
 from helpers.store import artefacts, zones
-from helpers.store.locks import held
+from helpers.store.artefacts import held
 from tests.first.small_lessons import FakeKernel, write_lesson
 
 

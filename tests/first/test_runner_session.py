@@ -14,7 +14,7 @@ from helpers.first import course
 from helpers.first.runner import index, produce, staging
 from helpers.first.runner.lessons import CourseError
 from helpers.first.runner.plan import make_plans
-from helpers.store.locks import held
+from helpers.store.artefacts import held
 from tests.first.small_lessons import FakeKernel, edit, write_lesson
 
 

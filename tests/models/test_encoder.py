@@ -11,8 +11,8 @@ from transformers import AutoModel
 
 from helpers import paths
 from helpers.evaluation.ranking import InvalidEmbeddings
+from helpers.models.checkpoints import ModelError
 from helpers.models.encoder import checkpoint_path, load_encoder, weights_fingerprint
-from helpers.store.checkpoints import ModelError
 from tests.small_models import WORDS, small_data, small_encoder
 
 IMAGES = small_data(n_items=3).images

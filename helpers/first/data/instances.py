@@ -20,7 +20,8 @@ from helpers.data.records import Recipe, recipe_to_json
 from helpers.data.splits import SPLITS, groups_by_picture
 from helpers.data.wording import collapse
 from helpers.repro import canonical_json, hash_of
-from helpers.store.artefacts import Writer, code_of, ensure, write_file_atomically
+from helpers.store.artefacts import Writer, code_of, ensure
+from helpers.store.zones import write_file_atomically
 
 NAME = "instance-pairs"
 TABLE, LEFT_OUT = (f"{DATASETS}/{name}.csv" for name in ("instance_pairs", "instances_left_out"))

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from helpers.first.models.encoders import Encoder
+from helpers.models.checkpoints import ModelError, damage_of
 from helpers.repro import hash_of
-from helpers.store.checkpoints import ModelError, damage_of
 
 _PREPROCESSING = (
     "do_convert_rgb", "do_resize", "size", "resample", "do_center_crop", "crop_size",

@@ -22,8 +22,8 @@ from helpers.first.models.loading import DTYPES, weights_fingerprint
 from helpers.first.models.opening import check_filled, check_pixels, check_tokens, open_parts
 from helpers.first.models.qformer import image_optional
 from helpers.first.models.tiny_blip2 import NAME
+from helpers.models.checkpoints import ModelError, check_files, find_checkpoint, opened
 from helpers.repro import pick_device
-from helpers.store.checkpoints import ModelError, check_files, find_checkpoint, opened
 
 LONGEST_TEXT = 64  # tokens; what is longer is cut
 

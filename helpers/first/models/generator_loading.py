@@ -11,8 +11,8 @@ from helpers.first.models.generator import TRAINED, Generator, GeneratorError, o
 from helpers.first.models.loading import DTYPES, weights_fingerprint
 from helpers.first.models.opening import check_filled, check_tokens, find_vocabulary
 from helpers.first.models.tiny_instructblip import NAME, QFORMER
+from helpers.models.checkpoints import Checkpoint, check_files, find_checkpoint, opened
 from helpers.repro import pick_device
-from helpers.store.checkpoints import Checkpoint, check_files, find_checkpoint, opened
 
 VICUNA = "Salesforce/instructblip-vicuna-7b"
 PREPROCESSING = ("preprocessor_config.json", "processor_config.json")

@@ -20,7 +20,7 @@ from helpers.first.models.adapters import HeadError, Heads, HeadShape, apply_hea
 from helpers.first.models.encoders import Encoder, Picture
 from helpers.first.models.loading import weights_fingerprint
 from helpers.repro import hash_of, library_versions, sha256_file
-from helpers.store.atomic import write_file_atomically
+from helpers.store.zones import write_file_atomically
 
 WEIGHTS, RECORD = "heads.safetensors", "heads.json"
 

@@ -9,14 +9,14 @@ from helpers import paths
 from helpers.first.models.encoders import Encoder
 from helpers.first.models.lora import load_adapter
 from helpers.first.models.opening import check_filled, check_pixels, open_processor
-from helpers.repro import pick_device
-from helpers.store.checkpoints import (
+from helpers.models.checkpoints import (
     Checkpoint,
     ModelError,
     check_files,
     find_checkpoint,
     opened,
 )
+from helpers.repro import pick_device
 
 FAMILIES = ("clip", "siglip")
 FLEXIBLE = "siglip2"  # what transformers calls SigLIP 2 with pictures of any shape

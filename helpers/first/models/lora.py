@@ -33,9 +33,9 @@ from helpers.first.models.methods import (
 )
 from helpers.first.models.placement import Placement, PlacementError
 from helpers.first.models.quantized import restore
+from helpers.models.checkpoints import damage_of
 from helpers.repro import hash_of, library_versions, sha256_file
-from helpers.store.atomic import write_file_atomically
-from helpers.store.checkpoints import damage_of
+from helpers.store.zones import write_file_atomically
 
 __all__ = [
     "Adapted", "AdapterError", "adapt", "adapter_files", "load_adapter", "merge",

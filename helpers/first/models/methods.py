@@ -18,7 +18,7 @@ from helpers.first.models.adapter_base import AdapterError, Base
 from helpers.first.models.placement import Placement, lora_config
 from helpers.first.models.prompts import fill_prompts, insert_prompts, prompt_tensors
 from helpers.first.models.quantized import QUANTIZATION, quantize
-from helpers.store.checkpoints import reason
+from helpers.models.checkpoints import reason
 
 PEFT_FILES = ("adapter_model.safetensors", "adapter_config.json")
 PROMPT_FILE = "prompt.safetensors"

@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 from transformers import AutoProcessor, PreTrainedModel
 
-from helpers.store.checkpoints import (
+from helpers.models.checkpoints import (
     PREPROCESSORS,
     VOCABULARIES,
     Checkpoint,

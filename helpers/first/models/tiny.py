@@ -31,7 +31,7 @@ from transformers import (
     SiglipProcessor,
 )
 
-from helpers.store.checkpoints import TINY_MODELS
+from helpers.models.checkpoints import TINY_MODELS
 
 UNKNOWN, PAD, START, END = "<unk>", "<pad>", "<bos>", "<eos>"
 SIGMOID_START = (math.log(10.0), -10.0)  # log scale and bias, Zhai et al. 2023, section 3.2

@@ -17,8 +17,8 @@ from PIL import Image, ImageDraw
 from transformers import Florence2ForConditionalGeneration, Florence2Processor
 
 from helpers.first.prepare.watermarks import strokes_inside
+from helpers.models.checkpoints import check_files, find_checkpoint, opened
 from helpers.repro import hash_of
-from helpers.store.checkpoints import check_files, find_checkpoint, opened
 
 OCR, DETECTION = "<OCR_WITH_REGION>", "<OPEN_VOCABULARY_DETECTION>"
 SEGMENTATION, REGIONS = "<REFERRING_EXPRESSION_SEGMENTATION>", "<REGION_PROPOSAL>"

@@ -11,8 +11,8 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from helpers.models.checkpoints import find_checkpoint, opened
 from helpers.repro import hash_of
-from helpers.store.checkpoints import find_checkpoint, opened
 
 METHODS = ("telea", "navier-stokes")
 PROMPT = "a photograph of a dish of food, nothing written on it"

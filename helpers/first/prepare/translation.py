@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from helpers.first.prepare.endpoint import Endpoint, EndpointError
+from helpers.models.checkpoints import ModelError, check_files, find_checkpoint, opened
 from helpers.repro import hash_of
-from helpers.store.checkpoints import ModelError, check_files, find_checkpoint, opened
 
 MARIAN = "Helsinki-NLP/opus-mt-mul-en"
 PROMPT = (

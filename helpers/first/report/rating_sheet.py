@@ -19,7 +19,7 @@ import pandas as pd
 from PIL import Image
 
 from helpers.repro import hash_of
-from helpers.store.atomic import write_file_atomically
+from helpers.store.zones import write_file_atomically
 
 SAMPLES = 100  # as in the audit that the literature reports
 COLUMNS = ("sheet", "id", "question", "answer", "rater")

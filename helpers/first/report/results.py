@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from helpers.store.atomic import write_file_atomically
+from helpers.store.zones import write_file_atomically
 
 DIRECTIONS = ("text_to_image", "image_to_text", "")
 DIRECTION_NAMES = {"text_to_image": "text to image", "image_to_text": "image to text", "": "value"}

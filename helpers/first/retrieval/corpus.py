@@ -37,7 +37,7 @@ from helpers.first.retrieval.corpus_shards import (
 )
 from helpers.first.retrieval.preprocessing import Preprocessing, fast_preprocessing
 from helpers.first.retrieval.space import Space, space_of
-from helpers.store import locks
+from helpers.store.artefacts import held
 
 __all__ = ["Corpus", "CorpusRefused", "embed_corpus", "embed_pictures", "read_corpus"]
 
@@ -133,7 +133,7 @@ def embed_corpus(
     folder = Path(folder)
     options = {"precision": encoder.precision, "inputs": inputs, "shard_rows": shard_rows}
     plan = plan_of(space_of(encoder), ids, **options)
-    with locks.held(folder / ".lock", what=f"embedding into {folder}"):
+    with held(folder / ".lock", what=f"embedding into {folder}"):
         agree_on_plan(folder, plan)
         states = {i: shard_state(folder, plan, i) for i in range(plan.n_shards)}
         todo = [i for i, state in states.items() if state != "done"]

@@ -16,7 +16,7 @@ import numpy as np
 
 from helpers.first.retrieval.space import Space
 from helpers.repro import canonical_json, hash_of, sha256_file
-from helpers.store.atomic import write_file_atomically
+from helpers.store.zones import write_file_atomically
 
 PLAN, SCHEMA = "corpus.json", 1
 

@@ -27,7 +27,7 @@ from helpers.first.retrieval.space import (
 )
 from helpers.first.retrieval.vector_index import VectorIndex
 from helpers.repro import canonical_json, hash_of, sha256_file
-from helpers.store.atomic import write_file_atomically
+from helpers.store.zones import write_file_atomically
 
 __all__ = ["IndexRefused", "Space", "build_index", "load_index", "save_index", "space_of"]
 

@@ -16,8 +16,8 @@ from transformers import AutoConfig
 from helpers.first.models.encoders import Encoder
 from helpers.first.models.opening import open_processor
 from helpers.first.retrieval.onnx_export import OnnxRefused, file_name, muted, read_record
+from helpers.models.checkpoints import Checkpoint, opened
 from helpers.repro import hash_of, sha256_file
-from helpers.store.checkpoints import Checkpoint, opened
 
 PRECISIONS = ("fp32", "int8")
 

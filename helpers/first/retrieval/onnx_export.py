@@ -23,7 +23,7 @@ from helpers.first.models.loading import weights_fingerprint
 from helpers.first.models.prompts import PromptedLayer
 from helpers.first.retrieval.space import space_of
 from helpers.repro import canonical_json, library_versions, sha256_file
-from helpers.store.atomic import write_file_atomically
+from helpers.store.zones import write_file_atomically
 
 RECORD, SCHEMA = "onnx.json", 1
 TOWERS = ("vision", "text")

@@ -26,7 +26,7 @@ from helpers.first.retrieval.onnx_export import (
     read_record,
     write_record,
 )
-from helpers.store.atomic import write_file_atomically
+from helpers.store.zones import write_file_atomically
 
 FLOOR = 0.9995  # lowest cosine between a row and the row of the fp32 model
 OPERATIONS = ("MatMul", "Gemm")

@@ -12,7 +12,7 @@ from helpers.first.runner import environment, state
 from helpers.first.runner.lessons import CourseError, Lesson, find_lessons, read_notebook, tags_of
 from helpers.first.runner.settings import profiles
 from helpers.first.runner.structure import is_used, lesson_problems, own_cells, tree_of
-from helpers.store.locks import Busy, held
+from helpers.store.artefacts import Busy, held
 from helpers.store.zones import Zone
 
 

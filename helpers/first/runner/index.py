@@ -13,7 +13,7 @@ from helpers.first.runner import staging, state
 from helpers.first.runner.lessons import Lesson
 from helpers.first.runner.meaning import warning_of
 from helpers.first.runner.plan import Plan, recorded_plan
-from helpers.store.atomic import write_file_atomically
+from helpers.store.zones import write_file_atomically
 
 SHOWN = 12  # rows of a lesson's table before the fold
 THUMBNAILS = 3

@@ -30,7 +30,7 @@ from helpers.first.runner.execution import (
 )
 from helpers.first.runner.export import to_html
 from helpers.first.runner.plan import Plan
-from helpers.store.atomic import write_file_atomically
+from helpers.store.zones import write_file_atomically
 
 
 def _stamp() -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from helpers import paths
 from helpers.first.runner.lessons import CourseError, did_you_mean
-from helpers.store.atomic import write_file_atomically
+from helpers.store.zones import write_file_atomically
 
 ANSWERS = "answers"  # below the course's root; git ignores it, and no test runs what lies there
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from helpers.first.runner import staging, state
 from helpers.first.runner.lessons import CourseError
 from helpers.first.runner.places import BENCHMARKS
-from helpers.store.atomic import write_file_atomically
+from helpers.store.zones import write_file_atomically
 
 if TYPE_CHECKING:
     from helpers.first.runner.plan import Plan

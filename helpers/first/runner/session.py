@@ -16,7 +16,7 @@ from helpers.first.runner.lessons import CourseError, Lesson
 from helpers.first.runner.meaning import warning_of
 from helpers.first.runner.plan import Plan
 from helpers.first.runner.settings import DEFAULT_PROFILE
-from helpers.store.locks import Busy, held
+from helpers.store.artefacts import Busy, held
 
 if TYPE_CHECKING:
     from helpers.first.runner.execution import Failure

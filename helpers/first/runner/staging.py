@@ -13,7 +13,7 @@ from pathlib import Path
 
 from helpers import paths
 from helpers.first.runner.lessons import CourseError
-from helpers.store.atomic import PART
+from helpers.store.zones import PART
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 TAKEN = ("interactive", "gallery")  # folders of reports/ that are no runs

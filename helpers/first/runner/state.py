@@ -16,7 +16,7 @@ from helpers.first.runner import staging
 from helpers.first.runner.lessons import Lesson, notebook_hash, read_notebook, source_of
 from helpers.first.runner.parameters import Value
 from helpers.first.runner.places import BENCHMARKS
-from helpers.store.checkpoints import cached_revision
+from helpers.models.checkpoints import cached_revision
 from helpers.store.code import Modules, changed_module
 
 SCHEMA = 1

@@ -30,9 +30,9 @@ from helpers.first.training.instance_runs import (
     train_arm,
 )
 from helpers.repro import hash_of
-from helpers.store.artefacts import Writer, code_of, ensure, write_file_atomically
+from helpers.store.artefacts import Writer, code_of, ensure
 from helpers.store.code import Modules
-from helpers.store.zones import Zone
+from helpers.store.zones import Zone, write_file_atomically
 
 FOLDER = "fine-tuning-zone/experiments/instances"
 LOSSES = ("sigmoid", "info_nce")

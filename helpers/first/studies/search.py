@@ -34,8 +34,7 @@ from helpers.first.studies.search_trials import Trials, finished
 from helpers.first.training.arms import Arm
 from helpers.first.training.settings import Training
 from helpers.repro import hash_of
-from helpers.store import locks
-from helpers.store.artefacts import Manifest, Writer, code_of, ensure
+from helpers.store.artefacts import Manifest, Writer, code_of, ensure, held
 from helpers.store.code import Modules
 
 if TYPE_CHECKING:
@@ -189,7 +188,7 @@ class _Run:
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # it reports every trial otherwise
         journal.parent.mkdir(parents=True, exist_ok=True)
-        with locks.held(journal.with_suffix(".lock"), what="searching placements"):
+        with held(journal.with_suffix(".lock"), what="searching placements"):
             return self._searched(self._study(journal))
 
     def _study(self, journal: Path) -> "optuna.Study":

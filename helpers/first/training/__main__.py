@@ -29,8 +29,7 @@ from helpers.first.training.instance_runs import (
     train_arm,
 )
 from helpers.first.training.ranks import Ranks, join_ranks
-from helpers.store.artefacts import write_file_atomically
-from helpers.store.zones import open_zone
+from helpers.store.zones import open_zone, write_file_atomically
 
 Made = TypeVar("Made")
 

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from helpers.store.atomic import write_file_atomically
+from helpers.store.zones import write_file_atomically
 
 
 class StateError(RuntimeError):

@@ -22,8 +22,8 @@ from helpers.first.evaluation.embeddings import check_embeddings
 from helpers.first.models.adapter_base import base_of
 from helpers.first.models.encoders import Encoder
 from helpers.repro import hash_of, sha256_file
-from helpers.store.artefacts import write_file_atomically
-from helpers.store.locks import held
+from helpers.store.artefacts import held
+from helpers.store.zones import write_file_atomically
 
 ROWS = ("images", "texts")
 RECORD = "features.json"

@@ -20,8 +20,8 @@ from tqdm.auto import tqdm
 from helpers import paths
 from helpers.first.models.blip2 import Blip2
 from helpers.repro import hash_of, sha256_file
-from helpers.store.artefacts import write_file_atomically
-from helpers.store.locks import held
+from helpers.store.artefacts import held
+from helpers.store.zones import write_file_atomically
 
 STATES, RECORD = "states.npy", "states.json"
 

@@ -26,8 +26,8 @@ from tqdm.auto import tqdm
 
 from helpers.first.models.prefix import PrefixError
 from helpers.repro import canonical_json
-from helpers.store.atomic import PART, write_file_atomically
-from helpers.store.locks import held
+from helpers.store.artefacts import held
+from helpers.store.zones import PART, write_file_atomically
 
 Compute = Callable[[list[int]], list[list[torch.Tensor]]]
 ENDING = ".safetensors"

@@ -30,8 +30,9 @@ from helpers.first.training.arm_run import (
 )
 from helpers.first.training.arms import Arm, rules_as_json
 from helpers.repro import hash_of
-from helpers.store.artefacts import Manifest, Writer, code_of, ensure, write_file_atomically
+from helpers.store.artefacts import Manifest, Writer, code_of, ensure
 from helpers.store.code import Modules
+from helpers.store.zones import write_file_atomically
 
 __all__ = ["Run", "ensure_run", "run_folder", "validation_score"]
 

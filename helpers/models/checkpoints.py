@@ -22,11 +22,8 @@ ELSEWHERE = ("tiny-blip2", "tiny-instructblip")  # tiny checkpoints that are no 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # in the order that transformers takes them
 VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
 BESIDE_THEM = (
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "merges.txt",
-)
+    "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt",
+)  # fmt: skip
 PREPROCESSORS = ("processor_config.json", "preprocessor_config.json")
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 POINTER = b"version https://git-lfs.github.com/spec/"
@@ -38,15 +35,9 @@ class ModelError(ValueError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model that was found.
+    """A model that was found, as the user named it.
 
-    Attributes
-    ----------
-    model : str
-        As the user named it.
-    folder : Path
-    revision : str
-        The commit of a hub model in the cache; empty: nothing says which it is.
+    ``revision`` is the commit of a hub model in the cache; empty: nothing says which it is.
     """
 
     model: str
@@ -164,16 +155,8 @@ def weight_files(checkpoint: Checkpoint) -> list[Path]:
 def check_files(checkpoint: Checkpoint, *, folders: tuple[str, ...] = ("",)) -> str:
     """Refuse files that are no more than a name: empty, cut off, or a git-lfs pointer.
 
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-    folders : tuple of str
-        Where tokenizers lie, below the checkpoint's folder.
-
-    Returns
-    -------
-    str
-        The names of the files of weights, for messages.
+    ``folders`` is where tokenizers lie, below the checkpoint's own. Returns the names of the files
+    of weights, for messages.
 
     Raises
     ------
@@ -246,14 +229,9 @@ def _damage_of_safetensors(path: Path, size: int) -> str:
 
 
 def opened(kind: Any, checkpoint: Checkpoint, *, what: str, **options: Any) -> Any:
-    """``kind.from_pretrained(folder)`` without the library's notes and bars.
+    """``kind.from_pretrained(folder)`` of a class of a library, without its notes and bars.
 
-    Parameters
-    ----------
-    kind : class of a library
-    checkpoint : Checkpoint
-    what : str
-        Which file it is made from, or which part it makes, for the message.
+    ``what`` says which file it is made from, or which part it makes, for the message.
 
     Raises
     ------

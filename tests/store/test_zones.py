@@ -1,13 +1,18 @@
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import paths
-from helpers.store import atomic
-from helpers.store.artefacts import write_file_atomically
-from helpers.store.zones import KeyRefused, LocalZone, check_key, open_zone
+from helpers.store.zones import (
+    KeyRefused,
+    LocalZone,
+    check_key,
+    open_zone,
+    write_file_atomically,
+)
 
 BAD_KEYS = (
     "", "/etc/passwd", "../x", "a/../b", "a/./b", "a//b", "a/", ".", "..", "a\\b", "C:/x", "c:x",
@@ -111,7 +116,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     def fail(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr(atomic.os, "replace", fail)
+    monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(OSError, match="no space"):
         write_file_atomically(place, b"new")
     assert [p.name for p in place.parent.iterdir()] == ["file"]

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from helpers.store.locks import Busy, held, holder
+from helpers.store.artefacts import Busy, held
 
 
 def _hold(path, pipe):
@@ -38,7 +38,13 @@ def test_a_killed_holder_frees_the_lock(tmp_path, child):
     process.kill()
     process.join(120)
     with held(tmp_path / "a.lock", what="mine", wait=False):
-        assert f"process {os.getpid()}" in holder(tmp_path / "a.lock")
+        assert f"process {os.getpid()}" in (tmp_path / "a.lock.holder").read_text()
+
+
+def test_whoever_has_not_yet_written_its_note_is_another_process(tmp_path, child):
+    (tmp_path / "a.lock.holder").unlink()
+    with pytest.raises(Busy, match="held by another process; wait"):
+        held(tmp_path / "a.lock", what="mine", wait=False).__enter__()
 
 
 class Heard(io.StringIO):
@@ -67,4 +73,3 @@ def test_the_lock_is_free_after_an_error_and_the_note_is_gone(tmp_path):
     with held(tmp_path / "new" / "a.lock", what="y", wait=False):
         pass
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["a.lock"]
-    assert "another process" in holder(tmp_path / "new" / "a.lock")

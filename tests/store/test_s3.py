@@ -1,22 +1,17 @@
 """Zones in an object store: like a folder's, in bounded time, whole or not at all, keys hidden."""
 
-import json
-import os
 import re
 import socket
 from urllib.parse import unquote
 
-import psutil
 import pytest
 
 from helpers import paths
-from helpers.store import artefacts
-from helpers.store.artefacts import ensure, state
-from helpers.store.locks import Busy
-from helpers.store.s3 import Limits, open_s3_zone
-from helpers.store.s3_calls import MIB
+from helpers.store import artefacts, s3
+from helpers.store.artefacts import ensure, examine
+from helpers.store.s3 import ATTEMPTS, MIB, open_s3_zone
 from helpers.store.zones import KeyRefused, StoreError
-from tests.first.s3_server import (
+from tests.store.s3_server import (
     BUCKET,
     CUT,
     DROP,
@@ -26,7 +21,6 @@ from tests.first.s3_server import (
     OUTSIDE,
     PASS,
     PASSWORD,
-    QUICK,
     SHORT,
     USER,
     access_to,
@@ -36,9 +30,9 @@ from tests.first.s3_server import (
     shown,
     zone_at,
 )
-from tests.first.s3_small import small_pairs
+from tests.store.s3_small import small_pairs
 
-BIG = bytes(range(256)) * (11 * MIB // 256)
+BIG = bytes(range(256)) * (3 * MIB // 256)
 BUSY_ANSWER = answer(503, "SlowDown")
 
 
@@ -62,7 +56,7 @@ def direct(store, request):
 
 def behind(proxy, direct, fault=PASS):
     """The same zone behind the proxy; its clock is short only where the fault is a hang."""
-    return zone_at(proxy.endpoint, direct.prefix, limits=SHORT if fault == HANG else QUICK)
+    return zone_at(proxy.endpoint, direct.prefix, config=SHORT if fault == HANG else None)
 
 
 @pytest.fixture
@@ -75,6 +69,12 @@ def zone(proxy, direct):
 def own_cache(tmp_path, monkeypatch):
     """Locks in a folder of the test's own."""
     monkeypatch.setattr(paths, "cache", lambda: tmp_path / "cache")
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch):
+    """Attempts follow each other at once."""
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
 
 
 def failing(zone, operation, *arguments) -> str:
@@ -95,12 +95,6 @@ def failing(zone, operation, *arguments) -> str:
 def test_a_place_that_is_none_is_refused(name, match):
     with pytest.raises(ValueError, match=match):
         open_s3_zone(name, access=access_to("http://127.0.0.1:9"))
-
-
-def test_the_bound_of_a_request():
-    limits = Limits(attempt_s=2, attempts=3, pause_s=1, bytes_per_s=10)
-    assert limits.bound_s() == 3 * 2 + 1 + 2
-    assert limits.bound_s(20) == 3 * 4 + 1 + 2
 
 
 @pytest.mark.slow
@@ -144,20 +138,19 @@ def test_a_listing_has_as_many_pages_as_it_needs(direct, monkeypatch):
 
 
 @pytest.mark.slow
-def test_objects_in_parts_are_the_same_bytes(direct):
-    direct.write_bytes("big", BIG)
+def test_a_large_object_is_one_request(zone, proxy, direct):
+    zone.write_bytes("big", BIG)
+    assert [method for method, _ in proxy.seen] == ["PUT"]
     assert direct.read_bytes("big") == BIG
     assert direct.sizes("big") == {"big": len(BIG)}
-    assert direct.abort_uploads("big") == 0
 
 
 @pytest.mark.slow
 def test_no_key_leaves_the_prefix(zone, proxy, direct):
     calls = (
-        zone.path, zone.read_bytes, zone.read_text, zone.exists, zone.remove, zone.abort_uploads,
+        zone.path, zone.read_bytes, zone.read_text, zone.exists, zone.remove,
         lambda key: zone.sizes(key) if key.rstrip("/") == key else zone.path(key),
         lambda key: zone.copy(key, "x"), lambda key: zone.write_bytes(key, b"x"),
-        lambda key: zone.write_new(key, b"x"),
     )  # fmt: skip
     for key in OUTSIDE:
         for call in calls:
@@ -198,6 +191,8 @@ def test_what_passes_is_tried_again(proxy, direct, fault):
     proxy.plan(fault, fault if fault is BUSY_ANSWER else PASS, PASS)
     assert zone.read_bytes("k") == b"value"
     proxy.plan(fault, PASS)
+    assert zone.sizes("k") == {"k": 5}
+    proxy.plan(fault, PASS)
     zone.write_bytes("k2", b"v2")
     assert direct.read_bytes("k2") == b"v2"
 
@@ -205,7 +200,7 @@ def test_what_passes_is_tried_again(proxy, direct, fault):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "reason"),
-    [(BUSY_ANSWER, "SlowDown"), (HANG, "ReadTimeout|no end after"), (LOSE, "Endpoint|Connection")],
+    [(BUSY_ANSWER, "SlowDown"), (HANG, "ReadTimeout"), (LOSE, "Endpoint|Connection")],
     ids=["503", "hang", "drop"],
 )  # fmt: skip
 def test_what_does_not_pass_ends_with_a_clear_error(proxy, direct, fault, reason):
@@ -217,9 +212,21 @@ def test_what_does_not_pass_ends_with_a_clear_error(proxy, direct, fault, reason
     )[: 2 if fault == HANG else 3]:  # fmt: skip
         message = failing(zone, operation, *arguments)
         assert message.startswith(f"store {zone} at {proxy.endpoint}: {request} of 'a/k' failed")
-        assert "after 3 attempts" in message
+        assert f"after {ATTEMPTS} attempts" in message
         assert re.search(reason, message)
         assert "see that the store runs" in message
+
+
+@pytest.mark.slow
+def test_a_store_that_takes_no_more_of_an_object_is_not_waited_for(proxy, direct, monkeypatch):
+    zone = behind(proxy, direct)
+    direct.exists("k")
+    monkeypatch.setattr(s3, "ATTEMPT_S", 0.25)
+    monkeypatch.setattr(s3, "MIB", 1 << 40)
+    proxy.plan(HANG)
+    message = failing(zone, "write_bytes", "k", bytes(32 * MIB))
+    assert "put_object of 'k' failed after 4 attempts: no end in time; see that" in message
+    assert direct.sizes("k") == {}
 
 
 @pytest.mark.slow
@@ -230,44 +237,6 @@ def test_a_connection_dropped_in_mid_upload_leaves_the_old_object(zone, proxy, d
     assert "put_object of 'new'" in failing(zone, "write_bytes", "new", b"n" * MIB)
     assert direct.read_bytes("k") == b"old"
     assert not direct.exists("new")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("fault", [DROP, HANG, BUSY_ANSWER], ids=["drop", "hang", "503"])
-def test_a_failed_part_gives_the_upload_up(proxy, direct, fault):
-    zone = behind(proxy, direct, fault)
-    proxy.plan(fault, where="partNumber=2")
-    assert "upload_part of 'big'" in failing(zone, "write_bytes", "big", BIG)
-    assert direct.sizes("big") == {}
-    assert direct.abort_uploads("big") == 0  # none is left
-
-
-@pytest.mark.slow
-def test_what_could_not_be_given_up_is_by_the_next_write(zone, proxy, direct):
-    proxy.plan(BUSY_ANSWER, where="uploadId")
-    with pytest.raises(StoreError, match="upload_part") as caught:
-        zone.write_bytes("big", BIG)
-    assert "next write of that key" in caught.value.__notes__[0]
-    left = direct.root.fs.call_s3("list_multipart_uploads", Bucket=BUCKET, Prefix=direct.prefix)
-    assert len(left["Uploads"]) == 1
-    proxy.plan(PASS)
-    zone.write_bytes("big", BIG)
-    assert direct.read_bytes("big") == BIG
-    assert direct.abort_uploads("big") == 0
-
-
-@pytest.mark.slow
-def test_a_lost_answer_to_the_last_request_is_no_failure(zone, proxy, direct):
-    gone = answer(404, "NoSuchUpload")  # as stores say of an upload that is completed
-    proxy.plan(LOSE, gone, PASS, methods="POST", where="uploadId")
-    zone.write_bytes("big", BIG)
-    assert direct.read_bytes("big") == BIG
-    proxy.plan(gone, PASS, methods="POST", where="uploadId")
-    for key, before in (("big", BIG), ("new", None)):
-        assert "see that no other process writes" in failing(zone, "write_bytes", key, BIG[::-1])
-        assert (direct.read_bytes(key) if before else direct.sizes(key)) == (before or {})
-        proxy.plan(gone, PASS, methods="POST", where="uploadId")
-        assert direct.abort_uploads(key) == 0
 
 
 @pytest.mark.slow
@@ -303,13 +272,13 @@ def test_a_missing_bucket_is_not_taken_for_a_missing_file(store):
 def test_a_store_that_is_not_there():
     with socket.socket() as taken:  # bound and not listening: nobody answers
         taken.bind(("127.0.0.1", 0))
-        zone = zone_at(f"http://127.0.0.1:{taken.getsockname()[1]}", "x", limits=QUICK)
+        zone = zone_at(f"http://127.0.0.1:{taken.getsockname()[1]}", "x")
         message = failing(zone, "read_bytes", "k")
-    assert "after 3 attempts" in message
+    assert f"after {ATTEMPTS} attempts" in message
     assert "see that the store runs and MINIO_ENDPOINT is its address" in message
 
 
-# Artefacts and claims
+# Artefacts
 
 SAME = {"parameters": {"px": 64}, "inputs": {}, "prefixes": ("t",), "code": "c"}
 
@@ -328,64 +297,14 @@ def test_a_build_that_the_network_ends_is_taken_back_and_done_again(zone, proxy,
     proxy.plan(BUSY_ANSWER, where="/t/2")
     with pytest.raises(StoreError, match="put_object of 't/2'"):
         _ensure(zone)
-    assert state(direct, "a", **SAME) == "missing"
+    assert examine(direct, "a", **SAME)[0] == "missing"
     proxy.plan(PASS)
-    upload = {"Bucket": BUCKET, "Key": f"{direct.prefix}/t/gone"}
-    direct.root.fs.call_s3("create_multipart_upload", **upload)  # as a killed process leaves it
-    direct.write_bytes("manifests/a.building", b"[]")
+    direct.write_bytes("manifests/a.building", b"[]")  # as a killed process leaves it
     manifest = _ensure(zone)
-    assert state(direct, "a", **SAME) == "fresh"
+    assert examine(direct, "a", **SAME)[0] == "fresh"
     assert artefacts.verify(direct, "a") == []
-    assert direct.abort_uploads("t") == 0
     assert direct.list("manifests") == ["manifests/a.json"]
     text = direct.read_text("manifests/a.json")
     assert USER not in text
     assert PASSWORD not in text
     assert manifest.fingerprint == _ensure(direct).fingerprint
-
-
-def _put_claim(zone, **changes):
-    process = psutil.Process(os.getppid())
-    claim = {
-        "pid": process.pid, "host": socket.gethostname(), "started": process.create_time(),
-        "since": "2026-01-01", "what": "building",
-    }  # fmt: skip
-    zone.write_bytes("manifests/a.claim", json.dumps(claim | changes).encode())
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("changes", [{"host": "elsewhere"}, {}], ids=["machine", "process"])
-def test_a_claim_of_a_living_builder_is_respected(direct, changes):
-    _put_claim(direct, **changes)
-    with pytest.raises(
-        Busy, match=r"claimed by process \d+ on .* since 2026.*delete s3://.*a\.claim"
-    ):
-        _ensure(direct)
-    assert direct.list("t") == []
-    assert direct.exists("manifests/a.claim")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("changes", [{"pid": 2**22 + 1}, {"started": 1.0}, {"pid": os.getpid()}])
-def test_a_claim_that_a_dead_process_left_is_taken_over(direct, changes):
-    _put_claim(direct, **changes)
-    _ensure(direct)
-    assert direct.list("manifests") == ["manifests/a.json"]
-
-
-@pytest.mark.slow
-def test_a_claim_holds_while_the_build_runs_and_goes_with_it(direct):
-    seen = []
-    _ensure(direct, lambda writer: (_build(writer), seen.extend(direct.list("manifests"))))
-    assert "manifests/a.claim" in seen
-    direct.remove("t/1")
-    with pytest.raises(ZeroDivisionError):
-        _ensure(direct, lambda writer: direct.write_new("manifests/a.claim", b"") or 1 / 0)
-    assert not direct.exists("manifests/a.claim")
-
-
-@pytest.mark.slow
-def test_a_claim_whose_answer_was_lost_is_ones_own(zone, proxy, direct):
-    proxy.plan(LOSE, PASS, where="claim", methods="PUT")
-    _ensure(zone)
-    assert state(direct, "a", **SAME) == "fresh"

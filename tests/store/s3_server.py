@@ -1,6 +1,6 @@
 """An object store on loopback, and a proxy before it that does to requests what networks do.
 
-``python -m tests.first.s3_server`` runs the store (moto's) as a process of its own and prints its port.
+``python -m tests.store.s3_server`` runs the store (moto's) as its own process and prints its port.
 """
 
 import http.client
@@ -12,20 +12,16 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from helpers.store.credentials import Access, Secret
 from helpers.store.s3 import S3Zone, open_s3_zone
-from helpers.store.s3_calls import MIB, Limits
 
 USER, PASSWORD = "learner-4711", "quiet-walnut-93"
 BUCKET = "course"
 KEYS = {"MINIO_ENDPOINT": "http://127.0.0.1:9", "MINIO_USER": USER, "MINIO_PASSWORD": PASSWORD}
-# Three attempts without long waits. No clock ends one: a busy machine is no fault of the store's.
-QUICK = Limits(attempts=3, pause_s=0.02, parts_from=10 * MIB, part_size=5 * MIB)
 # Where a store never answers, and the clock is what is tried.
-SHORT = replace(QUICK, connect_s=2, read_s=2, attempt_s=3, bytes_per_s=5 * MIB)
+SHORT = {"connect_timeout": 2, "read_timeout": 1}
 # Keys that try to leave a zone, in every spelling we could think of, and must be refused.
 OUTSIDE = (
     "", ".", "..", "/", "//", "../x", "../../x", "a/../x", "a/../../x", "a/..", "a/./b", "./a",
@@ -40,9 +36,6 @@ INSIDE = (
     "~/x", "~root", "$HOME/x", "a/..b", "a b+c", "*", "a/[x]", "\u2025/x", "\uff0e\uff0e/x",
     "x\u202e/y", "é/'\"<&>", ".hidden", "...",
 )  # fmt: skip
-# Where every machine has its own speed, and nothing is to fail.
-PATIENT = Limits(parts_from=10 * MIB, part_size=5 * MIB)
-
 PASS, HANG, DROP, CUT, LOSE = "pass", "hang", "drop", "cut", "lose"
 ERROR = (
     '<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>no</Message></Error>'
@@ -68,10 +61,10 @@ def shown(error: BaseException) -> str:
 
 
 def zone_at(
-    endpoint: str, prefix: str, *, limits: Limits = PATIENT, bucket: str = BUCKET
+    endpoint: str, prefix: str, *, bucket: str = BUCKET, config: dict[str, object] | None = None
 ) -> S3Zone:
     """A zone in a store on loopback."""
-    return open_s3_zone(f"s3://{bucket}/{prefix}", access=access_to(endpoint), limits=limits)
+    return open_s3_zone(f"s3://{bucket}/{prefix}", access=access_to(endpoint), config=config)
 
 
 @contextmanager
@@ -80,7 +73,7 @@ def moto_server(*, authenticate: bool = False) -> Iterator[str]:
 
     With ``authenticate`` it then knows no user: whoever asks is refused, as with wrong keys.
     """
-    command = [sys.executable, "-m", "tests.first.s3_server"]
+    command = [sys.executable, "-m", "tests.store.s3_server"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             endpoint = f"http://127.0.0.1:{int(process.stdout.readline())}"

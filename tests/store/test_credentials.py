@@ -9,7 +9,7 @@ import helpers
 from helpers import paths
 from helpers.store.credentials import AccessError, Secret, read_access, without_keys
 from helpers.store.zones import open_zone
-from tests.first.s3_server import BUCKET, KEYS, PASSWORD, USER, shown
+from tests.store.s3_server import BUCKET, KEYS, PASSWORD, USER, shown
 
 ROOT = Path(helpers.__file__).resolve().parents[1]
 
@@ -21,6 +21,12 @@ def own_course(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(paths, "root", lambda: tmp_path)
     return tmp_path
+
+
+def given(monkeypatch, settings):
+    """Settings in the environment."""
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
 
 
 def test_keys_come_from_the_environment_before_the_file(own_course, monkeypatch):
@@ -35,23 +41,35 @@ def test_keys_come_from_the_environment_before_the_file(own_course, monkeypatch)
 
 
 @pytest.mark.parametrize("name", list(KEYS))
-def test_a_missing_setting_is_named_with_the_remedy(name):
-    given = {k: v for k, v in KEYS.items() if k != name}
-    with pytest.raises(AccessError, match=rf"^{name} is not set; .*copy \.env\.example to .*\.env"):
-        read_access(given)
+def test_a_missing_setting_is_named_with_the_remedy(name, monkeypatch):
     with pytest.raises(AccessError, match=r"zone 's3://course/x': MINIO_ENDPOINT and MINIO_USER"):
         open_zone("s3://course/x")
+    given(monkeypatch, {k: v for k, v in KEYS.items() if k != name})
+    with pytest.raises(AccessError, match=rf"^{name} is not set; .*copy \.env\.example to .*\.env"):
+        read_access()
 
 
 @pytest.mark.parametrize(
     "endpoint",
     ["ftp://x", f"http://{USER}:{PASSWORD}@host", "http://host/path", "http://host?x", "http://",
-     "http://host:port", "http://a b"],
+     "http://host:port", "http://a b", "http://:9000", "host:70000", "http://[::1",
+     f"http://{USER}:{PASSWORD}/x@host", f"{USER}:{PASSWORD}@host"],
 )  # fmt: skip
-def test_an_address_that_is_none_is_refused(endpoint):
+def test_an_address_that_is_none_is_refused(endpoint, monkeypatch):
+    given(monkeypatch, KEYS | {"MINIO_ENDPOINT": endpoint})
     with pytest.raises(AccessError, match="MINIO_ENDPOINT is no") as caught:
-        read_access(KEYS | {"MINIO_ENDPOINT": endpoint})
+        read_access()
     shown(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "address"),
+    [("localhost:9000", "http://localhost:9000"), (" https://s3.example.org/ ", "https://s3.example.org"),
+     ("http://[::1]:9000", "http://[::1]:9000")],
+)  # fmt: skip
+def test_an_address_needs_no_scheme(endpoint, address, monkeypatch):
+    given(monkeypatch, KEYS | {"MINIO_ENDPOINT": endpoint})
+    assert read_access().endpoint == address
 
 
 @pytest.mark.parametrize(
@@ -76,8 +94,7 @@ def test_addresses_are_shown_without_keys(text, plain):
 
 
 def test_secrets_do_not_show_themselves_and_stay_apart(monkeypatch):
-    for name, value in KEYS.items():
-        monkeypatch.setenv(name, value)
+    given(monkeypatch, KEYS)
     zone = open_zone("s3://course/x")
     seen = repr((zone, zone.root, zone.root.storage_options, read_access(), str(zone), vars(zone)))
     assert USER not in seen
