@@ -59,7 +59,7 @@ def test_core_imports_no_topic_and_a_topic_no_other(name):
         ("helpers.topics.zero_shot", "from helpers.study import Study", set()),
         ("helpers.topics.zero_shot", "def f():\n    import helpers.topics.adaptation",
          {"helpers.topics.adaptation"}),
-        ("helpers.report.plots", "import helpers.paths", {"helpers.paths"}),
+        ("helpers.report.plots", "import helpers.first.course", {"helpers.first.course"}),
         ("helpers.report.plots", "from helpers.course import form", {"helpers.course.form"}),
         ("helpers.course.cli", "from helpers.first import course", set()),
     ],

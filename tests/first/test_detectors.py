@@ -6,6 +6,7 @@ import pytest
 from helpers.data.pairs import ensure_pairs
 from helpers.first.prepare.detectors import DETECTORS, open_detector, training_pictures
 from helpers.first.prepare.florence import FlorenceDetector
+from helpers.models.checkpoints import ModelError
 from helpers.store.zones import open_zone
 from tests.first.small_florence import small_florence, small_processor
 
@@ -35,5 +36,5 @@ def test_another_name_is_a_florence(pairs, tmp_path):
     small_florence().save_pretrained(tmp_path)
     small_processor().save_pretrained(tmp_path)
     assert isinstance(open_detector(str(tmp_path), pairs), FlorenceDetector)
-    with pytest.raises(OSError, match="nowhere"):
+    with pytest.raises(ModelError, match="nowhere"):
         open_detector(str(tmp_path / "nowhere"), pairs)

@@ -71,7 +71,7 @@ def test_a_change_of_a_module_behind_the_lesson_is_named(course, monkeypatch):
     monkeypatch.setattr(
         state.Modules, "behind", lambda self, source: behind(self, source) | {"paths.py": "0"}
     )
-    assert course.state("01") == "stale: helpers/first/paths.py is new"
+    assert course.state("01") == "stale: helpers/paths.py is new"
     monkeypatch.setattr(state.Modules, "behind", behind)
     assert course.state("01") == "up to date"
 
@@ -79,7 +79,7 @@ def test_a_change_of_a_module_behind_the_lesson_is_named(course, monkeypatch):
 def test_a_report_with_one_hash_of_all_code_is_stale(course):
     course.run("01")
     edit(staging.target("tiny", "01_a") / "run.json", '"code": {}', '"code": "0123456789ab"')
-    assert course.state("01") == "stale: the code in helpers/first/ changed"
+    assert course.state("01") == "stale: the code in helpers/ changed"
 
 
 def test_a_change_of_a_library_is_named(course, monkeypatch):

@@ -262,7 +262,9 @@ def test_a_domain_does_not_go_stale_by_another_one():
     """The code behind the general domain is without that of the garage, and the other way round."""
     behind = {
         name: set(
-            Modules(through_packages=False).named(f"helpers.world.{name}", packages=("data",))
+            Modules(through_packages=False).named(
+                f"helpers.world.{name}", packages=("data", "world")
+            )
         )
         for name in DOMAINS
     }
