@@ -32,7 +32,13 @@ def difference_text(one: Estimate) -> str:
     """A difference of shares in points with its interval: ``+9.6 [8.2, 11.0]``."""
     if one.missing:
         return one.missing
-    return f"{100 * one.value:+.1f} [{100 * one.low:+.1f}, {100 * one.high:+.1f}]"
+    low, value, high = (100 * x if abs(x) >= 5e-4 else 0.0 for x in (one.low, one.value, one.high))
+    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def points(one: Estimate) -> str:
+    """A difference with its interval and its unit; or why there is none."""
+    return difference_text(one) + ("" if one.missing else " points")
 
 
 def p_text(p: float) -> str:
@@ -91,8 +97,7 @@ def _says(column: pd.Series) -> bool:
 def verdict_sentences(judged: pd.DataFrame) -> list[str]:
     """What a study found, a sentence for each hypothesis, made from its numbers."""
     return [
-        f"{row.says}: {difference_text(row.estimate)} points, {row.text}"
-        + (f", {row.size}" if row.size else "")
+        f"{row.says}: {points(row.estimate)}, {row.text}" + (f", {row.size}" if row.size else "")
         for row in judged.itertuples()
     ]
 
@@ -101,7 +106,7 @@ def difference_sentences(table: pd.DataFrame) -> list[str]:
     """``centered, text to image: +2.4 [0.6, 4.1] points`` for each row of a study's table."""
     return [
         f"{row.arm}, {DIRECTION_NAMES.get(row.direction, 'both directions')}: "
-        f"{difference_text(row.estimate)} points"
+        f"{points(row.estimate)}"
         for row in table.itertuples()
     ]
 

@@ -26,9 +26,9 @@ from helpers.models.encoder import Encoder, load_encoder
 from helpers.models.lora import Placement, adapt, merge, save_adapter
 from helpers.report.results import Lesson, save_experiment
 from helpers.study import Design, Study
-from helpers.training.batches import TrainingPairs, normalized, plain_towers, prepare_pairs
+from helpers.training.batches import TrainingPairs, normalized, prepare_pairs
 from helpers.training.loop import Settings
-from helpers.training.runs import contrastive_step, train_lora
+from helpers.training.runs import train_lora
 
 COST = "adapters cost nothing"
 
@@ -177,29 +177,14 @@ def batch_of(
     return normalized(pixels, encoder), tokens
 
 
-def first_gradient(
-    base: Encoder, pairs: TrainingPairs, *, size: int, accumulate: str, seed: int, n: int = 32
-) -> tuple[float, torch.Tensor]:
-    """Loss and gradient of the first step on ``n`` pairs, in micro-batches of ``size``.
-
-    The adapter has no dropout and its B is not zero, so that every weight gets a gradient.
-    """
-    encoder = adapt(base, Placement(dropout=0.0), seed=seed)
+def probe_of(encoder: Encoder, seed: int = 1) -> Encoder:
+    """The adapter with small random B in the place of zero, so that A gets a gradient too."""
     with torch.no_grad(), torch.random.fork_rng():
         torch.manual_seed(seed)
         for name, weight in encoder.model.named_parameters():
             if "lora_B" in name:
                 weight.normal_(0, 0.02)
-    settings = Settings(
-        batch_size=size, accumulation=n // size, accumulate=accumulate, draw="image", seed=seed
-    )
-    towers = plain_towers(encoder, pairs)
-    step = contrastive_step(encoder, pairs, towers, settings)
-    loss, _ = step(0, np.random.default_rng(seed))
-    if loss.requires_grad:
-        loss.backward()
-    weights = [p for p in encoder.model.parameters() if p.requires_grad]
-    return float(loss.detach()), torch.cat([p.grad.flatten() for p in weights])
+    return encoder
 
 
 def costs_of(base: Encoder, adapted: Encoder, data: RetrievalSet) -> list[dict[str, Any]]:
