@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, features
 
 from helpers.data.images import ImageError, encode_jpeg, load_image, normalise
-from tests.first.conftest import picture
+from tests.data.conftest import picture
 
 TURNS = (  # EXIF orientation: how the stored image came from the upright one
     (1, None), (2, Image.Transpose.FLIP_LEFT_RIGHT), (3, Image.Transpose.ROTATE_180),

@@ -6,10 +6,10 @@ import shutil
 import pytest
 
 from helpers.data.markdown import is_page, read_page
-from helpers.data.recipes import build_trusted_zone
 from helpers.data.records import Recipe, Reject
 from helpers.data.sources import open_source
-from tests.first.conftest import picture
+from helpers.data.trusted import build_trusted_zone
+from tests.data.conftest import picture
 
 PAGE = """---
 title: 007
