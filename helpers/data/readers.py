@@ -10,7 +10,6 @@ import json
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from io import StringIO
 from typing import Any
 
@@ -89,15 +88,19 @@ def _western(data: bytes) -> str:
     return text if certain else ""
 
 
-def said_once(items: Items) -> Items:
-    """The items without what repeats an unknown field of a file."""
-    said = set()
-    for item in items:
-        if isinstance(item, Reject) and "(said once for a file)" in item.reason:
-            if item.item in said:
-                continue
-            said.add(item.item)
-        yield item
+def _once(read: Callable[[str, str], Iterator[Any]]) -> Callable[[str, str], Iterator[Any]]:
+    """A reader whose items name an unknown field of a file no second time."""
+
+    def items(text: str, file: str) -> Iterator[Any]:
+        said = set()
+        for item in read(text, file):
+            if not isinstance(item, Reject) or "(said once for a file)" not in item.reason:
+                yield item
+            elif item.item not in said:
+                said.add(item.item)
+                yield item
+
+    return items
 
 
 # JSON records: one object a line, or one list of objects.
@@ -105,15 +108,12 @@ _LIST = re.compile(r"\ufeff?\s*\[\s*(?:\{|\]|$|\n)")  # of objects: `[1]` on a l
 _SKIPPED = re.compile(r"[ \t\r\n,]*")
 
 
+@_once
 def read_recipes_jsonl(text: str, file: str) -> Items:
     """Each record's recipe or reject, in the order of the file; blank lines hold no record."""
-
-    def items() -> Items:
-        for line, value, start in json_records(text, file):
-            is_reject = isinstance(value, Reject)
-            yield from [value] if is_reject else read_record(value, file, line, start)
-
-    return said_once(items())
+    for line, value, start in json_records(text, file):
+        is_reject = isinstance(value, Reject)
+        yield from [value] if is_reject else read_record(value, file, line, start)
 
 
 def json_records(text: str, file: str) -> Iterator[tuple[int, Any, str]]:
@@ -221,15 +221,6 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 Row = tuple[int, dict[str, str]]  # the line, and values by the names of COLUMNS
 
 
-@dataclass
-class _Group:
-    """The rows of one recipe, gathered in order."""
-
-    line: int
-    images: dict[str, None] = field(default_factory=dict)
-    captions: list[Caption] = field(default_factory=list)
-
-
 def read_table(text: str, file: str, *, key_of: Callable[[str], str] = str) -> Items:
     """Rejected rows first, then the recipes in the order in which they first occur.
 
@@ -244,7 +235,8 @@ def read_table(text: str, file: str, *, key_of: Callable[[str], str] = str) -> I
     '007.jpg'
     """
     rows = _json_rows if file.lower().endswith(".jsonl") else _csv_rows
-    folder, groups = posixpath.dirname(file), {}
+    folder = posixpath.dirname(file)
+    gathered: dict[str, list[tuple[int, str, str]]] = {}  # line, image, caption of a recipe's rows
     for row in rows(text, file):
         if isinstance(row, Reject):
             yield row
@@ -253,15 +245,15 @@ def read_table(text: str, file: str, *, key_of: Callable[[str], str] = str) -> I
         image = values["image"]
         alone = not folder or is_whole(image) or "://" in image
         image = key_of(image if alone else f"{folder}/{image}")
-        group = groups.setdefault(values.get("recipe_id", image), _Group(line))
-        group.images[image] = None
-        if reason := text_problem(values["caption"]):
+        caption = values["caption"]
+        if reason := text_problem(caption):
             yield Reject(file, line, f"caption of {bounded(image)}", reason, "caption")
-        else:
-            group.captions.append(Caption(values["caption"]))
-    for recipe_id, group in groups.items():
-        images, captions = tuple(group.images), tuple(group.captions)
-        yield Recipe(recipe_id, "", images, captions, file=file, line=group.line)
+            caption = ""
+        gathered.setdefault(values.get("recipe_id", image), []).append((line, image, caption))
+    for recipe_id, own in gathered.items():
+        images = tuple(dict.fromkeys(image for _, image, _ in own))
+        captions = tuple(Caption(caption) for _, _, caption in own if caption)
+        yield Recipe(recipe_id, "", images, captions, file=file, line=own[0][0])
 
 
 def separator_of(text: str) -> str:
@@ -290,23 +282,21 @@ def _csv_rows(text: str, file: str) -> Iterator[Row | Reject]:
             yield line, dict(zip(columns, row, strict=True))
 
 
+@_once
 def _json_rows(text: str, file: str) -> Iterator[Row | Reject]:
-    def rows() -> Iterator[Row | Reject]:
-        for number, value, start in json_records(text, file):
-            if isinstance(value, Reject):
-                yield value
-                continue
-            try:
-                values = _json_values(value)
-            except RecordError as error:
-                yield Reject(file, number, start, str(error))
-                continue
-            for name in [name for name in values if name not in COLUMNS]:
-                reason = "unknown field, not read (said once for a file)"
-                yield Reject(file, number, bounded(name), reason, "field")
-            yield number, {name: values[name] for name in COLUMNS if name in values}
-
-    return said_once(rows())
+    for line, value, start in json_records(text, file):
+        if isinstance(value, Reject):
+            yield value
+            continue
+        try:
+            values = _json_values(value)
+        except RecordError as error:
+            yield Reject(file, line, start, str(error))
+            continue
+        reason = "unknown field, not read (said once for a file)"
+        unknown = (bounded(name) for name in values if name not in COLUMNS)
+        yield from (Reject(file, line, name, reason, "field") for name in unknown)
+        yield line, values
 
 
 def _json_values(line: object) -> dict[str, str]:
@@ -321,10 +311,10 @@ def _json_values(line: object) -> dict[str, str]:
         if known in COLUMNS and not isinstance(value, str):
             raise RecordError(f"{name} is no string ({shown(value)}); write it as one")
         values[known] = value
-    if missing := [name for name in REQUIRED if name not in values]:
-        names = {"image": "file_name", "caption": "text"}
-        has = bounded(", ".join(line)) or "nothing"
-        raise RecordError(f"{names[missing[0]]} is missing; it has {has}")
+    for name, known in ALIASES.items():
+        if known not in values:
+            has = bounded(", ".join(line)) or "nothing"
+            raise RecordError(f"{name} is missing; it has {has}")
     if problem := _name_problem(values):
         raise RecordError(problem)
     return values

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from helpers import paths
 from helpers.first.data.cars import META, Cars, read_cars
 from helpers.data.pairs import DATASETS, Pairs, read_pairs, write_pairs
 from helpers.data.pairs import COLUMNS
