@@ -162,7 +162,7 @@ def proposed(thumbnails: np.ndarray, *, max_bits: int = MAX_BITS) -> tuple[np.nd
     plain = hashes(light)
     found = [np.zeros((0, 4), np.intp)]  # bits, window, a, b
     for number, window in enumerate(WINDOWS):
-        seen = hashes(_seen_through(light, window)) if number else plain
+        seen = plain if not number else hashes(warped(light[..., None], window[None])[0][..., 0])
         for row, column in product(*(range(0, len(plain), size) for size in TILE)):
             bits = np.bitwise_count(
                 seen[row : row + TILE[0], None] ^ plain[column : column + TILE[1]]
@@ -171,14 +171,12 @@ def proposed(thumbnails: np.ndarray, *, max_bits: int = MAX_BITS) -> tuple[np.nd
             if len(i):
                 places = [bits[i, j], np.full(len(i), number), i + row, j + column]
                 found.append(np.stack(places, axis=1))
-    bits, window, a, b = np.concatenate(found).astype(np.intp).T
-    low, high = np.minimum(a, b), np.maximum(a, b)
-    order = np.lexsort((a, window, bits, high, low))
-    order = order[(low != high)[order]]
-    low, high = low[order], high[order]
-    first = np.ones(len(order), bool)
-    first[1:] = (low[1:] != low[:-1]) | (high[1:] != high[:-1])
-    return a[order][first], b[order][first], window[order][first]
+    pairs = pd.DataFrame(np.concatenate(found), columns=["bits", "window", "a", "b"], dtype=np.intp)
+    pairs["low"], pairs["high"] = pairs[["a", "b"]].min(axis=1), pairs[["a", "b"]].max(axis=1)
+    pairs = pairs[pairs["low"] != pairs["high"]]
+    pairs = pairs.sort_values(["low", "high", "bits", "window", "a"])
+    nearest = pairs.drop_duplicates(["low", "high"])
+    return tuple(nearest[name].to_numpy() for name in ("a", "b", "window"))
 
 
 def compare(a: np.ndarray, b: np.ndarray, motion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -233,25 +231,14 @@ def warped(pictures: np.ndarray, motion: np.ndarray) -> tuple[np.ndarray, np.nda
     """
     side = pictures.shape[1]
     at = [(motion[:, [k]] * _grid(side) + motion[:, [k + 2]] + 1) / 2 * side - 0.5 for k in (0, 1)]
-    low = [np.clip(np.floor(v), 0, side - 2).astype(np.intp) for v in at]
-    part = [np.clip(v - first, 0, 1).astype(np.float32) for v, first in zip(at, low, strict=True)]
-    (x, y), (px, py) = low, part
-    rows, px, py = np.arange(len(pictures))[:, None], px[:, None, :, None], py[:, :, None, None]
-    lines = pictures[rows, y] * (1 - py) + pictures[rows, y + 1] * py  # between two lines
-    across = np.arange(side)[None, :, None]
-    rows, x = rows[:, :, None], x[:, None, :]
-    seen = lines[rows, across, x] * (1 - px) + lines[rows, across, x + 1] * px
     inside = [(v > -0.6) & (v < side - 0.4) for v in at]
-    return seen, inside[1][:, :, None] & inside[0][:, None, :]
-
-
-def _seen_through(light: np.ndarray, window: np.ndarray) -> np.ndarray:
-    """All pictures warped alike, (n, 32, 32): one matrix for the lines, one for the columns."""
-    unit = np.eye(light.shape[1], dtype=np.float32)[None, ..., None]
-    along_x, along_y = (
-        warped(unit, np.float32([[window[k], 1, window[k + 2], 0]]))[0][0, ..., 0] for k in (0, 1)
+    x, y = (  # (m, 1, s, s) each: how much of each pixel a pixel shows
+        np.maximum(0, 1 - np.abs(np.clip(v, 0, side - 1)[:, None, :, None] - np.arange(side)))
+        for v in at
     )
-    return along_y.T @ light @ along_x
+    planes = np.moveaxis(pictures, -1, 1)
+    seen = y.astype(np.float32) @ planes @ np.swapaxes(x, 2, 3).astype(np.float32)
+    return np.moveaxis(seen, 1, -1), inside[1][:, :, None] & inside[0][:, None, :]
 
 
 def _grid(side: int) -> np.ndarray:

@@ -78,7 +78,7 @@ class Pairs:
 
     def part(self, name: str) -> sets.RetrievalSet:
         """The images and captions of ``train``, ``validation``, ``test`` or ``all``, each once."""
-        found = retrieval_set(self.all if name == "all" else _part(self.all, name))
+        found = retrieval_set(self.all if name == "all" else getattr(self, name))
         images = sets.LazyImages(found.image_keys, self.image)
         captions, items = list(found.captions), found.caption_ids
         return sets.RetrievalSet(images, found.image_ids, captions, items, self.source)
