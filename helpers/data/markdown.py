@@ -56,10 +56,10 @@ class _Texts(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def is_page(file: str, files: Iterable[str]) -> bool:
-    """Whether a file holds a recipe: a ``.md`` below ``content/``, if any; never a README."""
-    nested = any(other.startswith(f"{PAGES}/") and _is_markdown(other) for other in files)
-    return _is_markdown(file) and (file.startswith(f"{PAGES}/") or not nested)
+def pages_of(files: Iterable[str]) -> list[str]:
+    """The files that hold a recipe: each ``.md`` below ``content/``, if any; never a README."""
+    pages = [file for file in files if _is_markdown(file)]
+    return [file for file in pages if file.startswith(f"{PAGES}/")] or pages
 
 
 def _is_markdown(file: str) -> bool:

@@ -28,7 +28,7 @@ from helpers.data.images import (
     load_image,
     read_below,
 )
-from helpers.data.markdown import PAGES, has_front_matter, is_page, read_page
+from helpers.data.markdown import PAGES, has_front_matter, pages_of, read_page
 from helpers.data.readers import (
     SEPARATORS,
     class_of,
@@ -256,14 +256,15 @@ def _from_imagefolder(folder: Path) -> Read:
 
 def _from_markdown(folder: Path) -> Read:
     files = files_below(folder)
-    pages, items = _read_all(folder, [file for file in files if is_page(file, files)])
+    known = frozenset(files)
+    pages, items = _read_all(folder, pages_of(files))
     texts = {file: decode(data, file)[0] for file, data in pages.items()}
     for file, text in texts.items():
-        items += read_page(text, file, frozenset(files))
+        items += read_page(text, file, known)
     items += _unnamed(files, items, by="page")
     reason = f"no recipe: a page outside {PAGES}/, or one about the folder"
-    others = (f for f in files if f.lower().endswith(".md") and not is_page(f, files))
-    items += [Reject(file, 0, file, reason, "file") for file in others]
+    others = {file for file in files if file.lower().endswith(".md")} - set(pages_of(known))
+    items += [Reject(file, 0, file, reason, "file") for file in sorted(others)]
     return Read(items, _read_from(texts, files))
 
 
@@ -324,9 +325,8 @@ def _is_metadata(file: str) -> bool:
 
 def _has_pages(folder: Path) -> bool:
     """Whether a folder holds a page that begins as recipes do."""
-    files = files_below(folder)
-    pages = [file for file in files if is_page(file, files)]
-    return any(map(has_front_matter, _read_all(folder, pages)[0].values()))
+    pages, _ = _read_all(folder, pages_of(files_below(folder)))
+    return any(map(has_front_matter, pages.values()))
 
 
 def _has_classes(folder: Path) -> bool:
@@ -404,7 +404,7 @@ def _what_a_folder_lacks(source: str, folder: Path) -> str:
         table = PurePosixPath(tables[0])
         place = table.parent if table.name in (RECORDS_FILE, *METADATA) else table
         return f"{has}; a table is at {table}{more}: did you mean {inside(place)!r}?"
-    if pages := [file for file in files if is_page(file, files)]:
+    if pages := pages_of(files):
         return f"{has}; of {len(pages)} pages such as {pages[0]} none begins with a line ---"
     if images := images_of(files):
         write = f"write {inside('captions.csv')} with the columns image,caption"
