@@ -191,28 +191,13 @@ def ensure_pairs(
 ) -> Pairs:
     """The pairs of a source in a zone, built where they are not there yet.
 
-    Parameters
-    ----------
-    zone : Zone
-        Gets ``trusted-zone/`` and ``fine-tuning-zone/{datasets,images}/``.
-    source, max_recipes, seed
-        See ``open_source``; the seed also decides the split.
-    image_px, fit
-        See ``images.normalise``.
-    test_share, validation_share : float
-        Shares of all recipes. Recipes that share an image, or nearly, stay on one side.
-    split_used : bool
-        False: the caller splits in another way, so that an empty test is no matter.
-    progress : bool
-        Show bars, and say how the source was read where that is not as expected.
+    ``seed`` draws ``max_recipes`` of the source (see ``open_source``) and decides the split, whose
+    shares are those of all recipes; recipes that share an image, or nearly, stay on one side. Where
+    the caller splits in another way, ``split_used`` is False, and an empty test no matter.
 
-    Raises
-    ------
-    ValueError
-        If the source is unknown, nothing in it can be kept, or train, validation or test would be
-        empty.
-    ArtefactError
-        If files from elsewhere lie in the zone, or files of it were changed.
+    Raises ``ValueError`` if the source is unknown, nothing in it can be kept, or train, validation
+    or test would be empty; ``ArtefactError`` if files from elsewhere lie in the zone, or files of
+    it were changed.
     """
     opened = open_source(source, max_recipes=max_recipes, seed=seed)
     intake = build_trusted_zone(zone, opened, image_px=image_px, fit=fit, progress=progress)

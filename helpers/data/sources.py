@@ -113,25 +113,15 @@ class Read:
 def open_source(source: str, *, max_recipes: int = 0, seed: int = 42) -> Source:
     """Open a source of recipes and images.
 
-    Parameters
-    ----------
-    source : str
-        ``world:<domain>``; a folder that holds ``recipes.jsonl``, or ``metadata.jsonl`` or
-        ``metadata.csv`` (an imagefolder), or Markdown pages with front matter, or images in folders
-        that are named after what they show, tried in this order; a ``.jsonl`` or ``.json`` file; a
-        table (``.csv``, ``.tsv``) with the columns ``image`` and ``caption``, and ``recipe_id``
-        where a recipe has several images. Images are named relative to the file, or to ``images/``
-        beside it.
-    max_recipes : int
-        0: all (of a world: its default number). Otherwise at most so many, drawn at random but
-        always the same for a seed; a larger number only adds to a smaller one.
-    seed : int
-        Of the drawn world, and of that choice.
+    A source is ``world:<domain>``; a folder that holds ``recipes.jsonl``, or ``metadata.jsonl`` or
+    ``metadata.csv`` (an imagefolder), or Markdown pages with front matter, or images in folders
+    that are named after what they show, tried in this order; a ``.jsonl`` or ``.json`` file; a
+    table (``.csv``, ``.tsv``) with the columns ``image`` and ``caption``, and ``recipe_id`` where a
+    recipe has several images. Images are named relative to the file, or to ``images/`` beside it.
 
-    Raises
-    ------
-    ValueError
-        If nothing of a known kind is there; the message names what is near.
+    ``max_recipes`` 0 takes all (of a world: its default number), another number at most so many:
+    drawn at random but always the same for a seed; a larger one only adds to a smaller one. Raises
+    ``ValueError`` if nothing of a known kind is there; the message names what is near.
     """
     if max_recipes < 0:
         raise ValueError(f"max_recipes is {max_recipes}; use 0 for all recipes, or a count")

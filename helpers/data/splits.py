@@ -46,12 +46,11 @@ def split_by_recipe(
             "least 0, and below 1 together"
         )
     ids = sorted(set(recipe_ids))
-    blocks: dict[tuple[str, str], list[str]] = {}
+    groups = groups or {}
+    blocks: dict[tuple[bool, str], list[str]] = {}
     for recipe_id in ids:
-        named = groups is not None and recipe_id in groups
-        blocks.setdefault(("group", groups[recipe_id]) if named else ("", recipe_id), []).append(
-            recipe_id
-        )
+        block = (recipe_id in groups, groups.get(recipe_id, recipe_id))
+        blocks.setdefault(block, []).append(recipe_id)
     waiting = sorted(blocks.values(), key=lambda block: _order(seed, block[0]))
     splits = dict.fromkeys(ids, "train")
     spare = len(ids) - 1  # one recipe at least is left for train
@@ -108,23 +107,14 @@ def leak_audit(
 ) -> pd.DataFrame:
     """What is found on two sides of a split; no row means that nothing is.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Pairs with ``recipe_id``, ``image_key``, ``caption`` and ``split``.
-    image_hashes : mapping of image key to str, optional
-        A hash of each image's content (``Pairs.image_hashes``): equal images then count as one
-        under any name. Without it images are told apart by their keys.
-    near_duplicates : DataFrame, optional
-        ``image_a`` and ``image_b`` of images that are one (``Pairs.near_duplicates``).
+    ``frame`` holds pairs with their split. Images are told apart by their keys, or by a hash of
+    their content (``Pairs.image_hashes``); ``near_duplicates`` are images that are one
+    (``Pairs.near_duplicates``).
 
-    Returns
-    -------
-    DataFrame
-        One row for each thing and pair of splits: ``leak`` (``recipe``, ``image``, ``image and
-        caption`` where the caption is the same too, or ``near-duplicate`` for two images), ``item``
-        (recipe id or image keys), an example recipe on either side, and the number of ``rows`` of
-        the frame that are concerned.
+    There is one row for each thing and pair of splits: ``leak`` (``recipe``, ``image``, ``image and
+    caption`` where the caption is the same too, or ``near-duplicate`` for two images), ``item``
+    (recipe id or image keys), an example recipe on either side, and the number of ``rows`` of the
+    frame that are concerned.
     """
     content = frame["image_key"].map(dict(image_hashes)) if image_hashes else frame["image_key"]
     if content.isna().any():
