@@ -24,6 +24,7 @@ pillow_heif.register_heif_opener()  # what telephones save
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "JPEG2000", "PPM")
 MAX_BYTES = 200_000_000  # more than any image of 50 megapixels
 PLACES = ("", "images")  # where a table's images lie, below its folder
+STARTS = {b"\x89PNG\r\n": "PNG", b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF"}
 FITS = ("crop", "pad", "stretch")
 WHITE = (255, 255, 255)
 JPEG_QUALITY = 92
@@ -250,4 +251,7 @@ def _what_it_is(data: bytes) -> str:
         return "a HEIC photo that is broken or cut short"
     if data.lstrip()[:5].lower() in (b"<!doc", b"<html", b"<?xml", b"<svg "):
         return "not an image but a page of text (HTML, XML or SVG)"
+    form = next((form for start, form in STARTS.items() if data.startswith(start)), "")
+    if form:
+        return f"broken header (a {form} file that cannot be opened; save it anew)"
     return "not an image that is read here"

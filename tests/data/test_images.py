@@ -173,6 +173,16 @@ def test_what_is_no_image_is_named(data, match):
         load_image(data)
 
 
+def test_a_file_whose_remarks_are_broken_is_refused_as_what_it_is():
+    """Pillow reads no PNG with a wrong sum, and no JPEG with such a remark of an editor."""
+    png, jpeg = (_bytes(Image.new("RGB", (30, 20)), form) for form in ("PNG", "JPEG"))
+    remark = struct.pack(">I", 3) + b"tEXta\0b" + b"\0\0\0\0"
+    with pytest.raises(ImageError, match="a PNG file that cannot be opened; save it anew"):
+        load_image(png[:33] + remark + png[33:])
+    with pytest.raises(ImageError, match="a JPEG file that cannot be opened; save it anew"):
+        load_image(jpeg[:2] + b"\xff\xee\x00\x07Adobe" + jpeg[2:])
+
+
 def test_floating_point_pixels_are_refused():
     with pytest.raises(ImageError, match="floating-point"):
         load_image(_bytes(Image.new("F", (4, 4), 0.5), "TIFF"))
