@@ -10,6 +10,7 @@ import json
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import wraps
 from io import StringIO
 from typing import Any
 
@@ -30,6 +31,7 @@ from helpers.data.records import (
 )
 
 Items = Iterator[Recipe | Reject]
+Record = tuple[Any, str, int, str]  # a JSON value, its file, its line, how it starts
 
 
 class NotJSON(RecordError):
@@ -91,6 +93,7 @@ def _western(data: bytes) -> str:
 def _once(read: Callable[[str, str], Iterator[Any]]) -> Callable[[str, str], Iterator[Any]]:
     """A reader whose items name an unknown field of a file no second time."""
 
+    @wraps(read)
     def items(text: str, file: str) -> Iterator[Any]:
         said = set()
         for item in read(text, file):
@@ -111,13 +114,12 @@ _SKIPPED = re.compile(r"[ \t\r\n,]*")
 @_once
 def read_recipes_jsonl(text: str, file: str) -> Items:
     """Each record's recipe or reject, in the order of the file; blank lines hold no record."""
-    for line, value, start in json_records(text, file):
-        is_reject = isinstance(value, Reject)
-        yield from [value] if is_reject else read_record(value, file, line, start)
+    for found in json_records(text, file):
+        yield from [found] if isinstance(found, Reject) else read_record(*found)
 
 
-def json_records(text: str, file: str) -> Iterator[tuple[int, Any, str]]:
-    """Of each record its line, its JSON value (a ``Reject`` for a broken one), how it starts.
+def json_records(text: str, file: str) -> Iterator[Reject | Record]:
+    """Each record as its JSON value, the file, its line and how it starts.
 
     Raises ``ValueError`` if the file is one JSON object over several lines.
     """
@@ -131,19 +133,18 @@ def json_records(text: str, file: str) -> Iterator[tuple[int, Any, str]]:
     lines = [text] if listed else text.split("\n")  # no splitlines: a caption may hold U+2028
     for number, line in enumerate(lines, start=1):
         if line.startswith(BOM):
-            yield number, byte_order_mark(file, number), ""
+            yield byte_order_mark(file, number)
             line = line.removeprefix(BOM)
         if listed:
             yield from _list_items(line, line.index("[") + 1, file)
         elif line.strip():
             start = printable(line[:60])[:60]
             try:
-                value = _strictly(json.loads, line)
+                yield _strictly(json.loads, line), file, number, start
             except RecordError as error:
                 cut = number == len(lines) and "not JSON" in str(error)
                 before = "cut short, the file ends inside this record: " if cut else ""
-                value = Reject(file, number, start, f"{before}{error}")
-            yield number, value, start
+                yield Reject(file, number, start, f"{before}{error}")
 
 
 def is_json_list(text: str) -> bool:
@@ -155,10 +156,10 @@ def byte_order_mark(file: str, line: int) -> Reject:
     return Reject(file, line, "byte order mark", "removed; save as plain UTF-8", "field")
 
 
-def _strictly(read: Callable[..., Any], *given: Any, **hooks: Any) -> Any:
+def _strictly(read: Callable[..., Any], *given: Any) -> Any:
     """What a function of ``json`` reads, strict where it is lenient. Raises ``RecordError``."""
     try:
-        return read(*given, object_pairs_hook=_unique, parse_constant=_no_constant, **hooks)
+        return read(*given, object_pairs_hook=_unique, parse_constant=_no_constant)
     except RecordError:
         raise
     except RecursionError as error:
@@ -167,10 +168,10 @@ def _strictly(read: Callable[..., Any], *given: Any, **hooks: Any) -> Any:
         raise NotJSON(f"not JSON: {error}") from error
 
 
-def _list_items(text: str, at: int, file: str) -> Iterator[tuple[int, Any, str]]:
+def _list_items(text: str, at: int, file: str) -> Iterator[Reject | Record]:
     """The items of a JSON list whose first character is before ``at``, as ``json_records``."""
 
-    def item_at(text: str, at: int, **hooks: Any) -> tuple[Any, int]:
+    def item_at(at: int, **hooks: Any) -> tuple[Any, int]:
         return json.JSONDecoder(**hooks).raw_decode(text, at)
 
     line, seen = 1, 0
@@ -179,18 +180,18 @@ def _list_items(text: str, at: int, file: str) -> Iterator[tuple[int, Any, str]]
         line, seen = line + text.count("\n", seen, at), at
         start = printable(text[at : at + 60])[:60]
         if at == len(text):
-            yield line, Reject(file, line, start, "cut short, the list has no end"), start
+            yield Reject(file, line, start, "cut short, the list has no end")
         if text[at : at + 1] in ("]", ""):
             return
         try:
-            value, at = _strictly(item_at, text, at)
+            value, at = _strictly(item_at, at)
+            yield value, file, line, start
         except NotJSON as error:
-            reason = f"{error}; what follows in the list is not read"
-            yield line, Reject(file, line, start, reason), start
+            yield Reject(file, line, start, f"{error}; what follows in the list is not read")
             return
         except RecordError as error:  # well formed, but not what a record may hold
-            value, at = Reject(file, line, start, str(error)), item_at(text, at)[1]
-        yield line, value, start
+            yield Reject(file, line, start, str(error))
+            _, at = item_at(at)
 
 
 def _is_one_object(text: str) -> bool:
@@ -284,10 +285,11 @@ def _csv_rows(text: str, file: str) -> Iterator[Row | Reject]:
 
 @_once
 def _json_rows(text: str, file: str) -> Iterator[Row | Reject]:
-    for line, value, start in json_records(text, file):
-        if isinstance(value, Reject):
-            yield value
+    for found in json_records(text, file):
+        if isinstance(found, Reject):
+            yield found
             continue
+        value, _, line, start = found
         try:
             values = _json_values(value)
         except RecordError as error:
