@@ -95,7 +95,7 @@ def ensure_instances(
         inputs={"pairs": pairs.manifest.fingerprint, "texts": hash_of(texts.values.tolist())},
         build=lambda writer: _build(writer, pairs, texts, shares),
         prefixes=(TABLE, LEFT_OUT),
-        code=code_of(__name__, "helpers.data.splits", "helpers.data.records"),
+        code=code_of(__name__, *(f"helpers.data.{name}" for name in ("duplicates", "records", "splits"))),
     )
     frame, left = (read_pairs(pairs.zone.read_text(key)) for key in (TABLE, LEFT_OUT))
     return Instances(replace(pairs, all=frame, manifest=manifest), left)
