@@ -1,22 +1,30 @@
 """Safe reading of images, and their one normal form: square RGB JPEG, upright, in sRGB.
 
-The header is checked before anything is decoded (a file of a few kilobytes can ask for gigabytes),
-then the whole image is decoded: only that finds a truncated file.
+Tables and pages may name anything: a file two folders up, a whole path, an address on the web, a
+link that leads elsewhere. ``find_below`` is the one way to open what they name: below the data
+set's own folder, or not at all. The header is checked before anything is decoded (a file of a few
+kilobytes can ask for gigabytes), then the whole image is: only that finds a truncated file.
 """
 
+import os
+import unicodedata
 import warnings
+from collections.abc import Iterable
 from io import BytesIO
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 import pillow_heif
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from helpers.data.opencv_images import READER, announced_size, decode
-from helpers.data.texts import bounded
+from helpers.data.records import bounded
 
 Image.init()  # registers the readers; the list below says which of them may look at a file
 pillow_heif.register_heif_opener()  # what telephones save
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "JPEG2000", "PPM")
+MAX_BYTES = 200_000_000  # more than any image of 50 megapixels
+PLACES = ("", "images")  # where a table's images lie, below its folder
+STARTS = {b"\x89PNG\r\n": "PNG", b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF"}
 FITS = ("crop", "pad", "stretch")
 WHITE = (255, 255, 255)
 JPEG_QUALITY = 92
@@ -28,31 +36,103 @@ class ImageError(ValueError):
     """An image that cannot be used; the message is the reason that goes to the rejects."""
 
 
+class FileRefused(ValueError):
+    """A file that is not opened; the message is the reason that goes to the rejects."""
+
+
+class FileMissing(FileRefused):
+    """A file that may be opened, and is not there."""
+
+
+def is_whole(name: str) -> bool:
+    """Whether a name starts at a root or a drive, of any system."""
+    return name.startswith("/") or bool(PureWindowsPath(name).drive or PureWindowsPath(name).root)
+
+
+def key_below(folder: Path, name: str) -> str:
+    """A name as people write it, as a relative path with ``/``, where it can be one.
+
+    Backslashes become ``/``, ``./`` goes, and a whole path loses the folder that it lies in. What
+    lies elsewhere stays as it is: ``find_below`` refuses it.
+
+    >>> key_below(Path("/data/dishes"), "photos\\\\7.jpg"), key_below(Path("/data"), "/data/7.jpg")
+    ('photos/7.jpg', '7.jpg')
+    """
+    if "://" in name:
+        return name
+    if is_whole(name):
+        try:
+            given, real = Path(name), Path(os.path.realpath(name))
+        except (OSError, ValueError):  # a name that no file can have
+            return name
+        tries = ((given, folder.absolute()), (real, Path(os.path.realpath(folder))))
+        below = (path.relative_to(base) for path, base in tries if path.is_relative_to(base))
+        return next(below, PurePosixPath(name)).as_posix()
+    return "/".join(part for part in name.replace("\\", "/").split("/") if part != ".")
+
+
+def find_below(folder: Path, name: str, *, places: Iterable[str] = PLACES) -> Path:
+    """The file that a name means (in either of Unicode's forms), below a folder.
+
+    ``places`` are the folders below ``folder`` (empty: itself) in which it is looked for, in this
+    order. Raises ``FileRefused`` if it is an address, lies outside the folder (also through a link)
+    or is no plain name; ``FileMissing`` if it is not there.
+    """
+    key = key_below(folder, name)
+    if reason := _why_refused(key):
+        raise FileRefused(reason)
+    forms = dict.fromkeys((key, *(unicodedata.normalize(form, key) for form in ("NFC", "NFD"))))
+    tried = [folder / place / form for place in places for form in forms]
+    for place in tried:
+        if _is_file(place):
+            if not Path(os.path.realpath(place)).is_relative_to(os.path.realpath(folder)):
+                raise FileRefused(
+                    f"a link that leads out of the folder {folder.name}/; put the file itself there"
+                )
+            return place
+    if any(os.path.lexists(place) for place in tried if "\0" not in key):
+        raise FileRefused("no regular file")
+    looked = " or ".join(f"{'/'.join(filter(None, (folder.name, place)))}/" for place in places)
+    raise FileMissing(f"no such file in {looked}")
+
+
+def read_below(folder: Path, name: str, *, places: Iterable[str] = PLACES) -> bytes:
+    """The bytes of a file below a folder. Raises ``FileRefused``."""
+    place = find_below(folder, name, places=places)
+    try:
+        if (size := place.stat().st_size) > MAX_BYTES:
+            raise FileRefused(f"has {size:,} bytes, more than {MAX_BYTES:,}")
+        return place.read_bytes()
+    except OSError as error:
+        raise FileRefused(f"cannot be opened ({error.strerror})") from error
+
+
+def _why_refused(key: str) -> str:
+    """Why a key is not even looked for; empty: it is."""
+    first, *_ = parts = key.split("/")
+    if "://" in key:
+        return (
+            "is an address on the web, and nothing is fetched here: download the pictures and name "
+            "the files"
+        )
+    if is_whole(key) or ":" in first or ".." in parts:
+        return "lies outside the folder of the data: copy the file into it and name it from there"
+    return "is not the name of a file" if "" in parts or "." in parts else ""
+
+
+def _is_file(place: Path) -> bool:
+    try:
+        return place.is_file()
+    except (OSError, ValueError):  # a name that is too long, or no name at all
+        return False
+
+
 def load_image(data: bytes, *, max_megapixels: float = 50) -> Image.Image:
     """Decode an image file as a viewer shows it: RGB, upright, in sRGB, on white; first frame only.
 
-    Parameters
-    ----------
-    data : bytes
-        A whole file: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, HEIC, JPEG 2000 or
-        PPM.
-    max_megapixels : float
-        The most that the header may announce, in millions of pixels.
-
-    Raises
-    ------
-    ImageError
-        For zero bytes, what is no image, a truncated or broken file, one that is too large, and
-        pixels without a known range (floating point).
-
-    Notes
-    -----
-    A color profile that is broken or made for other channels is passed over, as browsers do.
-    A file that Pillow does not open is tried with OpenCV (see ``opencv_images``), under the same
-    limit; such an image says so in ``info["reader"]``.
-
-    >>> load_image(encode_jpeg(Image.new("RGB", (4, 3)))).size
-    (4, 3)
+    Raises ``ImageError`` for zero bytes, what is no image of ``FORMATS``, a truncated or broken
+    file, a header that announces more than ``max_megapixels``, and floating-point pixels. A color
+    profile that is broken or made for other channels is passed over, as browsers do.
     """
     if not data:
         raise ImageError("zero bytes")
@@ -62,9 +142,16 @@ def load_image(data: bytes, *, max_megapixels: float = 50) -> Image.Image:
             image = Image.open(BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise ImageError(f"over the limit of {max_megapixels:g} megapixels") from error
-    except Exception as error:  # noqa: BLE001 (whatever a reader raises is this image's reason)
-        return _second_reading(data, error, max_megapixels)
-    _check_size(image.size, max_megapixels)
+    except UnidentifiedImageError as error:
+        raise ImageError(_what_it_is(data)) from error
+    except Exception as error:  # whatever a reader raises is this image's reason
+        raise ImageError(f"broken header ({bounded(str(error), 120)})") from error
+    width, height = image.size
+    if width * height > max_megapixels * 1e6:
+        size = f"{width} x {height} = {width * height / 1e6:.1f} megapixels"
+        raise ImageError(f"{size}, over the limit of {max_megapixels:g}")
+    if not width * height:
+        raise ImageError(f"{width} x {height}: no pixel")
     try:
         image.load()
         upright = ImageOps.exif_transpose(image)
@@ -76,49 +163,11 @@ def load_image(data: bytes, *, max_megapixels: float = 50) -> Image.Image:
         raise ImageError(f"truncated or broken {image.format} ({why})") from error
 
 
-def _check_size(size: tuple[int, int], max_megapixels: float) -> None:
-    width, height = size
-    if width * height > max_megapixels * 1e6:
-        size = f"{width} x {height} = {width * height / 1e6:.1f} megapixels"
-        raise ImageError(f"{size}, over the limit of {max_megapixels:g}")
-    if not width * height:
-        raise ImageError(f"{width} x {height}: no pixel")
-
-
-def _second_reading(data: bytes, error: Exception, max_megapixels: float) -> Image.Image:
-    """The image by OpenCV, marked as such; the reason of Pillow's error where that fails too."""
-    if (size := announced_size(data)) is not None:
-        _check_size(size, max_megapixels)
-        if (image := decode(data)) is not None:
-            rgb = _flat_srgb(image, None)
-            rgb.info = {"reader": READER}
-            return rgb
-    unknown = isinstance(error, UnidentifiedImageError)
-    raise ImageError(
-        _what_it_is(data) if unknown else f"broken header ({bounded(str(error), 120)})"
-    ) from error
-
-
 def normalise(image: Image.Image, *, image_px: int = 512, fit: str = "crop") -> Image.Image:
-    """A square of at most ``image_px`` pixels a side; nothing is ever enlarged.
+    """A square of at most ``image_px`` pixels a side of an RGB image; nothing is ever enlarged.
 
-    Parameters
-    ----------
-    image : PIL.Image.Image
-        RGB.
-    image_px : int
-        The largest side, pixels.
-    fit : str
-        ``crop`` keeps the middle square, ``pad`` puts the whole image on a white one, ``stretch``
-        distorts it.
-
-    Raises
-    ------
-    ValueError
-        For an unknown ``fit`` or an ``image_px`` below 1.
-
-    >>> normalise(Image.new("RGB", (640, 480)), image_px=224).size
-    (224, 224)
+    ``fit``: ``crop`` keeps the middle square, ``pad`` puts the whole image on a white one,
+    ``stretch`` distorts it.
     """
     if fit not in FITS:
         raise ValueError(f"unknown fit {fit!r}; use one of {', '.join(FITS)}")
@@ -202,4 +251,7 @@ def _what_it_is(data: bytes) -> str:
         return "a HEIC photo that is broken or cut short"
     if data.lstrip()[:5].lower() in (b"<!doc", b"<html", b"<?xml", b"<svg "):
         return "not an image but a page of text (HTML, XML or SVG)"
+    form = next((form for start, form in STARTS.items() if data.startswith(start)), "")
+    if form:
+        return f"broken header (a {form} file that cannot be opened; save it anew)"
     return "not an image that is read here"

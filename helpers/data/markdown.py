@@ -1,35 +1,23 @@
-"""Recipes written as Markdown: front matter in YAML, pictures as links, a list of ingredients.
+"""Recipes written as Markdown: front matter in YAML, images as links, a list of ingredients.
 
 This is how static site generators keep recipes: pages below ``content/`` (or anywhere, where there
-is no such folder), pictures beside them or below ``static/``.
+is no such folder), images beside them or below ``static/``.
 """
 
 import posixpath
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
 import yaml
 
-from helpers.data.records import Recipe, RecordError, Reject, parse_recipe
-from helpers.data.texts import BOM, bounded
-from helpers.data.wording import collapse, plain_text
+from helpers.data.readers import Items, byte_order_mark
+from helpers.data.records import BOM, Recipe, Reject, bounded, collapse, plain_text, read_record
 
 PAGES = "content"
 SERVED = "static"  # what a site serves at its root
 FENCE = "---"
-_HEADING = re.compile(r"(#{1,6})\s+(.*?)\s*#*\s*$")
-_ITEM = re.compile(r"\s*(?:[-*+]|\d+[.)])\s+(?:\[[ xX]\]\s+)?(\S.*)")
-_PICTURE = re.compile(
-    r"!\[[^\]]{0,500}\]\(\s*(?:<([^>]{0,500})>|([^\s)]{1,500}))[^)]{0,500}\)"
-    r"|<img\b[^>]{0,500}?\bsrc\s*=\s*[\"']([^\"']{1,500})[\"']",
-    re.I,
-)
-_NOT_PROSE = re.compile(r"\s*(?:#|[-*+]\s|\d+[.)]\s|>|\||<|\{\{|```|~~~|---|===)")
-
-
 # Pages about a folder, not of it: repositories and data sets bring them along.
 ABOUT = frozenset((
     "readme", "license", "licence", "copying", "notice", "contributing", "changelog",
@@ -42,7 +30,14 @@ TAGGED = {
     "float": "a number", "bool": "a boolean", "null": "null", "omap": "an ordered list",
     "pairs": "a list of pairs",
 }  # fmt: skip
-_TAG = "tag:yaml.org,2002:"
+_HEADING = re.compile(r"(#{1,6})\s+(.*?)\s*#*\s*$")
+_ITEM = re.compile(r"\s*(?:[-*+]|\d+[.)])\s+(?:\[[ xX]\]\s+)?(\S.*)")
+_IMAGE = re.compile(
+    r"!\[[^\]]{0,500}\]\(\s*(?:<([^>]{0,500})>|([^\s)]{1,500}))[^)]{0,500}\)"
+    r"|<img\b[^>]{0,500}?\bsrc\s*=\s*[\"']([^\"']{1,500})[\"']",
+    re.I,
+)
+_NOT_PROSE = re.compile(r"\s*(?:#|[-*+]\s|\d+[.)]\s|>|\||<|\{\{|```|~~~|---|===)")
 
 
 class _Texts(yaml.SafeLoader):
@@ -61,49 +56,36 @@ class _Texts(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def is_page(file: str, files: Iterable[str]) -> bool:
-    """Whether a file (relative posix path) holds a recipe: a ``.md`` below ``content/``, if any.
-
-    A README, a license or a data card never does.
-    """
-    if not is_markdown(file):
-        return False
-    nested = any(other.startswith(f"{PAGES}/") and is_markdown(other) for other in files)
-    return file.startswith(f"{PAGES}/") or not nested
+def pages_of(files: Iterable[str]) -> list[str]:
+    """The files that hold a recipe: each ``.md`` below ``content/``, if any; never a README."""
+    pages = [file for file in files if _is_markdown(file)]
+    return [file for file in pages if file.startswith(f"{PAGES}/")] or pages
 
 
-def is_markdown(file: str) -> bool:
-    """Whether a file is a Markdown page that may hold a recipe, going by its name."""
-    name = posixpath.basename(file).lower()
-    stem = re.split(r"[.]", name)[0].replace("-", "_")
-    return name.endswith(".md") and stem not in ABOUT
+def _is_markdown(file: str) -> bool:
+    stem, *ends = posixpath.basename(file).lower().split(".")
+    return ends[-1:] == ["md"] and stem.replace("-", "_") not in ABOUT
 
 
 def has_front_matter(data: bytes) -> bool:
     """Whether a page begins as one with front matter does."""
-    return data.removeprefix(b"\xef\xbb\xbf").startswith(FENCE.encode())
+    return data.removeprefix(BOM.encode()).startswith(FENCE.encode())
 
 
-def read_page(text: str, file: str, files: frozenset[str]) -> Iterator[Recipe | Reject]:
-    """The recipe of a page, or why it is none.
+def read_page(text: str, file: str, files: frozenset[str]) -> Items:
+    """The recipe of a page, or why it is none; its images are looked for among ``files``.
 
-    Parameters
-    ----------
-    text : str
-        The page; bytes that are no UTF-8 come as surrogates (``errors="surrogateescape"``).
-    file : str
-        Its relative posix path; the recipe's id is this path without ``content/`` and ``.md``.
-    files : frozenset of str
-        Every file of the folder, to find the pictures among.
+    The recipe's id is the path of the page without ``content/`` and ``.md``.
 
     >>> page = "---\\ntitle: Pie\\n---\\n![a pie](/pie.jpg)\\n"
     >>> next(read_page(page, "pie.md", frozenset(["static/pie.jpg"]))).images
     ('static/pie.jpg',)
     """
     if text.startswith(BOM):
-        yield Reject(file, 1, "byte order mark", "removed; save as plain UTF-8", "field")
+        yield byte_order_mark(file, 1)
     lines = text.removeprefix(BOM).replace("\r\n", "\n").split("\n")
-    recipe_id = _id_of(file)
+    name = file.removeprefix(f"{PAGES}/")[: -len(".md")]
+    recipe_id = name.removesuffix("/index")
     if posixpath.basename(file).startswith("_"):
         yield Reject(file, 1, recipe_id, "a page of the site itself (its name begins with '_')")
         return
@@ -113,26 +95,18 @@ def read_page(text: str, file: str, files: frozenset[str]) -> Iterator[Recipe | 
         yield Reject(file, broken.line, recipe_id, str(broken))
         return
     body = lines[start:]
-    pictures = [_key_of(reference, file, files) for reference in _references(front, body)]
+    images = [_key_of(reference, file, files) for reference in _references(front, body)]
     record = {
         "recipe_id": recipe_id,
         "title": front.get("title", ""),
-        "images": list(dict.fromkeys(pictures)),
+        "images": list(dict.fromkeys(images)),
         "description": _first_prose(body),
         "tags": _as_list(front.get("tags", [])),
         "ingredients": _ingredients(body),
     }
-    try:
-        recipe, problems = parse_recipe(record)
-    except RecordError as error:
-        yield Reject(file, 1, recipe_id, str(error))
-        return
-    for kind, item, reason in problems:
-        yield Reject(file, 1, item, reason, kind)
-    if recipe.images:
-        yield replace(recipe, file=file, line=1)
-    else:
-        yield Reject(file, 1, recipe_id, "names no image")
+    for item in read_record(record, file, 1, recipe_id):
+        bare = isinstance(item, Recipe) and not item.images
+        yield Reject(file, 1, recipe_id, "names no image") if bare else item
 
 
 class _Broken(ValueError):
@@ -145,50 +119,55 @@ class _Broken(ValueError):
 
 def _front_matter(lines: list[str]) -> tuple[dict[str, Any], int]:
     """The values between the two fences, and the index of the line after them."""
-    if not lines or lines[0].rstrip() != FENCE:
+    if lines[0].rstrip() != FENCE:
         raise _Broken(1, f"is missing: the first line is not {FENCE!r}")
-    ends = (i for i, line in enumerate(lines[1:], start=1) if line.rstrip() == FENCE)
-    end = next(ends, 0)
+    end = next((i for i, line in enumerate(lines) if i and line.rstrip() == FENCE), 0)
     if not end:
         raise _Broken(1, f"has no end: no second line {FENCE!r}")
+    text = "\n".join(lines[1:end])
     loader = None
     try:
-        loader = _Texts("\n".join(lines[1:end]))
+        loader = _Texts(text)
         node = loader.get_single_node()
-        if not isinstance(node, yaml.MappingNode):
-            raise _Broken(2, "holds no 'name: value' lines")
-        seen = set()
-        for key, value in node.value:
-            line = key.start_mark.line + 2
-            if not isinstance(key, yaml.ScalarNode):
-                raise _Broken(line, "cannot be read (a name is a list)")
-            if key.value in seen:
-                raise _Broken(line, f"names {bounded(key.value, 60)!r} twice")
-            seen.add(key.value)
-            if odd := _odd_tag(value):
-                what = TAGGED.get(odd, f"a value with the tag {bounded(odd, 40)}")
-                name = bounded(key.value, 60)
-                raise _Broken(line, f"cannot be read: {name} is {what}; write it as a string")
+        _check(node)
         return loader.construct_document(node), end + 1
     except yaml.MarkedYAMLError as error:
         line = (error.problem_mark or error.context_mark).line + 2
         problem = bounded(collapse(error.problem or error.context), 120)
         raise _Broken(line, f"is not YAML: {problem}") from error
     except yaml.reader.ReaderError as error:
-        before = "\n".join(lines[1:end])[: error.position]
-        raise _Broken(before.count("\n") + 2, "holds a character that no text may hold") from error
+        line = text[: error.position].count("\n") + 2
+        raise _Broken(line, "holds a character that no text may hold") from error
+    except _Broken:
+        raise
     except (RecursionError, TypeError, ValueError) as error:
-        if isinstance(error, _Broken):
-            raise
         raise _Broken(2, f"cannot be read ({bounded(str(error), 60)})") from error
     finally:
         if loader is not None:
             loader.dispose()
 
 
+def _check(front: yaml.Node | None) -> None:
+    """Refuse front matter that is more than names, each once, with texts or lists of texts."""
+    if not isinstance(front, yaml.MappingNode):
+        raise _Broken(2, "holds no 'name: value' lines")
+    seen = set()
+    for key, value in front.value:
+        line = key.start_mark.line + 2
+        if not isinstance(key, yaml.ScalarNode):
+            raise _Broken(line, "cannot be read (a name is a list)")
+        name = bounded(key.value, 60)
+        if key.value in seen:
+            raise _Broken(line, f"names {name!r} twice")
+        seen.add(key.value)
+        if odd := _odd_tag(value):
+            what = TAGGED.get(odd, f"a value with the tag {bounded(odd, 40)}")
+            raise _Broken(line, f"cannot be read: {name} is {what}; write it as a string")
+
+
 def _odd_tag(node: yaml.Node) -> str:
     """The first tag below a node that makes it something else than text, a list or an object."""
-    tag = node.tag.removeprefix(_TAG)
+    tag = node.tag.removeprefix("tag:yaml.org,2002:")
     if tag != PLAIN[type(node)]:
         return tag
     parts = node.value if not isinstance(node, yaml.ScalarNode) else ()
@@ -197,11 +176,11 @@ def _odd_tag(node: yaml.Node) -> str:
 
 
 def _references(front: dict[str, Any], body: list[str]) -> Iterator[str]:
-    """What front matter (``image``, ``images``) and links name as pictures, in order."""
+    """What front matter (``image``, ``images``) and links name as images, in order."""
     for name in ("image", "images"):
         listed = _as_list(front.get(name, []))
         yield from (v for v in listed if isinstance(listed, list) and isinstance(v, str))
-    for found in _PICTURE.finditer("\n".join(body)):
+    for found in _IMAGE.finditer("\n".join(body)):
         yield next(filter(None, found.groups()))
 
 
@@ -212,19 +191,17 @@ def _key_of(reference: str, file: str, files: frozenset[str]) -> str:
         return reference
     from_root = path.lstrip("/")
     beside = posixpath.normpath(posixpath.join(posixpath.dirname(file), path))
-    served = f"{SERVED}/{from_root}"
-    places = [served, from_root] if path.startswith("/") else [beside, served, from_root]
-    found = next((place for place in places if place in files), None)
-    return found or places[0]
+    places = [beside] * (path == from_root) + [f"{SERVED}/{from_root}", from_root]
+    return next((place for place in places if place in files), places[0])
 
 
 def _first_prose(body: list[str]) -> str:
-    """The first paragraph before the first section that is no list, picture, table or mark."""
+    """The first paragraph before the first section that is no list, image, table or mark."""
     paragraph: list[str] = []
     for line in [*body, ""]:
         if _HEADING.match(line):
             break
-        text = _PICTURE.sub("", line).strip()
+        text = _IMAGE.sub("", line).strip()
         if text:
             paragraph.append(text)
         elif paragraph:
@@ -250,14 +227,6 @@ def _ingredients(body: list[str]) -> list[str]:
 
 def _as_list(value: Any) -> Any:
     """A list as it is; a text as the list of its parts between commas."""
-    return (
-        [part.strip() for part in value.split(",") if part.strip()]
-        if isinstance(value, str)
-        else value
-    )
-
-
-def _id_of(file: str) -> str:
-    """The path without ``content/`` and ``.md``; of ``pie/index.md`` the folder's."""
-    name = file.removeprefix(f"{PAGES}/")[: -len(".md")]
-    return name.removesuffix("/index") if name.endswith("/index") else name
+    if not isinstance(value, str):
+        return value
+    return [part.strip() for part in value.split(",") if part.strip()]

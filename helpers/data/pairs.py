@@ -5,9 +5,9 @@ pairs, splits and writes, or finds all of that done.
 """
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from io import StringIO
+from io import BytesIO, StringIO
 
 import numpy as np
 import pandas as pd
@@ -15,44 +15,26 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from helpers.data import sets
-from helpers.data.groups import between_recipes, ensure_near_duplicates, signs_of
-from helpers.data.groups import group_sizes as sizes_of
+from helpers.data.duplicates import between_recipes, groups_of, near_duplicates
 from helpers.data.images import load_image
-from helpers.data.positive_pairs import (
-    DUPLICATE,
-    MISSING,
-    build_pairs,
-    frame_of,
-    removed_captions,
-)
-from helpers.data.recipes import (
-    IMAGES,
-    QUIET,
-    Intake,
-    build_trusted_zone,
-    read_trusted_recipes,
-)
+from helpers.data.records import Caption, Recipe, captions_of, collapse
 from helpers.data.sources import open_source
-from helpers.data.splits import (
-    SPLITS,
-    check_splits,
-    check_testable,
-    groups_by_picture,
-    split_by_recipe,
-)
-from helpers.data.wording import collapse
+from helpers.data.splits import SPLITS, check_splits, check_testable, split_by_recipe
+from helpers.data.trusted import IMAGES, QUIET, Intake, build_trusted_zone, read_trusted_recipes
 from helpers.store.artefacts import Manifest, Writer, code_of, ensure, read_manifest
 from helpers.store.zones import Zone, open_zone
 
 DATASETS = "fine-tuning-zone/datasets"
-TRAIN, TEST, REMOVED = (
+TRAIN, TEST, REMOVED, NEAR_DUPLICATES = (
     f"{DATASETS}/{name}.csv"
-    for name in ("train_pairs_positive", "test_pairs_positive", "removed_captions")
-)
-CODE = tuple(
-    f"helpers.data.{name}" for name in ("groups", "positive_pairs", "records", "splits", "wording")
-)
+    for name in (
+        "train_pairs_positive", "test_pairs_positive", "removed_captions", "near_duplicates"
+    )
+)  # fmt: skip
 PAIR_IMAGES = "fine-tuning-zone/images"
+COLUMNS = ("recipe_id", "image_key", "caption", "language", "style", "source", "split")
+MISSING, DUPLICATE = "empty", "same as an earlier caption of its recipe"
+CODE = tuple(f"helpers.data.{name}" for name in ("duplicates", "pairs", "records", "splits"))
 MANY = 5  # recipes that show one image, from which on it is said
 
 
@@ -62,8 +44,8 @@ class Pairs:
 
     ``all`` is the frame of every pair (columns ``COLUMNS``, all strings), ``removed`` names the
     captions that were left out and why, ``image_hashes`` maps image keys to a hash of the content,
-    ``near_duplicates`` the pictures that are one picture (see ``groups``), and ``intake`` is what
-    came into the trusted zone.
+    ``near_duplicates`` the images that are one (see ``duplicates``), and ``intake`` is what came
+    into the trusted zone.
     """
 
     all: pd.DataFrame
@@ -96,16 +78,10 @@ class Pairs:
 
     def part(self, name: str) -> sets.RetrievalSet:
         """The images and captions of ``train``, ``validation``, ``test`` or ``all``, each once."""
-        frame = self.all if name == "all" else getattr(self, name)
-        check_testable(frame)
-        images = frame[["recipe_id", "image_key"]].drop_duplicates("image_key")
-        captions = frame[["recipe_id", "caption"]].assign(same=frame["caption"].map(collapse))
-        captions = captions.drop_duplicates(["recipe_id", "same"])
-        return sets.RetrievalSet(
-            sets.LazyImages(tuple(images["image_key"]), self.image),
-            images["recipe_id"].to_numpy(dtype=str), captions["caption"].tolist(),
-            captions["recipe_id"].to_numpy(dtype=str), self.source,
-        )  # fmt: skip
+        found = retrieval_set(self.all if name == "all" else getattr(self, name))
+        images = sets.LazyImages(found.image_keys, self.image)
+        captions, items = list(found.captions), found.caption_ids
+        return sets.RetrievalSet(images, found.image_ids, captions, items, self.source)
 
     @property
     def counts(self) -> pd.DataFrame:
@@ -118,18 +94,16 @@ class Pairs:
 
     @property
     def groups(self) -> dict[str, str]:
-        """The group of each recipe: those that share a picture or a near-duplicate have one."""
+        """The group of each recipe: those that share an image or a near-duplicate have one."""
         rows = self.all.drop_duplicates("image_key")
-        signs = {
-            recipe_id: [self.image_hashes[key] for key in keys]
-            for recipe_id, keys in rows.groupby("recipe_id")["image_key"]
-        }
-        return groups_by_picture(signs_of(signs, between_recipes(self.near_duplicates)))
+        hashes = rows["image_key"].map(self.image_hashes).groupby(rows["recipe_id"]).agg(list)
+        return groups_of(hashes.to_dict(), between_recipes(self.near_duplicates))
 
     @property
     def group_sizes(self) -> pd.DataFrame:
-        """How many groups there are of each size."""
-        return sizes_of(self.groups)
+        """How many groups there are of each size: columns ``recipes_in_group`` and ``groups``."""
+        sizes = pd.Series(self.groups, dtype="str").value_counts().value_counts().sort_index()
+        return sizes.rename_axis("recipes_in_group").rename("groups").reset_index()
 
     def image(self, key: str) -> Image.Image:
         """The image of an ``image_key``. Raises ``FileNotFoundError`` and ``ImageError``."""
@@ -138,15 +112,39 @@ class Pairs:
 
 @dataclass(frozen=True)
 class RetrievalSet:
-    """What a search is tested on: each image once, each caption of a recipe once.
-
-    ``image_ids`` and ``caption_ids`` are the recipe ids beside them, str arrays of (n,) and (m,).
-    """
+    """Each image once, each caption of a recipe once, and the recipe ids beside them."""
 
     image_keys: tuple[str, ...]
     image_ids: np.ndarray
     captions: tuple[str, ...]
     caption_ids: np.ndarray
+
+
+def build_pairs(recipes: Iterable[Recipe], *, source: str = "") -> pd.DataFrame:
+    """Every image of a recipe with every distinct caption of it; never across recipes.
+
+    Empty captions and repeats (white space aside) are left out: ``removed_captions`` names them.
+    The columns are ``COLUMNS``, all strings; ``style`` is the recipe's attribute of that name, and
+    ``split`` is empty.
+
+    >>> pie = Recipe("7", "Pie", ("a.jpg", "b.jpg"), (Caption("a pie"), Caption("a  pie")))
+    >>> build_pairs([pie])[["image_key", "caption"]].values.tolist()
+    [['a.jpg', 'a pie'], ['b.jpg', 'a pie']]
+    """
+    rows = [
+        (recipe.recipe_id, image, caption.text, caption.language,
+         recipe.attributes.get("style", ""), source, "")
+        for recipe in recipes
+        for image in dict.fromkeys(recipe.images)
+        for caption, reason in _sorted_out(recipe) if not reason
+    ]  # fmt: skip
+    return _frame_of(rows, COLUMNS)
+
+
+def removed_captions(recipes: Iterable[Recipe]) -> pd.DataFrame:
+    """The captions that ``build_pairs`` leaves out: ``recipe_id``, ``caption``, ``reason``."""
+    found = ((r.recipe_id, c.text, reason) for r in recipes for c, reason in _sorted_out(r))
+    return _frame_of([row for row in found if row[2]], ("recipe_id", "caption", "reason"))
 
 
 def write_pairs(frame: pd.DataFrame) -> str:
@@ -159,23 +157,15 @@ def write_pairs(frame: pd.DataFrame) -> str:
 def read_pairs(text: str) -> pd.DataFrame:
     """The frame of a CSV text; every value stays the text that it was (``007``, ``NA``, ``None``).
 
-    Raises
-    ------
-    ValueError
-        If the text is no CSV.
-
     >>> read_pairs(write_pairs(pd.DataFrame({"caption": ["NA", "a\\nb"]})))["caption"].tolist()
     ['NA', 'a\\nb']
     """
     header, *rows = csv.reader(StringIO(text, newline=""), strict=True)
-    return frame_of(rows, tuple(header))
+    return _frame_of(rows, tuple(header))
 
 
 def retrieval_set(frame: pd.DataFrame) -> RetrievalSet:
-    """The unique images and the unique captions of each recipe, in the order of the frame.
-
-    A test of one recipe is refused, see :func:`helpers.data.splits.check_testable`.
-    """
+    """The unique images and captions of each recipe; a test of one recipe is refused."""
     check_testable(frame)
     images = frame[["recipe_id", "image_key"]].drop_duplicates("image_key")
     captions = frame[["recipe_id", "caption"]].assign(same=frame["caption"].map(collapse))
@@ -201,51 +191,36 @@ def ensure_pairs(
 ) -> Pairs:
     """The pairs of a source in a zone, built where they are not there yet.
 
-    Parameters
-    ----------
-    zone : Zone
-        Gets ``trusted-zone/`` and ``fine-tuning-zone/{datasets,images}/``.
-    source, max_recipes, seed
-        See ``open_source``; the seed also decides the split.
-    image_px, fit
-        See ``images.normalise``.
-    test_share, validation_share : float
-        Shares of all recipes. Recipes that share a picture, or nearly, stay on one side.
-    split_used : bool
-        False: the caller splits in another way, so that an empty test is no matter.
-    progress : bool
-        Show bars, and say how the source was read where that is not as expected.
+    ``seed`` draws ``max_recipes`` of the source (see ``open_source``) and decides the split, whose
+    shares are those of all recipes; recipes that share an image, or nearly, stay on one side. Where
+    the caller splits in another way, ``split_used`` is False, and an empty test no matter.
 
-    Returns
-    -------
-    Pairs
-
-    Raises
-    ------
-    ValueError
-        If the source is unknown, nothing in it can be kept, or train, validation or test would be
-        empty.
-    ArtefactError
-        If files from elsewhere lie in the zone, or files of it were changed.
+    Raises ``ValueError`` if the source is unknown, nothing in it can be kept, or train, validation
+    or test would be empty; ``ArtefactError`` if files from elsewhere lie in the zone, or files of
+    it were changed.
     """
     opened = open_source(source, max_recipes=max_recipes, seed=seed)
     intake = build_trusted_zone(zone, opened, image_px=image_px, fit=fit, progress=progress)
-    start = len(IMAGES) + 1
+    files = intake.manifest.files.items()
     hashes = {
-        key[start:]: record.sha256
-        for key, record in intake.manifest.files.items()
-        if key.startswith(f"{IMAGES}/")
-    }
-    matches, searched = ensure_near_duplicates(zone, intake.manifest, progress=progress)
-    across = between_recipes(matches)
+        key.removeprefix(f"{IMAGES}/"): record.sha256
+        for key, record in files if key.startswith(f"{IMAGES}/")
+    }  # fmt: skip
     inputs = {"trusted-zone": intake.manifest.fingerprint}
+    searched = ensure(
+        zone, "near-duplicates", kind="near-duplicates", parameters={}, inputs=inputs,
+        build=lambda writer: _search(writer, hashes, progress), prefixes=(NEAR_DUPLICATES,),
+        code=code_of("helpers.data.duplicates"),
+    )  # fmt: skip
+    matches = read_pairs(zone.read_text(NEAR_DUPLICATES))
+    across = between_recipes(matches)
     if len(across):  # pairs that no near-duplicate concerns do not depend on the search
-        inputs["near-duplicates"] = searched.fingerprint
+        inputs = {**inputs, "near-duplicates": searched.fingerprint}
     shares = {"seed": seed, "test_share": test_share, "validation_share": validation_share}
     manifest = ensure(
         zone, "pairs", kind="pairs", parameters=shares, inputs=inputs,
         build=lambda writer: _build(writer, opened.name, shares, hashes, across, progress),
-        prefixes=(TRAIN, TEST, REMOVED, PAIR_IMAGES), code=code_of(__name__, *CODE),
+        prefixes=(TRAIN, TEST, REMOVED, PAIR_IMAGES), code=code_of(*CODE),
     )  # fmt: skip
     frames = [read_pairs(zone.read_text(key)) for key in (TRAIN, TEST)]
     removed = read_pairs(zone.read_text(REMOVED))
@@ -283,30 +258,39 @@ def open_pairs(
 def shared_images(pairs: Pairs) -> list[str]:
     """A sentence where many recipes show one image, as placeholders make them."""
     rows = pairs.all.drop_duplicates("image_key")
-    n_recipes = rows["recipe_id"].groupby(rows["image_key"].map(pairs.image_hashes)).nunique()
+    hashes = rows["image_key"].map(pairs.image_hashes)
+    n_recipes = rows["recipe_id"].groupby(hashes).nunique()
     if n_recipes.empty or n_recipes.max() < MANY:
         return []
-    key = rows.loc[rows["image_key"].map(pairs.image_hashes) == n_recipes.idxmax(), "image_key"]
+    key = rows.loc[hashes == n_recipes.idxmax(), "image_key"]
     return [
         f"{n_recipes.max()} recipes show one image (such as {key.iloc[0]}): they are one group, "
         "and stay on one side of the split"
     ]
 
 
+def _search(writer: Writer, hashes: Mapping[str, str], progress: bool) -> None:
+    recipes = read_trusted_recipes(writer.zone)
+    rows = [(key, recipe.recipe_id, hashes[key]) for recipe in recipes for key in recipe.images]
+    images = _frame_of(rows, ("image_key", "recipe_id", "hash"))
+
+    def load(key: str) -> Image.Image:
+        return Image.open(BytesIO(writer.zone.read_bytes(f"{IMAGES}/{key}")))
+
+    writer.write_text(
+        NEAR_DUPLICATES, write_pairs(near_duplicates(images, load, progress=progress))
+    )
+
+
 def _build(
-    writer: Writer,
-    source: str,
-    shares: Mapping[str, float],
-    hashes: Mapping[str, str],
-    across: pd.DataFrame,
-    progress: bool,
-) -> None:
+    writer: Writer, source: str, shares: Mapping[str, float], hashes: Mapping[str, str],
+    across: pd.DataFrame, progress: bool,
+) -> None:  # fmt: skip
     zone = writer.zone
     recipes = read_trusted_recipes(zone)
     frame = build_pairs(recipes, source=source)
-    pictures = {r.recipe_id: [hashes[key] for key in r.images] for r in recipes}
-    groups = groups_by_picture(signs_of(pictures, across))
-    splits = split_by_recipe(pictures, groups=groups, **shares)
+    images = {r.recipe_id: [hashes[key] for key in r.images] for r in recipes}
+    splits = split_by_recipe(images, groups=groups_of(images, across), **shares)
     frame["split"] = frame["recipe_id"].map(splits).astype("str")
     keys = list(dict.fromkeys(frame["image_key"]))
     quiet = not progress or len(keys) <= 10 * QUIET
@@ -315,6 +299,20 @@ def _build(
     writer.write_text(TRAIN, write_pairs(frame[frame["split"] != "test"]))
     writer.write_text(TEST, write_pairs(frame[frame["split"] == "test"]))
     writer.write_text(REMOVED, write_pairs(removed_captions(recipes)))
+
+
+def _sorted_out(recipe: Recipe) -> list[tuple[Caption, str]]:
+    """The captions of a recipe, each with the reason for which it is left out, if any."""
+    seen, captions = set(), []
+    for caption in captions_of(recipe):
+        text = collapse(caption.text)
+        captions.append((caption, (DUPLICATE if text in seen else "") if text else MISSING))
+        seen.add(text)
+    return captions
+
+
+def _frame_of(rows: list, columns: tuple[str, ...]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(columns), dtype="str")
 
 
 def _part(frame: pd.DataFrame, split: str) -> pd.DataFrame:

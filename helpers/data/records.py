@@ -1,23 +1,32 @@
-"""Recipes and the strict reading of ``recipes.jsonl``: what cannot be read is named, never skipped.
+"""Recipes, and the strict reading of one: what cannot be read is named, never skipped.
 
-Ids stay strings ("007", "NA"). A line that is no recipe is rejected whole; a bad caption, image or
-unknown field inside a good one is rejected alone. Either way a ``Reject`` says where and why.
+Ids stay strings ("007", "NA"). A record that is no recipe is rejected whole; a bad caption, image
+or unknown field inside a good one is rejected alone. Either way a ``Reject`` says where and why.
 """
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+import reprlib
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from helpers.data.texts import MAX_CHARS, bounded, kind_of, shown, text_problem
-from helpers.data.wording import collapse, first_sentence, main_ingredients
-
+BOM = "\ufeff"
+MAX_CHARS = 20_000  # of a text: no model here reads a hundredth of it
+SAVE_AS = "save the file as UTF-8 (a spreadsheet calls it CSV UTF-8)"
+KINDS = {
+    dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "a number",
+    float: "a number", type(None): "null",
+}  # fmt: skip
 FIELDS = (
     "recipe_id", "title", "images", "captions", "description", "tags", "ingredients", "attributes",
 )  # fmt: skip
 UNUSABLE = "none of its _ images can be used"  # the cause of a recipe whose images are all refused
+STAPLES = frozenset({"salt", "pepper", "black pepper", "salt and pepper", "water", "oil"})
 _DIFFERS = re.compile(r"\d[\d,.]*|'[^']*'|\([^)]*\)")
+_REPR = reprlib.Repr()
+_REPR.maxlevel, _REPR.maxstring, _REPR.maxother = 2, 60, 60
 
 
 class RecordError(ValueError):
@@ -79,6 +88,49 @@ class Reject:
         return f"{self.file}{line}{what}"
 
 
+def printable(text: str) -> str:
+    """The text with surrogates and control characters written out, so that any file can hold it."""
+    escaped = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in escaped)
+
+
+def bounded(text: str, most: int = 300) -> str:
+    """The text, printable, with its middle left out where it is longer than ``most``."""
+    if len(text) > most:
+        head = (most - 2) // 2
+        text = f"{text[:head]}...{text[len(text) - (most - 3 - head) :]}"
+    return printable(text)
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: a few dozen characters, however large or deep it is."""
+    return bounded(_REPR.repr(value), 40)
+
+
+def kind_of(value: Any) -> str:
+    """What a JSON value is, in words: ``a list``."""
+    return KINDS.get(type(value), "of a kind that is not read")
+
+
+def text_problem(text: str) -> str:
+    """Why a text cannot be kept; empty if it can (line breaks and tabs are no problem)."""
+    if not text.strip():
+        return "is empty"
+    if len(text) > MAX_CHARS:
+        return f"has {len(text):,} characters; at most {MAX_CHARS:,} are kept"
+    if any("\ud800" <= c <= "\udfff" for c in text):
+        return f"is not valid UTF-8; {SAVE_AS}"
+    if any(unicodedata.category(c) == "Cc" and c not in "\t\n\r" for c in text):
+        return "holds a control character"
+    return ""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence on an unknown name: the known one that is near, if any."""
+    near = difflib.get_close_matches(name[:60], known, n=1, cutoff=0.75)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
 def captions_of(recipe: Recipe) -> tuple[Caption, ...]:
     """A recipe's captions; without any: its title, first sentence, and title with ingredients.
 
@@ -98,45 +150,46 @@ def captions_of(recipe: Recipe) -> tuple[Caption, ...]:
 
 def recipe_to_json(recipe: Recipe) -> dict[str, Any]:
     """The recipe as an object of ``recipes.jsonl``: empty optional fields are left out."""
-    value = {key: v for key, v in asdict(recipe).items() if key in FIELDS}
+    value = {name: getattr(recipe, name) for name in FIELDS}
     value["images"] = list(recipe.images)
     value["captions"] = [asdict(caption) for caption in recipe.captions]
     value["attributes"] = dict(recipe.attributes)
     required = ("recipe_id", "title", "images")
-    return {key: v for key, v in value.items() if v or key in required}
+    return {name: v for name, v in value.items() if v or name in required}
 
 
 def recipe_from_json(obj: Any) -> Recipe:
-    """The recipe that an object of ``recipes.jsonl`` holds; nothing in it may be wrong.
-
-    Raises
-    ------
-    RecordError
-        At the first thing that is missing, unknown or of another type.
-    """
+    """The recipe that an object of ``recipes.jsonl`` holds; ``RecordError`` at the first fault."""
     recipe, problems = parse_recipe(obj)
     for kind, item, reason in problems:
         raise RecordError(f"{kind} {item!r}: {reason}")
     return recipe
 
 
+def read_record(obj: Any, file: str, line: int, item: str) -> Iterator[Recipe | Reject]:
+    """The recipe of an object, after the rejects of what in it was not taken; or its own reject."""
+    try:
+        recipe, problems = parse_recipe(obj)
+    except RecordError as error:
+        yield Reject(file, line, item, str(error))
+        return
+    for kind, what, reason in problems:
+        yield Reject(file, line, what, reason, kind)
+    yield replace(recipe, file=file, line=line)
+
+
 Problem = tuple[str, str, str]  # kind, item, reason
 
 
 def parse_recipe(obj: Any) -> tuple[Recipe, list[Problem]]:
-    """The recipe and what in it was not taken: (kind, item, reason) as in ``Reject``.
-
-    Raises ``RecordError`` if there is no recipe.
-    """
+    """The recipe and what in it was not taken; ``RecordError`` if there is no recipe."""
     if not isinstance(obj, dict):
         raise RecordError(f"a record is an object, this is {kind_of(obj)}")
-    problems: list[Problem] = []
-    for key in obj:
-        if key not in FIELDS:
-            near = difflib.get_close_matches(key[:60], FIELDS, n=1, cutoff=0.75)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            reason = f"unknown field, not read{hint} (said once for a file)"
-            problems.append(("field", bounded(key), reason))
+    problems = [
+        ("field", bounded(name),
+         f"unknown field, not read{did_you_mean(name, FIELDS)} (said once for a file)")
+        for name in obj if name not in FIELDS
+    ]  # fmt: skip
     attributes = obj.get("attributes", {})
     if not isinstance(attributes, dict) or not all(
         isinstance(v, str) and not text_problem(f"{k}={v}") for k, v in attributes.items()
@@ -145,26 +198,26 @@ def parse_recipe(obj: Any) -> tuple[Recipe, list[Problem]]:
     recipe = Recipe(
         recipe_id=_text(obj, "recipe_id"),
         title=_text(obj, "title", default="" if obj.get("captions") else None),
-        images=tuple(_good_strings(obj, "images", "image", problems)),
-        captions=tuple(_captions(obj, problems)),
+        images=_parts(obj, "images", "image", problems, _string),
+        captions=_parts(obj, "captions", "caption", problems, _caption),
         description=_description(obj, problems),
-        tags=tuple(_good_strings(obj, "tags", "field", problems)),
-        ingredients=tuple(_good_strings(obj, "ingredients", "field", problems)),
+        tags=_parts(obj, "tags", "field", problems, _string),
+        ingredients=_parts(obj, "ingredients", "field", problems, _string),
         attributes=attributes,
     )
     return recipe, problems
 
 
-def _text(obj: dict[str, Any], key: str, *, default: str | None = None) -> str:
-    value = obj.get(key, default)
-    if value is None and key not in obj:
+def _text(obj: dict[str, Any], name: str, *, default: str | None = None) -> str:
+    value = obj.get(name, default)
+    if value is None and name not in obj:
         has = bounded(", ".join(sorted(obj)))
-        raise RecordError(f"{key} is missing; it has {has or 'no field'}")
+        raise RecordError(f"{name} is missing; it has {has or 'no field'}")
     if not isinstance(value, str):
-        raise RecordError(f"{key} is {kind_of(value)} ({shown(value)}); write it as a string")
+        raise RecordError(f"{name} is {kind_of(value)} ({shown(value)}); write it as a string")
     problem = text_problem(value)
     if problem and not (default is not None and problem == "is empty"):
-        raise RecordError(f"{key} {problem}")
+        raise RecordError(f"{name} {problem}")
     return value
 
 
@@ -178,39 +231,118 @@ def _description(obj: dict[str, Any], problems: list[Problem]) -> str:
     return _text(obj, "description", default="")
 
 
-def _list(obj: dict[str, Any], key: str) -> list[Any]:
-    value = obj.get(key, [])
-    if not isinstance(value, list):
-        raise RecordError(f"{key} is {kind_of(value)}; write it as a list")
-    return value
+def _parts(
+    obj: dict[str, Any], name: str, kind: str, problems: list[Problem],
+    read: Callable[[Any], tuple[Any, str]],
+) -> tuple[Any, ...]:  # fmt: skip
+    """The good parts of a list; ``read`` gives a part and what is wrong with it."""
+    values = obj.get(name, [])
+    if not isinstance(values, list):
+        raise RecordError(f"{name} is {kind_of(values)}; write it as a list")
+    parts = [read(value) for value in values]
+    problems += [
+        (kind, f"{name}[{i}] of {bounded(obj['recipe_id'], 60)}", problem)
+        for i, (_, problem) in enumerate(parts) if problem
+    ]  # fmt: skip
+    return tuple(part for part, problem in parts if not problem)
 
 
-def _good_strings(
-    obj: dict[str, Any], key: str, kind: str, problems: list[Problem]
-) -> Iterator[str]:
-    for i, value in enumerate(_list(obj, key)):
-        problem = (
-            text_problem(value) if isinstance(value, str) else f"is {kind_of(value)}, no string"
-        )
-        if problem:
-            problems.append((kind, f"{key}[{i}] of {bounded(obj['recipe_id'], 60)}", problem))
-        else:
-            yield value
+def _string(value: Any) -> tuple[Any, str]:
+    is_text = isinstance(value, str)
+    return value, text_problem(value) if is_text else f"is {kind_of(value)}, no string"
 
 
-def _captions(obj: dict[str, Any], problems: list[Problem]) -> Iterator[Caption]:
-    for i, value in enumerate(_list(obj, "captions")):
-        given = {"text": value} if isinstance(value, str) else value
-        allowed = {f.name for f in fields(Caption)}
-        if not isinstance(given, dict) or not {"text"} <= set(given) <= allowed:
-            problem = "is no string and no {text, language}"
-        elif not all(isinstance(v, str) for v in given.values()):
-            problem = "holds something that is no string"
-        else:
-            problem = text_problem(given["text"]) or text_problem("".join(["x", *given.values()]))
-        if problem:
-            problems.append(
-                ("caption", f"captions[{i}] of {bounded(obj['recipe_id'], 60)}", problem)
-            )
-        else:
-            yield Caption(**given)
+def _caption(value: Any) -> tuple[Caption | None, str]:
+    given = {"text": value} if isinstance(value, str) else value
+    allowed = {f.name for f in fields(Caption)}
+    if not isinstance(given, dict) or not {"text"} <= set(given) <= allowed:
+        return None, "is no string and no {text, language}"
+    if not all(isinstance(v, str) for v in given.values()):
+        return None, "holds something that is no string"
+    problem = text_problem(given["text"]) or text_problem("".join(["x", *given.values()]))
+    return Caption(**given), problem
+
+
+# Short English from a recipe's free text: the first sentence, the name of an ingredient.
+
+_NUMBER = r"(?:\d+(?:[.,/]\d+)*|[¼½¾⅓⅔⅛])(?:\s*[¼½¾⅓⅔⅛])?"
+_RANGE = rf"{_NUMBER}(?:\s*(?:-|–|/|to|or|and)\s*{_NUMBER})*"
+_UNIT = (
+    r"(?:k?g|gr|mg|[mdc]?l|oz|lbs?|tsps?|tbsps?|pcks?|pcs?|cm|inch(?:es)?|"
+    r"(?:kilo)?grams?|ounces?|pounds?|(?:milli)?lit(?:er|re)s?|cups?|glass(?:es)?|"
+    r"tea\s?spoons?|table\s?spoons?|gallons?|pints?|quarts?|sticks?|packe?t?s?|packages?|cans?|tins?|"
+    r"jars?|bottles?|cloves?|pinch(?:es)?|dash(?:es)?|handfuls?|bunch(?:es)?|slices?|pieces?|"
+    r"sprigs?|stalks?|knobs?|heads?|servings?|sachets?|drizzles?)\b\.?"
+)
+_ABOUT = r"(?:~|≈|about|around|approximately|approx\.?|ca\.?|roughly|some|at least|up to)"
+_COUNT = r"(?:an?|one|two|three|four|five|six|half)\b"
+_SIZE = r"(?:small|medium|large|big)(?:[ /-](?:sized?|small|medium|large))*\b"
+_AMOUNT = rf"{_RANGE}\s*(?:x\b)?\s*(?:{_UNIT})?"
+_LEADING = re.compile(
+    rf"^\s*(?:{_ABOUT}\s*)?(?:{_AMOUNT}|{_COUNT}\s+(?:{_UNIT})?|{_UNIT})\s*"
+    rf"(?:(?:or\s|/)\s*{_AMOUNT})?\s*(?:of\s+)?(?:{_SIZE}\s+)?",
+    re.IGNORECASE,
+)
+_TRAILING = re.compile(rf"\s+(?:{_ABOUT}\s*)?{_AMOUNT}\.?$", re.IGNORECASE)
+_REMARK = re.compile(
+    r"\s*(?:[,;:|]|\s[-–—]\s|\bor\b|\bto taste\b|\bfor\b|\bper\b|\.(?:\s|$)).*$", re.IGNORECASE
+)
+_SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)")
+_ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|approx|ca|vs|etc|dr|mr|mrs|st|no|min|max))$", re.I)
+
+
+def collapse(text: str) -> str:
+    """The text in Unicode's form NFC with each run of white space as one space."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def plain_text(text: str) -> str:
+    """Markdown and HTML marks removed, the words kept."""
+    text = re.sub(r"!\[[^\]]*\]\([^)]*\)", " ", text)  # pictures
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)  # links keep their words
+    text = re.sub(r"</?[A-Za-z][^>]*>", " ", text)
+    text = re.sub(r"(?m)^\s*(?:#{1,6}|>|[-*+]|\d+[.)])\s+", "", text)
+    text = re.sub(r"(\*\*|__|\*|`|~~)(?=\S)(.+?)(?<=\S)\1", r"\2", text)
+    return re.sub(r"(?<!\w)_(?=\S)(.+?)(?<=\S)_(?!\w)", r"\1", text)
+
+
+def first_sentence(text: str) -> str:
+    """The first sentence of the first paragraph, plain and on one line; empty for empty text.
+
+    >>> first_sentence("Melt-in-mouth pork, e.g. belly. Serve hot.")
+    'Melt-in-mouth pork, e.g. belly.'
+    """
+    paragraphs = (collapse(plain_text(p)) for p in re.split(r"\n\s*\n", text))
+    paragraph = next((p for p in paragraphs if p), "")
+    for end in _SENTENCE_END.finditer(paragraph):
+        following = paragraph[end.end() :].lstrip()
+        if following[:1].islower() or _ABBREVIATION.search(paragraph[: end.start()]):
+            continue
+        return paragraph[: end.end()]
+    return paragraph.rstrip(" :;,")
+
+
+def ingredient_name(text: str) -> str:
+    """What an ingredient is, without how much of it: lower case; empty if nothing is left.
+
+    >>> ingredient_name("~150g (1/3 lb) bacon cubes"), ingredient_name("3 onions, chopped")
+    ('bacon cubes', 'onions')
+    """
+    name = collapse(re.sub(r"\([^)]*\)", " ", plain_text(text)))
+    before = None
+    while name != before:  # "2 pcks", "1 (14 oz) can of"
+        before = name
+        name = _LEADING.sub("", name)
+    name = _TRAILING.sub("", _REMARK.sub("", name))
+    return name.strip(" .,*").lower()
+
+
+def main_ingredients(ingredients: tuple[str, ...], *, most: int = 3) -> str:
+    """The first few ingredients that say something, as ``"a, b and c"``; staples are left out.
+
+    >>> main_ingredients(("2 eggs", "salt", "200g flour", "3 cups of milk", "sugar"))
+    'eggs, flour and milk'
+    """
+    names = [n for n in map(ingredient_name, ingredients) if n and n not in STAPLES]
+    names = list(dict.fromkeys(names))[:most]
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

@@ -6,15 +6,17 @@ measures memory. Here the unit is the recipe, or a group of recipes that share a
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
-from itertools import combinations
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import combinations, product
 
 import pandas as pd
 
-from helpers.data.wording import collapse
+from helpers.data.records import collapse
 
 SPLITS = ("train", "validation", "test")
 LEAK_COLUMNS = ("leak", "item", "split_a", "recipe_a", "split_b", "recipe_b", "rows")
+Blocks = list[list[str]]
+Leak = tuple[str, str, str, str, str, str, int]
 
 
 def split_by_recipe(
@@ -25,31 +27,15 @@ def split_by_recipe(
     validation_share: float,
     groups: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Which split each recipe is in.
+    """Which split each recipe is in: ``"train"``, ``"validation"`` or ``"test"``, sorted by id.
 
     Recipes stand in the order of a hash of seed and id, and the splits are cut from that order: the
-    result depends on neither the order of the input nor on repeats.
+    result depends on neither the order of the input nor on repeats. Where its share is positive,
+    test gets at least two recipes and validation one, if there are enough to leave one for train.
 
-    Parameters
-    ----------
-    recipe_ids : iterable of str
-    seed : int
-    test_share, validation_share : float
-        Shares of all recipes, in [0, 1), below 1 together. Where the share is positive, test gets
-        at least two recipes and validation one, if there are enough to leave one for train.
-    groups : mapping of recipe id to group, optional
-        Recipes of one group stay together; those that are not named stand alone. The shares are
-        then met as nearly as whole groups allow; where most recipes are one group, test and
-        validation share what is left of the others.
-
-    Returns
-    -------
-    dict of recipe id to ``"train"``, ``"validation"`` or ``"test"``, sorted by id.
-
-    Raises
-    ------
-    ValueError
-        For shares out of range.
+    Recipes of one of the ``groups`` stay together; those that are not named stand alone. The shares
+    are then met as nearly as whole groups allow; where most recipes are one group, test and
+    validation share what is left of the others.
 
     >>> split_by_recipe("abcde", seed=42, test_share=0.2, validation_share=0)
     {'a': 'test', 'b': 'train', 'c': 'test', 'd': 'train', 'e': 'train'}
@@ -60,12 +46,11 @@ def split_by_recipe(
             "least 0, and below 1 together"
         )
     ids = sorted(set(recipe_ids))
-    blocks: dict[tuple[str, str], list[str]] = {}
+    groups = groups or {}
+    blocks: dict[tuple[bool, str], list[str]] = {}
     for recipe_id in ids:
-        named = groups is not None and recipe_id in groups
-        blocks.setdefault(("group", groups[recipe_id]) if named else ("", recipe_id), []).append(
-            recipe_id
-        )
+        block = (recipe_id in groups, groups.get(recipe_id, recipe_id))
+        blocks.setdefault(block, []).append(recipe_id)
     waiting = sorted(blocks.values(), key=lambda block: _order(seed, block[0]))
     splits = dict.fromkeys(ids, "train")
     spare = len(ids) - 1  # one recipe at least is left for train
@@ -83,17 +68,7 @@ def check_splits(
     test_share: float,
     validation_share: float,
 ) -> None:
-    """Refuse a split of which a part that was asked for has nothing, or test a single recipe.
-
-    Parameters
-    ----------
-    splits : mapping of recipe id to split
-    groups : mapping of recipe id to group
-
-    Raises
-    ------
-    ValueError
-    """
+    """Refuse a split of which a part that was asked for has nothing, or test a single recipe."""
     least = {
         "train": 1, "validation": 1 if validation_share else 0, "test": 2 if test_share else 0
     }  # fmt: skip
@@ -115,49 +90,13 @@ def _count(n: int, what: str) -> str:
 
 
 def check_testable(frame: pd.DataFrame) -> None:
-    """Refuse the pairs of a test that leave nothing to tell apart: every answer would be right.
-
-    Raises
-    ------
-    ValueError
-        If all pairs are of the test, and of one recipe.
-    """
+    """Refuse the pairs of a test of one recipe: every answer would be right."""
     tested = "split" in frame and set(frame["split"]) == {"test"}
     if tested and frame["recipe_id"].nunique() == 1:
         raise ValueError(
             f"the test has one recipe, {frame['recipe_id'].iloc[0]!r}, and retrieval needs two at "
             "least: add recipes, or raise test_share"
         )
-
-
-def groups_by_picture(pictures: Mapping[str, Iterable[str]]) -> dict[str, str]:
-    """The ``groups`` that keep recipes with an identical picture on one side of a split.
-
-    Parameters
-    ----------
-    pictures : mapping of recipe id to hashes of its images
-
-    Returns
-    -------
-    dict of recipe id to the smallest id among those that pictures join it to, however indirectly.
-
-    >>> groups_by_picture({"a": ["x"], "b": ["x", "y"], "c": ["y"], "d": ["z"]})
-    {'a': 'a', 'b': 'a', 'c': 'a', 'd': 'd'}
-    """
-    leader = {recipe_id: recipe_id for recipe_id in pictures}
-    first: dict[str, str] = {}  # picture: the recipe that had it first
-
-    def find(recipe_id: str) -> str:
-        while leader[recipe_id] != recipe_id:
-            leader[recipe_id] = leader[leader[recipe_id]]  # so that no chain grows long
-            recipe_id = leader[recipe_id]
-        return recipe_id
-
-    for recipe_id, hashes in pictures.items():
-        for picture in hashes:
-            low, high = sorted((find(recipe_id), find(first.setdefault(picture, recipe_id))))
-            leader[high] = low
-    return {recipe_id: find(recipe_id) for recipe_id in pictures}
 
 
 def leak_audit(
@@ -168,28 +107,14 @@ def leak_audit(
 ) -> pd.DataFrame:
     """What is found on two sides of a split; no row means that nothing is.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Pairs with ``recipe_id``, ``image_key``, ``caption`` and ``split``.
-    image_hashes : mapping of image key to str, optional
-        A hash of each image's content (``Pairs.image_hashes``): equal pictures then count as one
-        under any name. Without it images are told apart by their keys.
-    near_duplicates : DataFrame, optional
-        ``image_a`` and ``image_b`` of pictures that are one (``Pairs.near_duplicates``).
+    ``frame`` holds pairs with their split. Images are told apart by their keys, or by a hash of
+    their content (``Pairs.image_hashes``); ``near_duplicates`` are images that are one
+    (``Pairs.near_duplicates``).
 
-    Returns
-    -------
-    DataFrame
-        One row for each thing and pair of splits: ``leak`` (``recipe``, ``image``, ``image and
-        caption`` where the caption is the same too, or ``near-duplicate`` for two pictures),
-        ``item`` (recipe id or image keys), an example recipe on either side, and the number of
-        ``rows`` of the frame that are concerned.
-
-    Raises
-    ------
-    KeyError
-        If an image of the frame has no hash.
+    There is one row for each thing and pair of splits: ``leak`` (``recipe``, ``image``, ``image and
+    caption`` where the caption is the same too, or ``near-duplicate`` for two images), ``item``
+    (recipe id or image keys), an example recipe on either side, and the number of ``rows`` of the
+    frame that are concerned.
     """
     content = frame["image_key"].map(dict(image_hashes)) if image_hashes else frame["image_key"]
     if content.isna().any():
@@ -224,9 +149,6 @@ def _targets(blocks: Collection[list[str]], test: float, validation: float) -> d
     return targets
 
 
-Blocks = list[list[str]]
-
-
 def _fill(blocks: Blocks, target: int, *, most: int) -> tuple[Blocks, Blocks]:
     """The blocks that, in order, bring the count nearer to the target, and those that are left."""
     taken: Blocks = []
@@ -240,39 +162,29 @@ def _fill(blocks: Blocks, target: int, *, most: int) -> tuple[Blocks, Blocks]:
     return taken, left
 
 
-def _shared(
-    frame: pd.DataFrame, leak: str, thing: pd.Series, named: pd.Series
-) -> Iterable[tuple[str, str, str, str, str, str, int]]:
+def _shared(frame: pd.DataFrame, leak: str, thing: pd.Series, named: pd.Series) -> Iterator[Leak]:
     """A row for each value of ``thing`` and each two splits that both hold it."""
     n_splits = frame["split"].groupby(thing).nunique()
     frame = frame[thing.map(n_splits) > 1]  # few, or none
     for _, rows in frame.groupby(thing[frame.index], sort=True):
         sides = dict(list(rows.groupby("split", sort=True)))
         for a, b in combinations(sides, 2):
-            yield (
-                leak, named[sides[a].index[0]],
-                a, sides[a]["recipe_id"].iloc[0],
-                b, sides[b]["recipe_id"].iloc[0],
-                len(sides[a]) + len(sides[b]),
-            )  # fmt: skip
+            yield _leak(leak, named[sides[a].index[0]], a, sides[a], b, sides[b])
 
 
-def _nearly_shared(
-    frame: pd.DataFrame, matches: pd.DataFrame
-) -> Iterable[tuple[str, str, str, str, str, str, int]]:
-    """A row for each two pictures that are one and stand in different splits."""
-    wanted = set(matches["image_a"]) | set(matches["image_b"])
-    sides = {
-        key: dict(list(rows.groupby("split", sort=True)))
-        for key, rows in frame[frame["image_key"].isin(wanted)].groupby("image_key")
-    }
+def _nearly_shared(frame: pd.DataFrame, matches: pd.DataFrame) -> Iterator[Leak]:
+    """A row for each two images that are one and stand in different splits."""
+    frame = frame[frame["image_key"].isin({*matches["image_a"], *matches["image_b"]})]
+    sides = {key: dict(list(rows.groupby("split", sort=True)))
+             for key, rows in frame.groupby("image_key")}  # fmt: skip
     for a, b in zip(matches["image_a"], matches["image_b"], strict=True):
-        for split_a, rows_a in sides.get(a, {}).items():
-            for split_b, rows_b in sides.get(b, {}).items():
-                if split_a != split_b:
-                    yield (
-                        "near-duplicate", f"{a} and {b}",
-                        split_a, rows_a["recipe_id"].iloc[0],
-                        split_b, rows_b["recipe_id"].iloc[0],
-                        len(rows_a) + len(rows_b),
-                    )  # fmt: skip
+        for (split_a, rows_a), (split_b, rows_b) in product(
+            sides.get(a, {}).items(), sides.get(b, {}).items()
+        ):
+            if split_a != split_b:
+                yield _leak("near-duplicate", f"{a} and {b}", split_a, rows_a, split_b, rows_b)
+
+
+def _leak(leak: str, item: str, a: str, of_a: pd.DataFrame, b: str, of_b: pd.DataFrame) -> Leak:
+    recipes = of_a["recipe_id"].iloc[0], of_b["recipe_id"].iloc[0]
+    return leak, item, a, recipes[0], b, recipes[1], len(of_a) + len(of_b)

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from helpers.data.records import Reject
-from helpers.data.texts import KINDS, bounded, kind_of
+from helpers.data.records import KINDS, Reject, bounded, kind_of
 
 
 class TripletError(ValueError):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers.data.texts import text_problem
+from helpers.data.records import text_problem
 from helpers.world import open_world
 from helpers.world.crawl import SECOND_WRITER
 from helpers.world.noise import KINDS, SEVERAL, add_noise

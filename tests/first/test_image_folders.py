@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from helpers import paths
-from helpers.data import guard
+from helpers.data import images
 from helpers.first.data.image_folders import open_folder_pair, open_image_folder
-from tests.first.damage import saved
+from tests.data.damage import saved
 
 
 def noise(seed: int, side: int = 24) -> Image.Image:
@@ -68,7 +68,7 @@ def test_a_link_out_of_the_folder_is_refused_and_hidden_files_are_no_files(tmp_p
 def test_a_pipe_and_a_huge_file_are_refused_unread(tmp_path, monkeypatch):
     folder = filled(tmp_path, ["a.png", "b.png"])
     os.mkfifo(folder / "pipe.png")
-    monkeypatch.setattr(guard, "MAX_BYTES", (folder / "a.png").stat().st_size)
+    monkeypatch.setattr(images, "MAX_BYTES", (folder / "a.png").stat().st_size)
     (folder / "b.png").write_bytes((folder / "b.png").read_bytes() + b"x" * 99)
     said = reasons(open_image_folder(folder))
     assert said["pipe.png"] == "no regular file"

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.data.records import Recipe
-from helpers.data.wording import collapse
+from helpers.data.records import Recipe, collapse
 from helpers.first.prepare.negatives import (
     HARD_POOL,
     REASONS,

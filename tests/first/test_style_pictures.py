@@ -50,7 +50,7 @@ def test_twins_are_built_once(pairs, twins, monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("drawn again")
 
-    monkeypatch.setattr("helpers.data.recipes._build", refuse)
+    monkeypatch.setattr("helpers.data.trusted._build", refuse)
     again = looks.ensure_twins(pairs, SOURCE, style_gap=1.0, **SETTINGS)
     assert again.fingerprint == twins.fingerprint
 

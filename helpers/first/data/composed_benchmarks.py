@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.data.records import Reject
-from helpers.data.texts import KINDS, kind_of, shown
+from helpers.data.records import KINDS, kind_of, shown
 from helpers.world.triplets import Triplet, TripletError, TripletSet, collect, read_json
 
 CATEGORIES = ("dress", "shirt", "toptee")

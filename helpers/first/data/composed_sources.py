@@ -14,8 +14,7 @@ from PIL import Image
 
 from helpers import paths
 from helpers.first.data.composed_benchmarks import CATEGORIES, read_circo, read_cirr, read_fashioniq
-from helpers.data.folders import Asked
-from helpers.data.guard import FileRefused, find_below, read_below
+from helpers.data.images import FileRefused, find_below, read_below
 from helpers.data.images import ImageError, load_image, normalise
 from helpers.first.data.present_pictures import keep_pictured, left_out, left_out_sentence
 from helpers.world.triplets import Triplet, TripletError, TripletSet
@@ -136,7 +135,7 @@ def open_composed(
         world = open_world(place, n_recipes=sum(counts.values()), seed=seed)
         return _of_world(source, composed_world(world, counts=counts, seed=seed))
     place, _, category = place.partition("#")
-    folder = Asked(place, max_recipes=0, seed=seed).path
+    folder = paths.find(place)
     if kind in ("cirr", "circo") and category:
         raise TripletError(f"{source}: {kind.upper()} has no categories; write {kind}:{place}")
     if kind == "circo":

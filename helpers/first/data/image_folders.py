@@ -12,11 +12,11 @@ from pathlib import Path
 from PIL import Image
 
 from helpers import paths
-from helpers.data.folders import PICTURES, files_below
-from helpers.data.guard import FileRefused, read_below
+from helpers.data.sources import IMAGE_FILES, files_below
+from helpers.data.images import FileRefused, read_below
 from helpers.data.images import ImageError, load_image, normalise
 from helpers.data.records import Reject
-from helpers.data.texts import printable
+from helpers.data.records import printable
 from helpers.repro import hash_of
 
 Taken = dict[str, tuple[Image.Image, str]]  # stem to picture and hash of its file
@@ -198,7 +198,7 @@ def _listed(root: Path) -> tuple[dict[str, str], list[Reject], int]:
     rejects, files = [], files_below(root)
     for file in files:
         stem, dot, ending = file.rpartition(".")
-        if f"{dot}{ending}".lower() not in PICTURES:
+        if f"{dot}{ending}".lower() not in IMAGE_FILES:
             rejects.append(_reject(file, "its name ends like no picture's", "file"))
         elif stem in found:
             rejects.append(_reject(file, f"{printable(found[stem])} has the same stem", "file"))

@@ -12,13 +12,15 @@ from pathlib import Path
 
 import pandas as pd
 
+from helpers import paths
 from helpers.first.data.cars import META, Cars, read_cars
 from helpers.data.pairs import DATASETS, Pairs, read_pairs, write_pairs
-from helpers.data.positive_pairs import COLUMNS
-from helpers.data.recipes import read_trusted_recipes
+from helpers.data.pairs import COLUMNS
+from helpers.data.trusted import read_trusted_recipes
 from helpers.data.records import Recipe, recipe_to_json
-from helpers.data.splits import SPLITS, groups_by_picture
-from helpers.data.wording import collapse
+from helpers.data.duplicates import groups_by_picture
+from helpers.data.splits import SPLITS
+from helpers.data.records import collapse
 from helpers.repro import canonical_json, hash_of
 from helpers.store.artefacts import Writer, code_of, ensure
 from helpers.store.zones import write_file_atomically
@@ -93,7 +95,7 @@ def ensure_instances(
         inputs={"pairs": pairs.manifest.fingerprint, "texts": hash_of(texts.values.tolist())},
         build=lambda writer: _build(writer, pairs, texts, shares),
         prefixes=(TABLE, LEFT_OUT),
-        code=code_of(__name__, "helpers.data.splits", "helpers.data.wording"),
+        code=code_of(__name__, *(f"helpers.data.{name}" for name in ("duplicates", "records", "splits"))),
     )
     frame, left = (read_pairs(pairs.zone.read_text(key)) for key in (TABLE, LEFT_OUT))
     return Instances(replace(pairs, all=frame, manifest=manifest), left)

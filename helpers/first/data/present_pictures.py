@@ -10,10 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from helpers.data.guard import FileMissing, FileRefused, find_below
+from helpers.data.images import FileMissing, FileRefused, find_below
 from helpers.data.images import ImageError, load_image
 from helpers.data.records import Reject
-from helpers.data.texts import bounded
+from helpers.data.records import bounded
 from helpers.world.triplets import Triplet, TripletError, TripletSet
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")

@@ -17,10 +17,9 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from helpers.data.images import encode_jpeg, load_image
-from helpers.data.pairs import PAIR_IMAGES, Pairs, read_pairs, write_pairs
-from helpers.data.positive_pairs import COLUMNS
-from helpers.data.recipes import QUIET, read_trusted_recipes
-from helpers.data.wording import collapse
+from helpers.data.pairs import COLUMNS, PAIR_IMAGES, Pairs, read_pairs, write_pairs
+from helpers.data.records import collapse
+from helpers.data.trusted import QUIET, read_trusted_recipes
 from helpers.first.prepare.augmentation_settings import AugmentationConfig, TextRule, load_config
 from helpers.first.prepare.negatives import MODES, near_duplicates, negative_pairs
 from helpers.first.prepare.text_augmentation import augment_caption

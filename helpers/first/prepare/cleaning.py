@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from helpers.data.pairs import DATASETS, Pairs, read_pairs, write_pairs
-from helpers.data.wording import collapse
+from helpers.data.records import collapse
 from helpers.first.prepare.glossary import Glossary, reads_as_english, understood_in
 from helpers.first.prepare.languages import AMONG, MARGIN, Detected, detect_languages
 from helpers.first.prepare.noise import Denoised, remove_noise

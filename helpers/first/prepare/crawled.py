@@ -9,8 +9,8 @@ from dataclasses import replace
 import pandas as pd
 
 from helpers.data.pairs import DATASETS, Pairs, read_pairs, write_pairs
+from helpers.data.records import collapse
 from helpers.data.sources import open_source
-from helpers.data.wording import collapse
 from helpers.store.artefacts import Writer, code_of, ensure
 
 TABLE = f"{DATASETS}/pairs_crawled.csv"

@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from helpers.data.images import encode_jpeg, load_image
 from helpers.data.pairs import Pairs, read_pairs, write_pairs
-from helpers.data.recipes import QUIET
+from helpers.data.trusted import QUIET
 from helpers.first.data.marked_sets import DrawnMarks
 from helpers.first.data.marks import draw_mark
 from helpers.first.prepare.inpainting import Inpainter, OpenCVInpainter, grown

@@ -13,9 +13,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from helpers.data.records import Recipe
-from helpers.data.splits import groups_by_picture
-from helpers.data.wording import collapse
+from helpers.data.duplicates import groups_by_picture
+from helpers.data.records import Recipe, collapse
 from helpers.first.prepare.food_words import SMALL_WORDS
 from helpers.first.prepare.text_facts import WORD, one_word_each
 from helpers.repro import canonical_json

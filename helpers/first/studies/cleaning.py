@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.data.pairs import DATASETS, Pairs, read_pairs, write_pairs
-from helpers.data.wording import collapse
+from helpers.data.records import collapse
 from helpers.first.evaluation.intervals import wilson_interval
 from helpers.first.evaluation.metrics import both_directions
 from helpers.first.models.encoders import Encoder

@@ -13,9 +13,9 @@ from PIL import Image
 
 from helpers.data.images import load_image
 from helpers.data.pairs import Pairs
-from helpers.data.recipes import IMAGES, build_trusted_zone
 from helpers.data.records import Reject
 from helpers.data.sources import open_source
+from helpers.data.trusted import IMAGES, build_trusted_zone
 from helpers.first.data.image_folders import open_folder_pair
 from helpers.repro import hash_of
 from helpers.store.zones import Zone, open_zone

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from helpers.data.pairs import Pairs
-from helpers.data.recipes import read_trusted_recipes
+from helpers.data.trusted import read_trusted_recipes
 from helpers.first.models.placement import Placement
 from helpers.first.prepare.augment import augmented_captions
 from helpers.first.prepare.augmentation_settings import AugmentationConfig

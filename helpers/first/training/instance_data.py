@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from helpers.data.pairs import ensure_pairs
-from helpers.data.recipes import read_trusted_recipes
+from helpers.data.trusted import read_trusted_recipes
 from helpers.first.data.instances import (
     Instances,
     ensure_instances,

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from helpers.data.recipes import build_trusted_zone
+from helpers.data.trusted import build_trusted_zone
 from helpers.store.zones import open_zone
 from helpers.world import open_world
 

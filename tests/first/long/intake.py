@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from helpers.store.zones import open_zone
-from tests.first.damage import IMAGES, LARGE
-from tests.first.damage_records import HOSTILE, LINES
-from tests.first.intake_checks import (
+from tests.data.damage import IMAGES, LARGE
+from tests.data.damage_records import HOSTILE, LINES
+from tests.data.intake_checks import (
     damaged_images,
     damaged_lines,
     fuzzed,

@@ -13,14 +13,14 @@ import numpy as np
 from PIL import Image
 
 from helpers import paths
-from helpers.data.images import encode_jpeg, load_image, normalise
-from helpers.data.near_duplicates import (
+from helpers.data.duplicates import (
     MAX_BITS,
     MAX_COLOR_GAP,
     MIN_STRUCTURE,
     find_matches,
 )
-from tests.first.planted import KINDS, drawn_pictures, with_planted
+from helpers.data.images import encode_jpeg, load_image, normalise
+from tests.data.planted import KINDS, drawn_pictures, with_planted
 
 Row = tuple[str, int, int, float]
 Pictures = tuple[list[Image.Image], list[str]]

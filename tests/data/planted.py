@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image
 
+from helpers.data.duplicates import thumbnail
 from helpers.data.images import encode_jpeg, load_image
-from helpers.data.near_duplicates import thumbnail
 from helpers.world import open_world
 from helpers.world.watermark import overlay, sample_watermark
 

@@ -5,13 +5,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from helpers.data.pairs import ensure_pairs, read_pairs, retrieval_set, write_pairs
-from helpers.data.positive_pairs import COLUMNS, build_pairs, removed_captions
+from helpers.data.pairs import (
+    COLUMNS,
+    build_pairs,
+    ensure_pairs,
+    read_pairs,
+    removed_captions,
+    retrieval_set,
+    write_pairs,
+)
 from helpers.data.records import Caption, Recipe
 from helpers.data.splits import leak_audit
 from helpers.store.artefacts import ArtefactError, verify
 from helpers.store.zones import open_zone
-from tests.first.conftest import write_jsonl
+from tests.data.conftest import write_jsonl
 
 PIE = Recipe(
     "007", "Pie", ("7/0.jpg", "7/1.jpg"),

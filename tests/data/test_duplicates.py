@@ -5,22 +5,25 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from helpers.data.groups import COLUMNS, between_recipes, group_sizes, signs_of
-from helpers.data.near_duplicates import (
+from helpers.data.duplicates import (
+    COLUMNS,
+    LUMINANCE,
     WHOLE,
     WINDOWS,
     aligned,
+    between_recipes,
     compare,
     find_matches,
+    groups_of,
     hashes,
     proposed,
     thumbnail,
     warped,
 )
 from helpers.data.pairs import ensure_pairs
-from helpers.data.splits import groups_by_picture, leak_audit
-from tests.first.conftest import write_jsonl
-from tests.first.planted import KINDS, drawn_pictures, planted, with_planted
+from helpers.data.splits import leak_audit
+from tests.data.conftest import write_jsonl
+from tests.data.planted import KINDS, drawn_pictures, planted, with_planted
 
 RNG = np.random.default_rng(5)
 
@@ -32,21 +35,21 @@ def drawn():
 
 def test_a_hash_has_64_signs_of_which_brightness_and_contrast_move_none(drawn):
     small = np.stack([thumbnail(image) for image in drawn[0][:20]])
-    plain = hashes(small)
+    plain = hashes(small @ LUMINANCE)
     assert plain.dtype == np.uint64
     assert len(np.unique(plain)) == 20
-    moved = np.bitwise_count(plain ^ hashes(0.5 * small + 0.2))
+    moved = np.bitwise_count(plain ^ hashes((0.5 * small + 0.2) @ LUMINANCE))
     assert moved.max() <= 1  # a coefficient at the median itself
     assert np.bitwise_count(plain).tolist() == pytest.approx([31.5] * 20, abs=1)
 
 
 def test_the_search_gives_what_a_plain_loop_over_pairs_gives(drawn):
     small = np.stack([thumbnail(image) for image in drawn[0][:150]])
-    plain = hashes(small)
+    plain = hashes(small @ LUMINANCE)
     n = len(small)
     want = {}
     for number, window in enumerate(WINDOWS):
-        seen = hashes(warped(small, np.tile(window, (n, 1)))[0]) if number else plain
+        seen = hashes(warped(small, np.tile(window, (n, 1)))[0] @ LUMINANCE) if number else plain
         for i in range(n):
             for j in range(n):
                 bits = int(seen[i] ^ plain[j]).bit_count()
@@ -109,9 +112,8 @@ def test_groups_by_picture_and_by_near_duplicate():
     matches = _matches(("a", "b"), ("b", "c"), ("d", "d"))
     assert between_recipes(matches)["recipe_b"].tolist() == ["b", "c"]
     pictures = {"a": ["x"], "b": ["y"], "c": ["z"], "d": ["v", "w"], "e": ["v"], "f": ["u"]}
-    groups = groups_by_picture(signs_of(pictures, matches))
+    groups = groups_of(pictures, matches)
     assert groups == {"a": "a", "b": "a", "c": "a", "d": "d", "e": "d", "f": "f"}
-    assert group_sizes(groups).values.tolist() == [[1, 1], [2, 1], [3, 1]]
 
 
 def test_the_audit_names_near_duplicates_on_two_sides():

@@ -5,11 +5,11 @@ import shutil
 
 import pytest
 
-from helpers.data.markdown import is_page, read_page
-from helpers.data.recipes import build_trusted_zone
+from helpers.data.markdown import pages_of, read_page
 from helpers.data.records import Recipe, Reject
 from helpers.data.sources import open_source
-from tests.first.conftest import picture
+from helpers.data.trusted import build_trusted_zone
+from tests.data.conftest import picture
 
 PAGE = """---
 title: 007
@@ -123,10 +123,10 @@ def test_where_a_reference_leads(reference, file, key):
 
 def test_pages_lie_below_content_where_there_is_such_a_folder():
     nested = ["README.md", "content/a.md", "content/a.png"]
-    assert [file for file in nested if is_page(file, nested)] == ["content/a.md"]
-    assert is_page("pie.md", ["pie.md"])
+    assert pages_of(nested) == ["content/a.md"]
+    assert pages_of(["pie.md"]) == ["pie.md"]
     about = ("README.md", "content/LICENSE.md", "data-card.md", "readme.de.md")
-    assert not any(is_page(name, [name]) for name in about)
+    assert pages_of(about) == []
 
 
 def test_every_file_of_a_folder_is_accounted_for(tmp_path, local_zone):

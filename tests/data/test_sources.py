@@ -4,15 +4,15 @@ import os
 import pytest
 from PIL import Image
 
-from helpers.data.csv_pairs import read_pairs_csv
 from helpers.data.images import ImageError
+from helpers.data.readers import read_table
 from helpers.data.records import Caption, Recipe, Reject
 from helpers.data.sources import open_source
-from tests.first.conftest import picture, write_jsonl
+from tests.data.conftest import picture, write_jsonl
 
 
 def _csv(text):
-    items = list(read_pairs_csv(text, "pairs.csv"))
+    items = list(read_table(text, "pairs.csv"))
     return [i for i in items if isinstance(i, Recipe)], [i for i in items if isinstance(i, Reject)]
 
 
@@ -162,7 +162,8 @@ def test_csv_bad_rows_are_named_by_line():
 @pytest.mark.parametrize(
     ("text", "match"),
     [("", "no column 'image' and no 'caption'; it has an empty first line"),
-     ("image|caption\n", "first line has to be image,caption"), ("image,label\n", "no column 'caption'; it has"),
+     ("image|caption\n", "first line has to be image,caption"),
+     ("image,label\n", "no column 'caption'; it has"),
      ("image,caption,image\n", "'image' occurs twice")],
 )  # fmt: skip
 def test_csv_columns_that_cannot_be_used(tmp_path, text, match):
@@ -179,7 +180,8 @@ def test_near_misses_are_named(folder_source, tmp_path, monkeypatch):
     (tmp_path / "x.xlsx").write_text("")
     for source, match in (
         ("dishs", r"did you mean '.*dishes'\?"), ("wrold:kitchen", "did you mean 'world:kitchen'"),
-        ("other", "did you mean 'other/list.csv'"), ("x.xlsx", "a .xlsx file is not read .*: save the sheet as CSV"),
+        ("other", "did you mean 'other/list.csv'"),
+        ("x.xlsx", "a .xlsx file is not read .*: save the sheet as CSV"),
         ("", "it is empty; a source is world:"), ("world:kichen", "did you mean 'world:kitchen'"),
         ("zzz.csv", "nothing is at"),
     ):  # fmt: skip

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from helpers.data import recipes as module
+from helpers.data import trusted as module
 from helpers.data.images import ImageError, load_image
-from helpers.data.recipes import build_trusted_zone, folder_name, read_trusted_recipes
 from helpers.data.records import Caption, Recipe, Reject
 from helpers.data.sources import open_source
+from helpers.data.trusted import build_trusted_zone, folder_name, read_trusted_recipes
 from helpers.store.artefacts import ArtefactError, verify
 from helpers.store.zones import open_zone
 
@@ -121,8 +121,8 @@ def test_nothing_kept_is_an_error_with_the_reasons(local_zone):
 def test_a_count_that_does_not_add_up_is_an_error(local_zone, monkeypatch):
     keep = module._keep_images
 
-    def lose(recipe, results, tally):
-        return {} if recipe.recipe_id == "2" else keep(recipe, results, tally)
+    def lose(recipe, jpeg_of, rejects):
+        return {} if recipe.recipe_id == "2" else keep(recipe, jpeg_of, rejects)
 
     monkeypatch.setattr(module, "_keep_images", lose)
     with pytest.raises(AssertionError, match="records_read is 2, accounted for: 1"):

@@ -8,13 +8,15 @@ chosen on drawn dishes and photographs; ``python -m tests.first.long intake_near
 what others would give.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from itertools import product
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 from scipy.fft import dctn
 from scipy.ndimage import uniform_filter
+from tqdm.auto import tqdm
 
 SIDE = 32  # pixels of what is compared
 CELL = 8  # pixels of a block whose structure is compared on its own
@@ -24,7 +26,8 @@ MIN_STRUCTURE = 0.86  # correlation of fine structure from which on it may be on
 MAX_COLOR_GAP = 0.04  # difference of color up to which it is, of a range of 1
 STARTING_GAP = 0.1  # before the alignment, beyond which a pair is let go
 STEPS = 6  # of the alignment
-ROWS, COLUMNS = 64, 4096  # of a tile of the search, which fits a processor's cache
+TILE = (64, 4096)  # rows and columns of the search, which fits a processor's cache
+MANY = 3_000  # images; fewer are done before a bar helps
 AT_ONCE = 512  # pairs compared at a time
 LUMINANCE = np.float32([0.299, 0.587, 0.114])
 WHOLE = np.float32([1, 1, 0, 0])
@@ -33,37 +36,88 @@ WINDOWS = np.stack(
         (0, 0), (-0.05, -0.05), (-0.05, 0.05), (0.05, -0.05), (0.05, 0.05)
     ))]
 )  # fmt: skip  # what a crop of five percent leaves: scale in x and y, shift in x and y
+COLUMNS = ("image_a", "image_b", "recipe_a", "recipe_b", "structure", "color_gap")
 
 
-@dataclass(frozen=True)
-class Matches:
-    """Pairs of pictures: row numbers ``a < b``, (m,) intp, with ``structure`` and ``color_gap``.
+def near_duplicates(
+    images: pd.DataFrame, load: Callable[[str], Image.Image], *, progress: bool = True
+) -> pd.DataFrame:
+    """The images that are one image: a row of strings for each two, with how alike they are.
 
-    The two are (m,) float32, see ``compare``.
+    ``images`` has ``image_key``, ``recipe_id`` and ``hash``, of the content. Images of one hash are
+    compared with nothing, and each stands in a row with the first of them alone: the pairs of an
+    image that n recipes show would be n * n / 2.
     """
+    first: dict[str, int] = {}  # hash: the row that has it first
+    firsts = [first.setdefault(own, row) for row, own in enumerate(images["hash"])]
+    unique = np.array(list(first.values()), np.intp)
+    small = np.zeros((len(unique), SIDE, SIDE, 3), np.float32)
+    quiet = not progress or len(unique) <= MANY
+    keys = images["image_key"].to_numpy()
+    bar = tqdm(keys[unique], desc="search for near-duplicates", unit="image", disable=quiet)
+    for place, key in enumerate(bar):
+        image = load(key)
+        image.draft("RGB", (4 * SIDE, 4 * SIDE))  # a large JPEG is decoded at a part of its size
+        small[place] = thumbnail(image)
+    found = find_matches(small)
+    near = zip(unique[found["a"]], unique[found["b"]], found["structure"], found["color_gap"],
+               strict=True)  # fmt: skip
+    pairs = [(a, b, f"{structure:.4f}", f"{gap:.4f}") for a, b, structure, gap in near]
+    pairs += [(a, b, "1.0000", "0.0000") for a, b in zip(firsts, range(len(images)), strict=True)
+              if a != b]  # fmt: skip
+    recipes = images["recipe_id"].to_numpy()
+    rows = [(keys[a], keys[b], recipes[a], recipes[b], *alike) for a, b, *alike in sorted(pairs)]
+    return pd.DataFrame(rows, columns=list(COLUMNS), dtype="str")
 
-    a: np.ndarray
-    b: np.ndarray
-    structure: np.ndarray
-    color_gap: np.ndarray
+
+def between_recipes(matches: pd.DataFrame) -> pd.DataFrame:
+    """The rows whose images belong to two recipes: those that a split has to heed."""
+    return matches[matches["recipe_a"] != matches["recipe_b"]].reset_index(drop=True)
+
+
+def groups_of(hashes: Mapping[str, Iterable[str]], matches: pd.DataFrame) -> dict[str, str]:
+    """The groups that keep recipes which share an image, or nearly, on one side of a split.
+
+    ``hashes`` are those of each recipe's images. A group is the smallest id among the recipes that
+    images join, however indirectly.
+    """
+    signs = {recipe_id: list(own) for recipe_id, own in hashes.items()}
+    for number, pair in enumerate(zip(matches["recipe_a"], matches["recipe_b"], strict=True)):
+        for recipe_id in pair:
+            signs[recipe_id].append(f"near-duplicate {number}")
+    return groups_by_picture(signs)
+
+
+def groups_by_picture(pictures: Mapping[str, Iterable[str]]) -> dict[str, str]:
+    """The smallest id among the recipes that hashes of pictures join each to, however indirectly.
+
+    >>> groups_by_picture({"a": ["x"], "b": ["x", "y"], "c": ["y"], "d": ["z"]})
+    {'a': 'a', 'b': 'a', 'c': 'a', 'd': 'd'}
+    """
+    leader = {recipe_id: recipe_id for recipe_id in pictures}
+    first: dict[str, str] = {}  # picture: the recipe that had it first
+
+    def find(recipe_id: str) -> str:
+        while leader[recipe_id] != recipe_id:
+            leader[recipe_id] = leader[leader[recipe_id]]  # so that no chain grows long
+            recipe_id = leader[recipe_id]
+        return recipe_id
+
+    for recipe_id, hashes in pictures.items():
+        for picture in hashes:
+            low, high = sorted((find(recipe_id), find(first.setdefault(picture, recipe_id))))
+            leader[high] = low
+    return {recipe_id: find(recipe_id) for recipe_id in pictures}
 
 
 def thumbnail(image: Image.Image) -> np.ndarray:
-    """What of a picture is compared: (32, 32, 3) float32 in [0, 1].
-
-    >>> thumbnail(Image.new("RGB", (640, 480))).shape
-    (32, 32, 3)
-    """
+    """What of an image is compared: (32, 32, 3) float32 in [0, 1]."""
     small = image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=3.0)
     return np.asarray(small, dtype=np.float32) / 255
 
 
-def hashes(thumbnails: np.ndarray) -> np.ndarray:
-    """Which low frequencies lie above their median: (n, 32, 32, 3) float32 to (n,) uint64."""
-    return _hashes_of(thumbnails @ LUMINANCE)
-
-
-def _hashes_of(light: np.ndarray) -> np.ndarray:
+def hashes(light: np.ndarray) -> np.ndarray:
+    """Which low frequencies of luminances, (n, 32, 32), lie above their median: (n,) uint64."""
     low = dctn(light, axes=(1, 2), norm="ortho")[:, :BITS, :BITS].reshape(-1, BITS * BITS)
     low[:, 0] = 0  # the mean brightness says nothing
     above = low > np.median(low[:, 1:], axis=1, keepdims=True)
@@ -76,29 +130,15 @@ def find_matches(
     max_bits: int = MAX_BITS,
     min_structure: float = MIN_STRUCTURE,
     max_color_gap: float = MAX_COLOR_GAP,
-) -> Matches:
-    """The pairs that are one picture, resized, recompressed, marked or slightly cropped.
+) -> pd.DataFrame:
+    """The pairs that are one image, resized, recompressed, marked or slightly cropped.
 
     Every hash is compared with every other, in tiles: the work grows with the square of the number
-    of pictures, and for 50,000 is still small beside reading them.
+    of images, and for 50,000 is still small beside reading them. An image without structure (one
+    flat color) matches none.
 
-    Parameters
-    ----------
-    thumbnails : (n, 32, 32, 3) float32
-        See ``thumbnail``.
-    max_bits : int
-        By how many bits the hashes of a pair may differ.
-    min_structure, max_color_gap : float
-        See ``compare``.
-
-    Returns
-    -------
-    Matches
-        Sorted by ``a`` and ``b``. A picture without structure (one flat color) matches none.
-
-    >>> dots = np.random.default_rng(0).random((2, 32, 32, 3), dtype=np.float32)
-    >>> find_matches(dots[[0, 1, 0]]).b.tolist()
-    [2]
+    Returns rows ``a < b`` of ``thumbnails``, (n, 32, 32, 3), sorted, with ``structure`` and
+    ``color_gap`` (see ``compare``).
     """
     a, b, window = proposed(thumbnails, max_bits=max_bits)
     structure, gap = (np.zeros(len(a), np.float32) for _ in range(2))
@@ -107,9 +147,9 @@ def find_matches(
         structure[part], gap[part] = compare(
             thumbnails[a[part]], thumbnails[b[part]], WINDOWS[window[part]]
         )
-    same = (structure >= min_structure) & (gap <= max_color_gap)
-    low, high = np.minimum(a, b)[same], np.maximum(a, b)[same]
-    return Matches(low, high, structure[same], gap[same])
+    found = pd.DataFrame({"a": np.minimum(a, b), "b": np.maximum(a, b),
+                          "structure": structure, "color_gap": gap})  # fmt: skip
+    return found[(structure >= min_structure) & (gap <= max_color_gap)]
 
 
 def proposed(thumbnails: np.ndarray, *, max_bits: int = MAX_BITS) -> tuple[np.ndarray, ...]:
@@ -119,24 +159,24 @@ def proposed(thumbnails: np.ndarray, *, max_bits: int = MAX_BITS) -> tuple[np.nd
     given. Each array is (m,) intp.
     """
     light = thumbnails @ LUMINANCE  # (n, 32, 32)
-    plain = _hashes_of(light)
+    plain = hashes(light)
     found = [np.zeros((0, 4), np.intp)]  # bits, window, a, b
     for number, window in enumerate(WINDOWS):
-        seen = _hashes_of(_seen_through(light, window)) if number else plain
-        for row, column in product(range(0, len(plain), ROWS), range(0, len(plain), COLUMNS)):
-            bits = np.bitwise_count(seen[row : row + ROWS, None] ^ plain[column : column + COLUMNS])
+        seen = plain if not number else hashes(warped(light[..., None], window[None])[0][..., 0])
+        for row, column in product(*(range(0, len(plain), size) for size in TILE)):
+            bits = np.bitwise_count(
+                seen[row : row + TILE[0], None] ^ plain[column : column + TILE[1]]
+            )
             i, j = np.nonzero(bits <= max_bits)
             if len(i):
                 places = [bits[i, j], np.full(len(i), number), i + row, j + column]
                 found.append(np.stack(places, axis=1))
-    bits, window, a, b = np.concatenate(found).astype(np.intp).T
-    low, high = np.minimum(a, b), np.maximum(a, b)
-    order = np.lexsort((a, window, bits, high, low))
-    order = order[(low != high)[order]]
-    low, high = low[order], high[order]
-    first = np.ones(len(order), bool)
-    first[1:] = (low[1:] != low[:-1]) | (high[1:] != high[:-1])
-    return a[order][first], b[order][first], window[order][first]
+    pairs = pd.DataFrame(np.concatenate(found), columns=["bits", "window", "a", "b"], dtype=np.intp)
+    pairs["low"], pairs["high"] = pairs[["a", "b"]].min(axis=1), pairs[["a", "b"]].max(axis=1)
+    pairs = pairs[pairs["low"] != pairs["high"]]
+    pairs = pairs.sort_values(["low", "high", "bits", "window", "a"])
+    nearest = pairs.drop_duplicates(["low", "high"])
+    return tuple(nearest[name].to_numpy() for name in ("a", "b", "window"))
 
 
 def compare(a: np.ndarray, b: np.ndarray, motion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -146,17 +186,7 @@ def compare(a: np.ndarray, b: np.ndarray, motion: np.ndarray) -> tuple[np.ndarra
     and three colors; the median block counts, weighted by contrast: a watermark spoils a few
     blocks, an empty background has no say. The color gap is the difference of the mean colors of
     4 x 4 pixels, at three quarters of the picture the largest. Pairs too far apart in color before
-    the alignment get -1 and 1.
-
-    Parameters
-    ----------
-    a, b : (m, 32, 32, 3) float32
-    motion : (m, 4) float32
-        Where the alignment begins (see ``warped``).
-
-    Returns
-    -------
-    (m,) float32 in [-1, 1] and (m,) float32 in [0, 1]
+    the alignment, which begins at ``motion``, get -1 and 1. Both are (m,) float32.
     """
     structure, gap = np.full(len(a), -1, np.float32), np.ones(len(a), np.float32)
     near = np.flatnonzero(_color_gap(*warped(a, motion), b) <= STARTING_GAP)
@@ -195,39 +225,20 @@ def aligned(a: np.ndarray, b: np.ndarray, motion: np.ndarray) -> np.ndarray:
 
 
 def warped(pictures: np.ndarray, motion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each picture seen through its own scale and shift, and where that lies inside it.
+    """Each of (m, s, s, c) pictures seen through its motion, and where that lies inside it.
 
-    Parameters
-    ----------
-    pictures : (m, s, s, c) float32
-    motion : (m, 4) float32
-        Scale in x and y, shift in x and y, where the picture reaches from -1 to 1.
-
-    Returns
-    -------
-    (m, s, s, c) float32, and (m, s, s) bool
+    A motion is scale in x and y, shift in x and y, where the picture reaches from -1 to 1.
     """
     side = pictures.shape[1]
     at = [(motion[:, [k]] * _grid(side) + motion[:, [k + 2]] + 1) / 2 * side - 0.5 for k in (0, 1)]
-    low = [np.clip(np.floor(v), 0, side - 2).astype(np.intp) for v in at]
-    part = [np.clip(v - first, 0, 1).astype(np.float32) for v, first in zip(at, low, strict=True)]
-    (x, y), (px, py) = low, part
-    rows, px, py = np.arange(len(pictures))[:, None], px[:, None, :, None], py[:, :, None, None]
-    lines = pictures[rows, y] * (1 - py) + pictures[rows, y + 1] * py  # between two lines
-    across = np.arange(side)[None, :, None]
-    rows, x = rows[:, :, None], x[:, None, :]
-    seen = lines[rows, across, x] * (1 - px) + lines[rows, across, x + 1] * px
     inside = [(v > -0.6) & (v < side - 0.4) for v in at]
-    return seen, inside[1][:, :, None] & inside[0][:, None, :]
-
-
-def _seen_through(light: np.ndarray, window: np.ndarray) -> np.ndarray:
-    """All pictures warped alike, (n, 32, 32): one matrix for the lines, one for the columns."""
-    unit = np.eye(light.shape[1], dtype=np.float32)[None, ..., None]
-    along_x, along_y = (
-        warped(unit, np.float32([[window[k], 1, window[k + 2], 0]]))[0][0, ..., 0] for k in (0, 1)
+    x, y = (  # (m, 1, s, s) each: how much of each pixel a pixel shows
+        np.maximum(0, 1 - np.abs(np.clip(v, 0, side - 1)[:, None, :, None] - np.arange(side)))
+        for v in at
     )
-    return along_y.T @ light @ along_x
+    planes = np.moveaxis(pictures, -1, 1)
+    seen = y.astype(np.float32) @ planes @ np.swapaxes(x, 2, 3).astype(np.float32)
+    return np.moveaxis(seen, 1, -1), inside[1][:, :, None] & inside[0][:, None, :]
 
 
 def _grid(side: int) -> np.ndarray:

@@ -6,13 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.data.splits import (
-    check_splits,
-    groups_by_picture,
-    leak_audit,
-    split_by_recipe,
-)
-from helpers.data.wording import collapse
+from helpers.data.duplicates import groups_by_picture
+from helpers.data.records import collapse
+from helpers.data.splits import check_splits, leak_audit, split_by_recipe
 
 IDS = [f"{i:03d}" for i in range(100)]
 SHARES = {"seed": 42, "test_share": 0.2, "validation_share": 0.1}

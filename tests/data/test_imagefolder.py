@@ -4,16 +4,16 @@ import os
 
 import pytest
 
-from helpers.data.imagefolder import read_metadata
 from helpers.data.images import ImageError
-from helpers.data.recipes import build_trusted_zone
+from helpers.data.readers import read_table
 from helpers.data.records import Caption, Recipe, Reject
 from helpers.data.sources import open_source
-from tests.first.conftest import picture, write_jsonl
+from helpers.data.trusted import build_trusted_zone
+from tests.data.conftest import picture, write_jsonl
 
 
 def _read(text, file="metadata.jsonl"):
-    items = list(read_metadata(text, file))
+    items = list(read_table(text, file))
     return [i for i in items if isinstance(i, Recipe)], [i for i in items if isinstance(i, Reject)]
 
 

@@ -5,17 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.data.json_records import read_recipes_jsonl
+from helpers.data.readers import read_recipes_jsonl
 from helpers.data.records import (
     Caption,
     Recipe,
     RecordError,
     Reject,
+    bounded,
     captions_of,
     recipe_from_json,
     recipe_to_json,
+    shown,
 )
-from helpers.data.texts import bounded, shown
 
 GOOD = '{"recipe_id": "007", "title": "Soup", "images": ["a.jpg"]}'
 SOUP = Recipe("007", "Soup", ("a.jpg",))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, features
 
 from helpers.data.images import ImageError, encode_jpeg, load_image, normalise
-from tests.first.conftest import picture
+from tests.data.conftest import picture
 
 TURNS = (  # EXIF orientation: how the stored image came from the upright one
     (1, None), (2, Image.Transpose.FLIP_LEFT_RIGHT), (3, Image.Transpose.ROTATE_180),
@@ -171,6 +171,16 @@ def test_truncated_files_are_refused(form):
 def test_what_is_no_image_is_named(data, match):
     with pytest.raises(ImageError, match=match):
         load_image(data)
+
+
+def test_a_file_whose_remarks_are_broken_is_refused_as_what_it_is():
+    """Pillow reads no PNG with a wrong sum, and no JPEG with such a remark of an editor."""
+    png, jpeg = (_bytes(Image.new("RGB", (30, 20)), form) for form in ("PNG", "JPEG"))
+    remark = struct.pack(">I", 3) + b"tEXta\0b" + b"\0\0\0\0"
+    with pytest.raises(ImageError, match="a PNG file that cannot be opened; save it anew"):
+        load_image(png[:33] + remark + png[33:])
+    with pytest.raises(ImageError, match="a JPEG file that cannot be opened; save it anew"):
+        load_image(jpeg[:2] + b"\xff\xee\x00\x07Adobe" + jpeg[2:])
 
 
 def test_floating_point_pixels_are_refused():

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.data.wording import collapse, first_sentence, ingredient_name, main_ingredients
+from helpers.data.records import collapse, first_sentence, ingredient_name, main_ingredients
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 from PIL import Image
 
 from helpers.data.images import ImageError, load_image, normalise
-from helpers.data.json_records import read_recipes_jsonl
 from helpers.data.pairs import ensure_pairs
-from helpers.data.recipes import Intake, build_trusted_zone
+from helpers.data.readers import read_recipes_jsonl
 from helpers.data.records import Recipe, Reject
 from helpers.data.sources import open_source
+from helpers.data.trusted import Intake, build_trusted_zone
 from helpers.store.zones import KeyRefused, Zone, open_zone
-from tests.first.damage import EITHER, GRAY, IMAGES, SAME, saved, scene
-from tests.first.damage_records import HOSTILE, LINES, fuzzed_lines, line_of, record
+from tests.data.damage import EITHER, GRAY, IMAGES, SAME, saved, scene
+from tests.data.damage_records import HOSTILE, LINES, fuzzed_lines, line_of, record
 
 GOOD = "good.png"
 TOLERANCE = 8  # of 255, mean over pixels: two passes through JPEG
@@ -103,7 +103,7 @@ def memory_of_large_headers(count: int) -> tuple[int, float]:
     code = (
         "import resource, numpy as np\n"
         "from helpers.data.images import ImageError, load_image\n"
-        "from tests.first.damage import LARGE, scene\n"
+        "from tests.data.damage import LARGE, scene\n"
         "rng = np.random.default_rng(1)\n"
         f"files = [make(rng, scene(rng)) for make in LARGE.values() for _ in range({count})]\n"
         "def peak():\n    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
@@ -250,6 +250,8 @@ def survives_pairs(base: Path) -> bool:
     ]
     (base / "other.png").write_bytes(saved(Image.new("RGB", (40, 40), (200, 2, 3)), "PNG"))
     _folder(base, [line_of(each) for each in records])
-    pairs = ensure_pairs(open_zone(str(base / "pairs")), source=str(base), progress=False)
+    pairs = ensure_pairs(
+        open_zone(str(base / "pairs")), source=str(base), split_used=False, progress=False
+    )
     captions = set(pairs.all.loc[pairs.all["recipe_id"] == "007", "caption"])
     return captions == {"NA", "007", "None", "1e5"} and "NA" in set(pairs.all["recipe_id"])

@@ -1,10 +1,10 @@
-"""Bad input, each kind in a few variants; ``python -m tests.first.long intake`` tries ten times more."""
+"""Bad input, each kind in a few variants; ``make test-long`` tries ten times more."""
 
 import pytest
 
-from tests.first.damage import IMAGES, LARGE
-from tests.first.damage_records import HOSTILE, LINES
-from tests.first.intake_checks import (
+from tests.data.damage import IMAGES, LARGE
+from tests.data.damage_records import HOSTILE, LINES
+from tests.data.intake_checks import (
     damaged_images,
     damaged_lines,
     fuzzed,
