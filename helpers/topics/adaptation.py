@@ -231,3 +231,34 @@ def save_run(
             key = f"fine-tuning-zone/experiments/{run}/adapters/{file.name}"
             zone.write_bytes(key, file.read_bytes())
     return run
+
+
+PATH = ("gain", "gain_low", "gain_high", "loss", "loss_low", "loss_high")
+
+
+def gain_and_loss(
+    base: Mapping[str, pd.DataFrame], moved: Mapping[str, pd.DataFrame]
+) -> list[float]:
+    """What an adapted model gains on its domain and loses on another, in points.
+
+    Both mappings hold ranks: of the domain first, then of the other one. The numbers are those of
+    ``PATH``: each difference of hit@10 with its interval over items.
+    """
+    numbers = []
+    for test, ranks in moved.items():
+        both = Study.of({"base": base[test], "moved": ranks}, test=test)
+        one = both.difference("moved", "base", test=test)
+        numbers += [100 * x for x in (one.value, one.low, one.high)]
+    return numbers
+
+
+def beside_the_first(steps: Mapping[str, tuple[float, torch.Tensor]]) -> pd.DataFrame:
+    """Losses of some steps, and the cosine of each gradient with that of the first."""
+    whole = next(iter(steps.values()))[1]
+    rows = [
+        (name, loss, float(torch.nn.functional.cosine_similarity(gradient, whole, dim=0)))
+        for name, (loss, gradient) in steps.items()
+    ]
+    return pd.DataFrame(rows, columns=["batch", "loss", f"cosine with {next(iter(steps))}"]).round(
+        3
+    )
