@@ -43,7 +43,8 @@ class Run:
     @property
     def name(self) -> str:
         plain = "".join(c if c.isalnum() else "-" for c in self.arm)
-        return f"{plain}-{'base' if self.seed == UNTRAINED else self.seed}"
+        code = hashlib.sha256(self.arm.encode()).hexdigest()[:6]  # "+5" and "-5" are two arms
+        return f"{plain}-{code}-{'base' if self.seed == UNTRAINED else self.seed}"
 
     def key(self, identity: str) -> str:
         """What the run depends on, as a hash."""
@@ -53,7 +54,7 @@ class Run:
 
 def run_grid(
     train: Callable[..., Result], arms: Mapping[str, Mapping[str, Any]], *,
-    seeds: Callable[[str], Sequence[int]], folder: Path, identity: str = "", progress: bool = True,
+    seeds: Callable[[str], Sequence[int]], folder: Path, identity: str, progress: bool = True,
 ) -> Study:  # fmt: skip
     """Train every arm with every seed, each once, and join the results.
 
@@ -87,7 +88,7 @@ def run_grid(
             if not _is_done(folder, run, identity):
                 _write(folder, run, identity, train(seed=run.seed, **run.factors))
         (folder / f"{run.name}.lock").unlink(missing_ok=True)
-    return join(folder, runs)
+    return join(folder, runs, identity)
 
 
 def _in_order(arms: Mapping[str, Mapping], seeds: Callable[[str], Sequence[int]]) -> Iterator[Run]:
@@ -116,13 +117,17 @@ def _write(folder: Path, run: Run, identity: str, result: Result) -> None:
     building.rename(place)
 
 
-def join(folder: Path, runs: Sequence[Run]) -> Study:
-    """The study of some finished runs."""
+def join(folder: Path, runs: Sequence[Run], identity: str) -> Study:
+    """The study of some finished runs; ``ValueError`` if one is of another training."""
     frames: dict[str, list[pd.DataFrame]] = {}
     rows = []
     for run in runs:
         info = json.loads((folder / run.name / "info.json").read_text())
-        info.pop("key")
+        if info.pop("key") != run.key(identity):
+            raise ValueError(
+                f"{folder / run.name} holds another training than {run.arm!r} of this design: "
+                "delete the folder and run the study again"
+            )
         plain = {k: v for k, v in run.factors.items() if isinstance(v, str | int | float | bool)}
         rows.append({"arm": run.arm, "seed": run.seed, **plain, **info})
         for path in sorted((folder / run.name).glob("*.parquet")):

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from helpers.evaluation import metrics
 from helpers.evaluation.ranking import DIRECTIONS
@@ -27,6 +27,7 @@ UNTRAINED = -1  # the seed of an arm that is not trained
 KEYS = ["test", "direction", "query", "arm", "seed"]
 QUERY = ["group", "gallery", "gallery_size", "positives"]  # what belongs to a query alone
 BOTH = "both"
+MIN_SEEDS = 5  # trainings of an arm below which no verdict on a method is given
 FLAT = 0.005  # two evaluations that differ by less are level
 
 
@@ -92,9 +93,19 @@ class Study:
         found = {}
         for key, part in self.ranks.groupby(["test", "direction"], observed=True, sort=False):
             wide = part.pivot(index="query", columns=["arm", "seed"], values="rank")
-            query = part.drop_duplicates("query").set_index("query").loc[wide.index]
             if wide.isna().any(axis=None):
-                raise ValueError(f"study: not every run of {key} has ranked every query")
+                (arm, seed), n = wide.isna().sum().idxmax(), int(wide.isna().sum().max())
+                raise ValueError(
+                    f"study: {arm!r} with seed {seed} has not ranked {n} queries of {key}: "
+                    "delete this run and train it again"
+                )
+            query = part.drop_duplicates(["query", *QUERY]).set_index("query")
+            if not query.index.is_unique:
+                raise ValueError(
+                    f"study: the arms of {key} ranked other items under the same query numbers: "
+                    "measure them on one test set"
+                )
+            query = query.loc[wide.index]
             arms = list(dict.fromkeys(arm for arm, _ in wide.columns))
             found[key] = Queries(
                 query["group"].astype(str).to_numpy(),
@@ -253,6 +264,17 @@ class Design(BaseModel):
     hypotheses: list[Hypothesis]
     notes: str = ""
 
+    @model_validator(mode="after")
+    def _names_are_known(self) -> "Design":
+        asked = {arm for h in self.hypotheses if not h.frame for arm in h.weights}
+        for what, names in (("seeds", set(self.seeds) - {"default"}), ("hypotheses", asked)):
+            if lost := sorted(names - set(self.arms)):
+                raise ValueError(f"design of lesson {self.lesson}: {what} name {lost[0]!r}, no arm")
+        names = [h.name for h in self.hypotheses]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"design of lesson {self.lesson}: two hypotheses named {twice[0]!r}")
+        return self
+
     @classmethod
     def load(cls, folder: Path) -> "Design":
         return cls(**yaml.safe_load((folder / "design.yaml").read_text(encoding="utf-8")))
@@ -284,7 +306,8 @@ def judge(
             h.weights, metric=h.metric, test=h.test, direction=h.direction, shift=h.shift / 100)
         for h in design.hypotheses
     }  # fmt: skip
-    p_holm = holm([1.0 if gates[name] else one.p for name, one in found.items()])
+    closed = {name: gates[name] or _too_few(one) for name, one in found.items()}
+    p_holm = holm([1.0 if closed[name] else one.p for name, one in found.items()])
     for hypothesis, p in zip(design.hypotheses, p_holm, strict=True):
         one, gate = found[hypothesis.name], gates[hypothesis.name]
         detectable = one.detectable(len(design.hypotheses))
@@ -293,7 +316,8 @@ def judge(
             one.value, one.low, one.high, float(p), kind=hypothesis.kind,
             margin=hypothesis.margin / 100, reported=reported, detectable=detectable,
         )  # fmt: skip
-        told = (NOT_ASKED, f"{NOT_ASKED} (gate: {gate})", "") if gate else (
+        why = f"gate: {gate}" if gate else _too_few(one)
+        told = (NOT_ASKED, f"{NOT_ASKED} ({why})", "") if why else (
             said.name, said.text, said.size)  # fmt: skip
         rows.append(
             hypothesis.model_dump()
@@ -301,6 +325,11 @@ def judge(
             | dict(zip(("verdict", "text", "size"), told, strict=True))
         )
     return pd.DataFrame(rows)
+
+
+def _too_few(one: Estimate) -> str:
+    few = 0 < one.n_seeds < MIN_SEEDS
+    return f"{one.n_seeds} of at least {MIN_SEEDS} trainings" if few else ""
 
 
 def gate_fails(study: Study, gate: str) -> str:
@@ -313,8 +342,14 @@ def gate_fails(study: Study, gate: str) -> str:
         return ""
     name, _, listed = gate.partition(":")
     arms = [arm.strip() for arm in listed.split(",")]
-    scores = study.frames["evaluations"]
+    scores = study.frames.get("evaluations", pd.DataFrame(columns=["arm", "step", "score"]))
     means = [scores[scores["arm"] == arm].groupby("step")["score"].mean() for arm in arms]
+    wanted = 2 if name == "flat" else 1
+    if short := [arm for arm, one in zip(arms, means, strict=True) if len(one) < wanted]:
+        raise ValueError(
+            f"gate {gate!r}: {short[0]!r} has fewer than {wanted} evaluations on validation; "
+            "record them in the frame 'evaluations'"
+        )
     if name == "flat" and len(arms) == 1:
         gain = float(means[0].iloc[-1] - means[0].iloc[-2])
         return "" if abs(gain) < FLAT else f"{arms[0]} still moves by {100 * gain:+.1f} points"

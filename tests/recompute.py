@@ -59,7 +59,8 @@ def contrast(ranks: pd.DataFrame, weights: dict[str, float], h: dict) -> dict[st
     se = math.hypot(se_g, se_s)
     if se < 1e-12:
         half = 1 - 0.025 ** (1 / g)
-        return {"value": d, "low": d - half, "high": d + half, "p": 1.0, "se": 0.0, "df": g - 1.0}
+        p = min(1.0, 2 * max(0.0, 1 - abs(d)) ** g)
+        return {"value": d, "low": d - half, "high": d + half, "p": p, "se": 0.0, "df": g - 1.0}
     df = se**4 / (se_g**4 / (g - 1) + (se_s**4 / (s - 1) if s > 1 else 0))
     half = t.ppf(0.975, df) * se
     p = float(2 * t.sf(abs(d) / se, df))

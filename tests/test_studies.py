@@ -7,7 +7,7 @@ import pytest
 
 from helpers.evaluation.verdicts import NOT_ASKED
 from helpers.study import Design, Study, judge
-from helpers.topics.adaptation import COST, cost_estimate
+from helpers.topics.adaptation import other_estimates
 from tests.house import ROOT
 from tests.recompute import STUDIES, recompute
 
@@ -17,8 +17,7 @@ LIMIT_MB = 16
 
 def judged_of(folder):
     study = Study.load(folder)
-    others = {COST: cost_estimate(study.frames["costs"])} if "costs" in study.frames else {}
-    return judge(study, Design.load(folder), others)
+    return judge(study, Design.load(folder), other_estimates(study))
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)

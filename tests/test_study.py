@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from helpers.evaluation.stats import Sample, estimate
-from helpers.grid import Result, Run, run_grid
+from helpers.evaluation.verdicts import NOT_ASKED
+from helpers.grid import Result, Run, join, run_grid
 from helpers.study import UNTRAINED, Design, Study, gate_fails, judge
 
 N_ITEMS, CAPTIONS = 40, 2
@@ -40,9 +41,14 @@ def train(*, seed: int, strength: float) -> Result:
     return Result(ranks_of(strength, seed), {"seconds": 1.0}, {"evaluations": scores})
 
 
+H1 = {"name": "H1", "says": "LoRA helps", "a": "lora", "b": "zero-shot", "test": "kitchen",
+      "kind": "higher", "margin": 1, "reported": 2.4}  # fmt: skip
+EQUAL = H1 | {"name": "equal", "a": "same", "b": "lora", "kind": "same", "reported": None}
+
+
 @pytest.fixture
 def study(tmp_path) -> Study:
-    return run_grid(train, ARMS, seeds=seeds, folder=tmp_path / "runs", progress=False)
+    return run_grid(train, ARMS, seeds=seeds, folder=tmp_path / "runs", identity="", progress=False)
 
 
 def by_hand(study: Study, arm: str, direction: str, k: int = 10) -> pd.DataFrame:
@@ -125,7 +131,7 @@ def test_unknown_names_are_refused(study):
 
 
 def test_a_run_that_lacks_queries_is_refused(study):
-    with pytest.raises(ValueError, match="not every run"):
+    with pytest.raises(ValueError, match="has not ranked 1 queries of"):
         Study(study.ranks.iloc[1:], study.runs).estimate("zero-shot", test="kitchen")
 
 
@@ -136,7 +142,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
         trained.append((seed, strength))
         return train(seed=seed, strength=strength)
 
-    asked = {"seeds": seeds, "folder": tmp_path, "progress": False}
+    asked = {"seeds": seeds, "folder": tmp_path, "identity": "", "progress": False}
     first = run_grid(counting, ARMS, **asked)
     assert len(trained) == 11
     again = run_grid(counting, ARMS, **asked)
@@ -144,11 +150,13 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
     assert again.ranks.equals(first.ranks)
     run_grid(counting, {"lora": {"strength": 0.5}}, **asked)  # other factors: trained anew
     assert len(trained) == 16
+    run_grid(counting, {"lora": {"strength": 0.5}}, **asked | {"identity": "other weights"})
+    assert len(trained) == 21
     assert not list(tmp_path.glob("*.lock"))
 
 
 def test_a_grid_goes_seed_by_seed_and_survives_a_stop(tmp_path):
-    asked = {"seeds": seeds, "folder": tmp_path, "progress": False}
+    asked = {"seeds": seeds, "folder": tmp_path, "identity": "", "progress": False}
     done = []
 
     def stopping(*, seed, strength):
@@ -161,7 +169,8 @@ def test_a_grid_goes_seed_by_seed_and_survives_a_stop(tmp_path):
         run_grid(stopping, ARMS, **asked)
     assert done == [UNTRAINED, 1, 1, 2]
     assert len(list(tmp_path.glob("*/info.json"))) == 4
-    whole = run_grid(train, ARMS, seeds=seeds, folder=tmp_path / "other", progress=False)
+    asked_elsewhere = asked | {"folder": tmp_path / "other"}
+    whole = run_grid(train, ARMS, **asked_elsewhere)
     assert run_grid(train, ARMS, **asked).ranks.equals(whole.ranks)
 
 
@@ -169,9 +178,55 @@ def test_a_half_written_run_is_trained_again(tmp_path):
     run = Run("lora", 1, {"strength": 0.9})
     (tmp_path / f".{run.name}").mkdir()
     (tmp_path / f".{run.name}" / "info.json").write_text(json.dumps({"key": run.key("")}))
-    asked = {"seeds": lambda arm: [1], "folder": tmp_path, "progress": False}
+    asked = {"seeds": lambda arm: [1], "folder": tmp_path, "identity": "", "progress": False}
     assert len(run_grid(train, {"lora": {"strength": 0.9}}, **asked).runs) == 1
     assert not (tmp_path / f".{run.name}").exists()
+
+
+def test_two_arms_never_share_a_folder_and_a_run_of_another_training_is_not_joined(tmp_path):
+    arms = {"gain +5": {"strength": 0.9}, "gain -5": {"strength": 0.1}}
+    asked = {"seeds": lambda arm: [1], "folder": tmp_path, "progress": False}
+    found = run_grid(train, arms, identity="a", **asked)
+    assert found.estimate("gain +5", test="kitchen").value != found.estimate(
+        "gain -5", test="kitchen").value  # fmt: skip
+    with pytest.raises(ValueError, match="holds another training than 'gain"):
+        join(tmp_path, [Run(arm, 1, factors) for arm, factors in arms.items()], "b")
+
+
+def test_a_few_trainings_give_no_verdict_on_a_method(tmp_path):
+    asked = {"folder": tmp_path, "identity": "", "progress": False}
+    few = run_grid(train, ARMS, seeds=lambda arm: seeds(arm)[:4], **asked)
+    found = judge(few, design(H1)).iloc[0]
+    assert found["verdict"] == NOT_ASKED
+    assert "4 of at least 5 trainings" in found["text"]
+    assert found["p_holm"] == 1
+
+
+def test_arms_that_ranked_other_items_are_refused():
+    one, other = ranks_of(0.5, 1), ranks_of(0.9, 1)
+    other["group"] = other["group"].astype(str) + "x"
+    both = Study.of({"a": one, "b": other}, test="kitchen")
+    with pytest.raises(ValueError, match="other items under the same query numbers"):
+        both.difference("a", "b", test="kitchen")
+
+
+def test_a_gate_without_evaluations_names_the_arm(study):
+    bare = Study(study.ranks, study.runs)
+    with pytest.raises(ValueError, match="'lora' has fewer than 2 evaluations"):
+        judge(bare, design(H1 | {"gate": "flat: lora"}))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seeds": {"default": 5, "Lora": 10}}, "seeds name 'Lora'"),
+        ({"hypotheses": [H1 | {"a": "LoRA"}]}, "hypotheses name 'LoRA'"),
+        ({"hypotheses": [H1, H1]}, "two hypotheses named 'H1'"),
+    ],
+)
+def test_a_design_names_only_what_it_holds(change, message):
+    with pytest.raises(ValueError, match=message):
+        Design(**design(H1).model_dump() | change)
 
 
 def design(*hypotheses: dict) -> Design:
@@ -179,11 +234,6 @@ def design(*hypotheses: dict) -> Design:
         lesson="04", version=1, date="2026-11-30", question="?", base={}, data={}, arms=ARMS,
         seeds={"default": 5, "zero-shot": 0}, hypotheses=list(hypotheses),
     )  # fmt: skip
-
-
-H1 = {"name": "H1", "says": "LoRA helps", "a": "lora", "b": "zero-shot", "test": "kitchen",
-      "kind": "higher", "margin": 1, "reported": 2.4}  # fmt: skip
-EQUAL = H1 | {"name": "equal", "a": "same", "b": "lora", "kind": "same", "reported": None}
 
 
 def test_hypotheses_are_judged_as_one_family(study):

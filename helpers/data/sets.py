@@ -80,9 +80,10 @@ class RetrievalSet:
         images = [i for i, item in enumerate(self.image_items) if item in wanted]
         captions = [i for i, item in enumerate(self.caption_items) if item in wanted]
         chosen = LazyImages([str(i) for i in images], lambda key: self.images[int(key)])
+        galleries = self.galleries and {i: g for i, g in self.galleries.items() if i in wanted}
         return RetrievalSet(
             chosen, self.image_items[images], [self.captions[i] for i in captions],
-            self.caption_items[captions], self.name,
+            self.caption_items[captions], self.name, galleries,
         )  # fmt: skip
 
 

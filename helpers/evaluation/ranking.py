@@ -104,10 +104,19 @@ def first_hit_ranks(
     InvalidEmbeddings
         See :func:`check_embeddings`.
     ValueError
-        If the two sides differ in dimension, or a query has no positive in the gallery.
+        If a side has not one item a row, if the two sides differ in dimension, or if a query has no
+        positive in the gallery.
     """
     queries = check_embeddings(queries, name="queries", alike=True)
     gallery = check_embeddings(gallery, name="gallery")
+    for name, rows, items in (
+        ("queries", queries, query_items), ("gallery", gallery, gallery_items)
+    ):  # fmt: skip
+        if len(rows) != len(items):
+            raise ValueError(
+                f"{name}: embeddings of shape {rows.shape} and {len(items)} items; "
+                "give one item a row"
+            )
     if queries.shape[1] != gallery.shape[1]:
         raise ValueError(
             f"queries have {queries.shape[1]} dimensions and the gallery {gallery.shape[1]}; "
@@ -124,9 +133,16 @@ def first_hit_ranks_of_scores(
 ) -> np.ndarray:
     """Rank the first positive of each query by a matrix of scores, (q, g), higher is better.
 
-    Raises ``InvalidEmbeddings`` if a score is not finite; see :func:`first_hit_ranks`.
+    Raises ``InvalidEmbeddings`` if a score is not finite, ``ValueError`` if the matrix has another
+    shape than the items; see :func:`first_hit_ranks`.
     """
     scores = np.asarray(scores, float)
+    if scores.shape != (len(query_items), len(gallery_items)):
+        raise ValueError(
+            f"scores of shape {scores.shape}, {len(query_items)} items of queries and "
+            f"{len(gallery_items)} of the gallery; give one item a row (query) and a column "
+            "(gallery entry)"
+        )
     if not np.isfinite(scores).all():
         raise InvalidEmbeddings("scores hold NaN or infinite entries, which would all rank first")
     return _ranks(lambda part: scores[part], query_items, gallery_items)

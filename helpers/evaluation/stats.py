@@ -108,7 +108,8 @@ def estimate(
     value += shift
     if error < 1e-12:  # no query differs: the one-sided limit of a share of 0 among the items
         half = 1 - 0.025 ** (1 / n_items)
-        p = 1.0 if abs(value) < 1e-12 else 2 * 0.5**n_items
+        # The level at which the interval would end at 0, so that p and interval agree.
+        p = min(1.0, 2 * max(0.0, 1 - abs(value)) ** n_items)
         low, high = max(value - half, bounds[0]), min(value + half, bounds[1])
         return Estimate(value, low, high, p, 0.0, 0.0, 0.0, n_items - 1.0, **told)
     parts = ((item_error, n_items - 1), (seed_error, n_seeds - 1))

@@ -178,14 +178,14 @@ def save_adapter(
         A sentence on the data, for the card.
     """
     folder, adapter = Path(folder), encoder.adapter
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / BASE_FILE).unlink(missing_ok=True)
     placement, base = adapter.placement, base_of(adapter.base)
     if placement.method == "full":
         raise AdapterError(
             f"{encoder.name} was fine-tuned in full, so there is no adapter to save: write "
             "the model with encoder.model.save_pretrained and encoder.processor.save_pretrained"
         )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / BASE_FILE).unlink(missing_ok=True)
     if adapter.peft is None:
         tensors = methods.prompt_tensors(encoder.model, _heads(placement, encoder))
         save_file(_detached(tensors), folder / PROMPT_FILE)
@@ -194,9 +194,11 @@ def save_adapter(
         config = adapter.peft.peft_config["default"]
         with scaled(encoder, factor):
             config.lora_alpha = placement.alpha * factor
-            # Without the explicit False peft asks the hub whether the vocabulary has grown.
-            adapter.peft.save_pretrained(folder, save_embedding_layers=False)
-            config.lora_alpha = placement.alpha
+            try:
+                # Without the explicit False peft asks the hub whether the vocabulary has grown.
+                adapter.peft.save_pretrained(folder, save_embedding_layers=False)
+            finally:
+                config.lora_alpha = placement.alpha
             save_file(_detached(_scalars(encoder.model)), folder / SCALAR_FILE)
     record = {
         "schema": 1,

@@ -9,7 +9,7 @@ import math
 import re
 import shlex
 import warnings
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
@@ -44,8 +44,8 @@ class Lesson:
     folder: Path
     seed: int
     model: str = ""
-    found: list[str] = field(default_factory=list)
-    shown: set[str] = field(default_factory=set)
+    found: dict[str, str] = field(default_factory=dict)
+    others: Callable[[Study], dict[str, Estimate]] | None = None
 
     def show(self, name: str, what: Figure | pd.DataFrame, found: str = "", read: str = "") -> None:
         """Display and save a figure or table; below it, what was found and how to read it.
@@ -53,7 +53,7 @@ class Lesson:
         Parameters
         ----------
         name : str
-            Of the file; once a lesson.
+            Of the file; a second one of this name takes its place.
         what : Figure or DataFrame
         found : str
             A sentence made from the numbers; it is the figure's text for who cannot see it, and the
@@ -64,11 +64,10 @@ class Lesson:
         Raises
         ------
         ValueError
-            If the name is taken or is no file name.
+            If the name is no file name.
         """
         if not NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no name of a figure: use letters, digits, '_' and '-'")
-        self.shown.add(name)
         if isinstance(what, Figure):
             png = BytesIO()
             what.savefig(png, format="png", metadata={"Software": None})
@@ -84,7 +83,7 @@ class Lesson:
             html = frame_html(what, index=index)
             display({"text/html": html, "text/plain": what.to_string(index=index)}, raw=True)
         if found:
-            self.found.append(found)
+            self.found[name] = found
             say(f"**Found:** {found}")
         if read:
             say(f"**How to read it:** {read}")
@@ -104,8 +103,9 @@ class Lesson:
         study.save(paths.study(self.name))
         self.__dict__.pop("study", None)
 
-    def judged(self, others: dict[str, Estimate] | None = None) -> pd.DataFrame:
-        """The hypotheses of the committed study, judged."""
+    def judged(self) -> pd.DataFrame:
+        """The hypotheses of the committed study, judged as one family."""
+        others = self.others(self.study) if self.others else {}
         return judge(self.study, self.design, others)
 
     @property
@@ -121,8 +121,8 @@ class Lesson:
         """Say what the committed study found, from the first ``n`` hypotheses on ranks."""
         if not self.measured:
             return
-        asked = [h for h in self.design.hypotheses if not h.frame]
-        judged = judge(self.study, self.design.model_copy(update={"hypotheses": asked}))
+        judged = self.judged()
+        judged = judged[judged["frame"] == ""]
         seeds = max(len(self.study.seeds(arm)) for arm in self.study.arms)
         about = f"{self.study.ranks['group'].nunique():,} test items"
         about += f", up to {seeds} trainings of a configuration" if seeds else ", nothing trained"
@@ -157,10 +157,13 @@ class Lesson:
         lines = [json.dumps(one, ensure_ascii=False, allow_nan=False) for one in records]
         text = "[\n" + ",\n".join(f"  {line}" for line in lines) + "\n]\n" if lines else "[]\n"
         write_file_atomically(self.folder / "results.json", text.encode())
-        say("\n".join(f"- {sentence}" for sentence in self.found))
+        say("\n".join(f"- {sentence}" for sentence in self.found.values()))
 
 
-def begin(name: str, values: MutableMapping[str, Any]) -> Lesson:
+def begin(
+    name: str, values: MutableMapping[str, Any],
+    others: Callable[[Study], dict[str, Estimate]] | None = None,
+) -> Lesson:  # fmt: skip
     """Check the parameters of a lesson, set seeds and style, and say what its study found.
 
     Where a tiny model is asked about images that are not drawn, that is said first.
@@ -171,6 +174,8 @@ def begin(name: str, values: MutableMapping[str, Any]) -> Lesson:
         The lesson, such as ``03_baseline_eval``.
     values : mapping
         The notebook's ``globals()``: its parameters are brought to their types in place.
+    others : callable, optional
+        Estimates of the hypotheses that do not rest on ranks, from the study, by name.
     """
     import_module(CHECKER).check(name, values)  # by its name: it belongs to the runner
     set_style()
@@ -180,7 +185,8 @@ def begin(name: str, values: MutableMapping[str, Any]) -> Lesson:
     # peft asks transformers by an old name whether it trades memory for time.
     warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
     model, source = values.get("model", ""), values.get("source", "")
-    lesson = Lesson(name, paths.report_folder(values["report"], name), values["seed"], model)
+    lesson = Lesson(name, paths.report_folder(values["report"], name), values["seed"], model,
+                    others=others)  # fmt: skip
     if model.startswith("tiny-") and not source.startswith("world:"):
         say(
             f"**These numbers mean nothing for photographs.** `{model}` has seen drawings only. "

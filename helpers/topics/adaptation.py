@@ -25,6 +25,8 @@ from helpers.grid import Result, run_grid
 from helpers.models.encoder import Encoder, load_encoder
 from helpers.models.lora import Placement, adapt, merge, save_adapter
 from helpers.report.results import Lesson, save_experiment
+from helpers.repro import hash_of, library_versions
+from helpers.store.artefacts import code_of
 from helpers.study import Design, Study
 from helpers.training.batches import TrainingPairs, normalized, prepare_pairs
 from helpers.training.loop import Settings
@@ -125,9 +127,17 @@ def placement_of(settings: Mapping[str, Any]) -> Placement:
 def run_study(design: Design, folder, *, device: str = "cpu") -> Study:
     """Train what the design asks; finished runs in ``folder`` are not trained again."""
     experiment = Experiment(design, device)
-    study = run_grid(experiment.train, design.arms, seeds=design.seeds_of, folder=folder)
-    if "costs" in study.frames:
-        return study
+    identity = hash_of({
+        "design": [design.version, design.data, design.settings],
+        "bases": {name: one.fingerprint for name, one in experiment.bases.items()},
+        "code": code_of(__name__, "helpers.models.lora", "helpers.training.loop",
+                        "helpers.training.losses", "helpers.training.batches",
+                        "helpers.training.runs", "helpers.evaluation.ranking"),
+        "libraries": library_versions(),
+    })  # fmt: skip
+    study = run_grid(
+        experiment.train, design.arms, seeds=design.seeds_of, folder=folder, identity=identity
+    )
     base = experiment.bases[next(iter(design.base))]
     costs = encoding_seconds(base, experiment.sets["kitchen"], design)
     return Study(study.ranks, study.runs, {**study.frames, "costs": costs})
@@ -145,6 +155,11 @@ def encoding_seconds(base: Encoder, data: RetrievalSet, design: Design) -> pd.Da
         seconds = seconds_in_turns(variants, rounds=design.settings["rounds of cost"])
         rows += [(what, name, i, s) for name, part in seconds.items() for i, s in enumerate(part)]
     return pd.DataFrame(rows, columns=["inputs", "model", "round", "seconds"])
+
+
+def other_estimates(study: Study) -> dict[str, Estimate]:
+    """The hypothesis of the study that rests on seconds: what :func:`helpers.study.judge` takes."""
+    return {COST: cost_estimate(study.frames["costs"])} if "costs" in study.frames else {}
 
 
 def cost_estimate(costs: pd.DataFrame, model: str = "adapter") -> Estimate:

@@ -8,7 +8,13 @@ from scipy.special import logsumexp
 
 from helpers.data.sets import RetrievalSet, drawn_set
 from helpers.evaluation.metrics import summary
-from helpers.evaluation.ranking import DIRECTIONS, gallery_of, rank_both_directions
+from helpers.evaluation.ranking import (
+    DIRECTIONS,
+    TIE_TOLERANCE,
+    check_embeddings,
+    gallery_of,
+    rank_both_directions,
+)
 from helpers.models.encoder import load_encoder
 from helpers.report import tables
 from helpers.study import Design, Study
@@ -51,15 +57,19 @@ def choose_betas(banks: Mapping[str, np.ndarray], held: Sides, data: RetrievalSe
 def mixed_ranks(images: np.ndarray, texts: np.ndarray, data: RetrievalSet) -> pd.DataFrame:
     """Search images and captions in one gallery with each caption.
 
-    Only entries of other recipes push an answer down, and a caption does not find itself.
+    Only entries of other recipes push an answer down, and a caption does not find itself. Ties rank
+    in the middle, and embeddings are refused, as in :mod:`helpers.evaluation.ranking`.
 
     Returns
     -------
     DataFrame
         As :func:`helpers.evaluation.ranking.rank_both_directions`, with ``test``: ``mixed, images``
         ranks the first image of the caption's recipe, ``mixed, captions`` the first other caption
-        (of captions that are not alone).
+        (of captions that are not alone). ``gallery_size`` counts what is ranked: the entries of
+        other recipes and the ``positives``.
     """
+    images = check_embeddings(images, name="images").astype(np.float64)
+    texts = check_embeddings(texts, name="captions").astype(np.float64)
     parts = []
     of_image, of_text = (
         gallery_of(i, data.galleries) for i in (data.image_items, data.caption_items)
@@ -73,12 +83,16 @@ def mixed_ranks(images: np.ndarray, texts: np.ndarray, data: RetrievalSet) -> pd
         negatives = np.where(positive, -np.inf, scores)
         is_image = np.arange(len(own)) < held.sum()
         for answers, kind in (("images", is_image), ("captions", ~is_image)):
-            best = np.where(positive & kind, scores, -np.inf).max(axis=1)
+            wanted = positive & kind & np.isfinite(scores)
+            count = wanted.sum(axis=1)
+            best = np.where(wanted, scores, -np.inf).max(axis=1)[:, None]
+            above = (negatives > best + TIE_TOLERANCE).sum(axis=1)
+            tied = (negatives >= best - TIE_TOLERANCE).sum(axis=1) - above
             found = {"query": np.flatnonzero(asked), "group": own[held.sum() :]}
             about = {"test": f"mixed, {answers}", "direction": "text_to_image", "gallery": name}
-            sizes = {"gallery_size": len(own) - 1, "positives": (positive & kind).sum(axis=1)}
-            rank = {"rank": 1.0 + (negatives > best[:, None]).sum(axis=1)}
-            parts.append(pd.DataFrame(found | about | sizes | rank)[np.isfinite(best)])
+            sizes = {"gallery_size": (~positive).sum(axis=1) + count, "positives": count}
+            rank = {"rank": 1 + above + tied / 2}
+            parts.append(pd.DataFrame(found | about | sizes | rank)[count > 0])
     return pd.concat(parts, ignore_index=True)
 
 

@@ -8,7 +8,7 @@ had happened, to the last bit on the same machine with as many threads.
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -169,13 +169,15 @@ def evaluation_steps(settings: Settings, total: int, steps_per_epoch: int) -> tu
     >>> evaluation_steps(Settings(evaluations=4), 80, 0)
     (10, 20, 40, 80)
     """
-    asked = settings.evaluations
-    if asked == "epochs":
+    when = settings.evaluations
+    if when == "epochs":
         return tuple(sorted({*range(0, total, steps_per_epoch or total), total}))
-    if isinstance(asked, int):
-        found = np.geomspace(min(FIRST_EVALUATION, total), total, asked) if asked > 1 else [total]
+    if isinstance(when, int):
+        found = np.geomspace(min(FIRST_EVALUATION, total), total, when) if when > 1 else [total]
         return tuple(sorted({round(float(step)) for step in found}))
-    return tuple(sorted(set(asked)))
+    if set(when) - set(range(total + 1)):
+        raise ValueError(f"evaluations {when!r}: use 'epochs', a number or steps from 0 to {total}")
+    return tuple(sorted(set(when)))
 
 
 @dataclass(frozen=True)
@@ -393,8 +395,7 @@ class Run:
                 tensors = {name: file.get_tensor(name).clone() for name in list(file.keys())}
         except (SafetensorError, KeyError, ValueError) as error:
             raise StateError(
-                f"{path} is no state of a training run ({error!r}): delete it to start from the "
-                "beginning"
+                f"{path} is no state of a training run ({error!r}): delete it to start anew"
             ) from error
         if values.get("identity") != self.identity:
             raise StateError(
@@ -415,9 +416,8 @@ class Run:
             setattr(self, name, values[name])
 
 
-def _optimizer(parameters: Iterable[nn.Parameter], settings: Settings) -> torch.optim.AdamW:
+def _optimizer(parameters: Collection[nn.Parameter], settings: Settings) -> torch.optim.AdamW:
     """AdamW (Loshchilov and Hutter 2019); decay on matrices alone."""
-    parameters = list(parameters)
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},

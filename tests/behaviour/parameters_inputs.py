@@ -47,7 +47,7 @@ def first_cells(notebook: Path, output: Path, *, then: str) -> Path:
 # Runs in a Python of the copied project: for each trial the first two cells of code of a notebook,
 # with values put in between as papermill does; prints what became of them as JSON.
 DRIVER = """
-import json, sys
+import contextlib, io, json, sys
 
 results = []
 for notebook, values in json.load(sys.stdin):
@@ -58,7 +58,8 @@ for notebook, values in json.load(sys.stdin):
     names = [name for name in scope["__annotations__"]]
     scope.update(values)
     try:
-        exec(second, scope)
+        with contextlib.redirect_stdout(io.StringIO()):
+            exec(second, scope)
         results.append({"values": {name: scope[name] for name in names}})
     except Exception as error:
         results.append({"kind": type(error).__name__, "error": str(error)})

@@ -14,17 +14,22 @@ OUTPUT = {"name": "stdout", "output_type": "stream", "text": ["Nearly: ties take
 LONG = "\n".join(f"step_{i} = {i}" for i in range(80))
 
 
-def notebook_of(checkout: Path) -> Path:
-    return checkout / "notebooks" / f"{ANSWERED}.ipynb"
+def notebook_of(checkout: Path, lesson: str = ANSWERED) -> Path:
+    return checkout / "notebooks" / f"{lesson}.ipynb"
 
 
-def changed(checkout: Path, change) -> bytes:
+def changed(checkout: Path, change, lesson: str = ANSWERED) -> bytes:
     """Change a lesson as Jupyter saves it; what the file holds then."""
-    path = notebook_of(checkout)
+    path = notebook_of(checkout, lesson)
     notebook = json.loads(path.read_text(encoding="utf-8"))
     change(notebook)
     path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path.read_bytes()
+
+
+def lesson_with_solutions() -> str:
+    """A lesson whose solutions are cells of their own."""
+    return next(path.stem for path in lessons() if '"solution"' in path.read_text("utf-8"))
 
 
 def answer(notebook: dict) -> None:
@@ -75,14 +80,15 @@ def test_course_check_still_finds_defects_and_says_how_to_put_the_lesson_back(fr
         solutions = [c for c in notebook["cells"] if "solution" in c["metadata"].get("tags", ())]
         solutions[0]["source"] = "never_defined(1)"
 
-    changed(fresh_checkout, spoil)
+    lesson = lesson_with_solutions()
+    changed(fresh_checkout, spoil, lesson)
     done = run_in(fresh_checkout, "course check")
     assert done.code == 1, done.text
-    assert f"FAIL  lesson {ANSWERED}" in done.out
+    assert f"FAIL  lesson {lesson}" in done.out
     for said in ("course.question", "a cell has no id", "'never_defined' is not defined"):
         assert said in done.out
     assert done.out.count("FAIL") == 2
-    assert f"course reset {NUMBER}" in done.out
+    assert f"course reset {lesson[:2]}" in done.out
     assert "Traceback" not in done.text
 
 

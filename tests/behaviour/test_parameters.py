@@ -132,11 +132,11 @@ def test_papermill_hands_every_parameter_its_own_default(shell, tmp_path, path):
 
 REFUSED = [
     ("batch_size 0", "'batch_size' of {lesson} is int, this notebook gives '0': it has to be 1"),
-    ("n_resamples 1e3", "'n_resamples' of {lesson} is int, this notebook gives '1000.0': not an"),
-    ("n_resamples ten", "'n_resamples' of {lesson} is int, this notebook gives 'ten': not an int"),
+    ("batch_size 1e3", "'batch_size' of {lesson} is int, this notebook gives '1000.0': not an"),
+    ("batch_size ten", "'batch_size' of {lesson} is int, this notebook gives 'ten': not an int"),
     ("zone 001", "zone of {lesson} is the number 1, and a text is wanted: papermill's -p drops"),
     ("source 2023", "source '2023' of {lesson}: nothing is at "),
-    ("fit square", "fit 'square' of {lesson} is unknown; use crop, pad or stretch"),
+    ("precision fp64", "precision 'fp64' of {lesson} is unknown; use fp32 or bf16"),
 ]
 
 

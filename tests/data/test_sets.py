@@ -1,5 +1,7 @@
 """Retrieval sets: lazy images, captions by item, drawn ranges that never overlap."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -37,6 +39,11 @@ def test_captions_of_an_item_and_its_part():
     assert part.image_items.tolist() == ["a", "a"]
     assert part.captions == ["x", "z"]
     assert [image.size[0] for image in part.images] == [1, 2]
+
+
+def test_a_part_keeps_the_galleries_of_its_items():
+    assert small().part(1).galleries is None
+    assert replace(small(), galleries={"a": 0, "b": 1}).part(1).galleries == {"a": 0}
 
 
 def test_a_drawn_range_is_the_same_wherever_it_begins():

@@ -96,6 +96,15 @@ def test_two_models_are_not_mixed():
         first_hit_ranks(np.eye(3), np.eye(4), ["a"] * 3, ["a"] * 4)
 
 
+@pytest.mark.parametrize(("queries", "gallery"), [(2, 3), (3, 2), (4, 3), (3, 4)])
+def test_every_row_has_an_item(queries, gallery):
+    items = ["a", "b", "c"]
+    with pytest.raises(ValueError, match=r"shape \(.* 3 items; give one item a row"):
+        first_hit_ranks(np.eye(5)[:queries], np.eye(5)[:gallery], items, items)
+    with pytest.raises(ValueError, match=r"shape \(.*give one item a row"):
+        first_hit_ranks_of_scores(np.zeros((queries, gallery)), items, items)
+
+
 def small_set(galleries=None) -> RetrievalSet:
     items = np.array(["a", "a", "b", "c", "d"])
     return RetrievalSet([None] * 5, items, ["x"] * 4, np.array(["a", "b", "c", "d"]), "", galleries)

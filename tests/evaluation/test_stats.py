@@ -133,3 +133,10 @@ def test_the_two_way_test_keeps_its_level_where_items_alone_do_not():
         alone.append(estimate(Sample(values.mean(axis=0)[None], items)).p <= 0.05)
     assert np.mean(both) <= 0.08
     assert np.mean(alone) > np.mean(both)
+
+
+@pytest.mark.parametrize("n", [8, 40, 1500])
+@pytest.mark.parametrize("shift", [0.0, 0.002, 0.01, 0.2])
+def test_p_and_interval_agree_where_no_query_differs(n, shift):
+    found = estimate(Sample(np.zeros((1, n)), [str(i) for i in range(n)]), shift=shift)
+    assert (found.low > 0) == (found.p < 0.05)

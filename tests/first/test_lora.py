@@ -146,7 +146,8 @@ def test_load_encoder_takes_the_folder(saved, tmp_path, monkeypatch):
     encoder.processor.save_pretrained(base)
     opened = load_encoder(str(base), adapter=str(folder), device="cpu")
     assert weights_fingerprint(opened.model) == weights_fingerprint(adapted.encoder.model)
-    assert np.array_equal(opened.images(PICTURES), adapted.encoder.images(PICTURES))
+    same = np.abs(opened.images(PICTURES) - adapted.encoder.images(PICTURES)).max()
+    assert same < 1e-6  # a library of the processor may order its sums by the memory it gets
     assert opened.logit_bias == adapted.encoder.logit_bias
     monkeypatch.setenv("COURSE_HOME", str(folder.parent))
     monkeypatch.chdir(tmp_path)

@@ -164,6 +164,25 @@ def test_full_fine_tuning_leaves_the_base_alone_and_saves_as_a_model(tmp_path):
     assert np.array_equal(rows(merge(encoder)), rows(encoder))
 
 
+def test_a_refused_model_leaves_the_folder_of_an_adapter_alone(tmp_path):
+    save_adapter(small_adapted("clip"), tmp_path)
+    with pytest.raises(AdapterError, match="save_pretrained"):
+        save_adapter(small_adapted("clip", method="full"), tmp_path)
+    load_adapter(small_encoder("clip"), tmp_path)
+
+
+def test_alpha_is_put_back_when_saving_fails(tmp_path, monkeypatch):
+    def full_disk(*args, **kwargs):
+        raise OSError("no space left")
+
+    encoder = small_adapted("siglip")
+    monkeypatch.setattr(encoder.adapter.peft, "save_pretrained", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        save_adapter(encoder, tmp_path, factor=0.5)
+    alpha = encoder.adapter.peft.peft_config["default"].lora_alpha
+    assert alpha == encoder.adapter.placement.alpha
+
+
 def test_another_base_is_refused(tmp_path):
     save_adapter(small_adapted("siglip"), tmp_path)
     for other, words in (

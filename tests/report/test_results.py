@@ -40,7 +40,7 @@ def test_a_figure_and_a_table_are_saved_with_what_was_found(lesson, capsys):
     lesson.show("numbers", pd.DataFrame({"a": [1, 2]}))
     assert (lesson.folder / "figures" / "curve.png").read_bytes().startswith(b"\x89PNG")
     assert (lesson.folder / "tables" / "numbers.csv").read_text().split() == ["a", "1", "2"]
-    assert lesson.found == ["The loss falls to 1.23."]
+    assert lesson.found == {"curve": "The loss falls to 1.23."}
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a b", "x.png"])

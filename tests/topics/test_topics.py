@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from helpers.data.sets import RetrievalSet, drawn_set
-from helpers.evaluation.ranking import rank_both_directions
+from helpers.evaluation.ranking import InvalidEmbeddings, rank_both_directions
 from helpers.models.encoder import load_encoder
 from helpers.models.lora import adapt
 from helpers.models.placement import Placement
@@ -43,19 +43,43 @@ def test_a_bank_takes_points_from_a_hub():
     assert banked[0, 0] < banked[0, 1]
 
 
-def test_mixed_ranks_are_those_of_a_plain_count(data):
+@pytest.mark.parametrize("ties", [False, True])
+def test_mixed_ranks_are_those_of_a_plain_count(data, ties):
     rng = np.random.default_rng(2)
     images, texts = unit(rng.normal(size=(16, 5))), unit(rng.normal(size=(16, 5)))
-    found = zero_shot.mixed_ranks(images, texts, data)
+    if ties:
+        images[8:], texts[8:] = images[:8], texts[:8]  # of other items
+    found = zero_shot.mixed_ranks(images, texts, data).set_index(["test", "query"])
+    entries, items = np.vstack([images, texts]), np.r_[data.image_items, data.caption_items]
     for query in range(16):
-        own = data.caption_items[query]
-        scores = np.r_[images @ texts[query], texts @ texts[query]]
-        items = np.r_[data.image_items, data.caption_items]
-        keep = np.arange(32) != 16 + query
-        best = (images @ texts[query])[data.image_items == own].max()
-        rank = 1 + (scores[keep & (items != own)] > best).sum()
-        row = found[(found.test == "mixed, images") & (found["query"] == query)]
-        assert row["rank"].item() == rank
+        scores, own = entries @ texts[query], items == data.caption_items[query]
+        for answers, rows in (("images", range(16)), ("captions", range(16, 32))):
+            wanted = [i for i in rows if own[i] and i != 16 + query]
+            best = max(scores[wanted])
+            tied = sum(abs(scores[~own] - best) <= 1e-6)
+            row = found.loc[f"mixed, {answers}", query]
+            assert row["rank"] == 1 + sum(scores[~own] > best + 1e-6) + tied / 2
+            assert row["positives"] == len(wanted)
+            assert row["gallery_size"] == sum(~own) + len(wanted)
+    assert (found["rank"] % 1 != 0).any() == ties
+
+
+def test_a_caption_that_is_alone_finds_no_caption():
+    items = np.array(["a", "b"])
+    pair = RetrievalSet([None] * 2, items, ["x", "y"], items)
+    found = zero_shot.mixed_ranks(unit([[1, 0], [0, 1]]), unit([[1, 0.1], [0.1, 1]]), pair)
+    assert found["test"].tolist() == ["mixed, images"] * 2
+    assert found["positives"].tolist() == [1, 1]
+    assert found["gallery_size"].tolist() == [3, 3]
+
+
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize(("value", "message"), [(np.nan, "NaN"), (0.0, "only zeros")])
+def test_mixed_ranks_of_broken_embeddings_are_refused(data, side, value, message):
+    sides = [unit(np.random.default_rng(6).normal(size=(16, 5))) for _ in range(2)]
+    sides[side][4] = value
+    with pytest.raises(InvalidEmbeddings, match=message):
+        zero_shot.mixed_ranks(*sides, data)
 
 
 def test_the_sharpness_is_chosen_for_each_direction(data):

@@ -253,6 +253,12 @@ def test_when_a_run_is_evaluated():
     assert evaluation_steps(Settings(evaluations=(4, 0)), 5, 0) == (0, 4)
 
 
+@pytest.mark.parametrize("asked", ["epoch", (2, 6), (-1, 5)])
+def test_evaluations_that_would_be_lost_are_refused(asked):
+    with pytest.raises(ValueError, match=r"evaluations .*use 'epochs', .* steps from 0 to 5"):
+        evaluation_steps(Settings(evaluations=asked), 5, 0)
+
+
 def test_both_schedules():
     cosine = Settings(learning_rate=2.0, warmup=0.5, final_share=0.1)
     assert learning_rate(0, 4, cosine) == 1.0
