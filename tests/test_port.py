@@ -38,10 +38,10 @@ def test_weights_are_those_of_the_first_edition_bit_for_bit(family, loss, name):
         pytest.skip("CLIP has no bias")
     where, how = RUNS[name]
     where, how = {"rank": 2, "dropout": 0.2, **where}, {**SHARED, "loss": loss, **how}
-    encoder = small_training.small_encoder(family)
+    encoder = small_training.small_encoder.__wrapped__(family)
     scalars = ("logit_scale", "logit_bias") if loss == "sigmoid" else ("logit_scale",)
     adapted = adapt_first(encoder, FirstPlacement(**where), train_scalars=scalars)
-    pairs = small_training.small_pairs(family)
+    pairs = small_training.small_pairs.__wrapped__(family)
 
     def score(texts) -> float:
         return float(np.sin(7e3 * texts.sum()))
@@ -52,7 +52,7 @@ def test_weights_are_those_of_the_first_edition_bit_for_bit(family, loss, name):
         progress=False,
     )  # fmt: skip
     second = train_lora(
-        small_models.small_encoder(family), small_models.small_pairs(family),
+        small_models.small_encoder.__wrapped__(family), small_models.small_pairs.__wrapped__(family),
         placement=Placement(**where), settings=Settings(**how, prefix=False),
         transform=small_models.noisy,
         validation=lambda encoder: score(encoder.texts(small_models.WORDS)), progress=False,
