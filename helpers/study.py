@@ -336,12 +336,12 @@ def gate_fails(study: Study, gate: str) -> str:
     """Why a gate does not hold on validation, or "".
 
     ``flat: ARM``: the last two evaluations, means over seeds, differ by less than half a point.
-    ``above: ARM, OTHER``: the last evaluation of one exceeds that of the other.
+    ``above: ARM > OTHER``: the last evaluation of one exceeds that of the other.
     """
     if not gate:
         return ""
     name, _, listed = gate.partition(":")
-    arms = [arm.strip() for arm in listed.split(",")]
+    arms = [arm.strip() for arm in listed.split(">")]
     scores = study.frames.get("evaluations", pd.DataFrame(columns=["arm", "step", "score"]))
     means = [scores[scores["arm"] == arm].groupby("step")["score"].mean() for arm in arms]
     wanted = 2 if name == "flat" else 1
@@ -356,4 +356,4 @@ def gate_fails(study: Study, gate: str) -> str:
     if name == "above" and len(arms) == 2:
         lead = float(means[0].iloc[-1] - means[1].iloc[-1])
         return "" if lead > 0 else f"{arms[0]} is not above {arms[1]} ({100 * lead:+.1f} points)"
-    raise ValueError(f"unknown gate {gate!r}: use 'flat: ARM' or 'above: ARM, OTHER'")
+    raise ValueError(f"unknown gate {gate!r}: use 'flat: ARM' or 'above: ARM > OTHER'")

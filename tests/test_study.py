@@ -210,6 +210,21 @@ def test_arms_that_ranked_other_items_are_refused():
         both.difference("a", "b", test="kitchen")
 
 
+@pytest.mark.parametrize(
+    ("scores", "closed"),
+    [([0.3, 0.5, 0.503], False), ([0.3, 0.5, 0.51], True), ([0.3, 0.5, 0.49], True)],
+)
+def test_an_arm_is_flat_that_neither_rises_nor_falls(study, scores, closed):
+    """The last two evaluations count, as means over seeds; a comma belongs to the name."""
+    rows = [("LoRA, batch 32", seed, step, score + wobble) for seed, wobble in ((1, -0.2), (2, 0.2))
+            for step, score in enumerate(scores)]  # fmt: skip
+    frame = pd.DataFrame(rows, columns=["arm", "seed", "step", "score"])
+    told = gate_fails(
+        Study(study.ranks, study.runs, {"evaluations": frame}), "flat: LoRA, batch 32"
+    )
+    assert bool(told) == closed
+
+
 def test_a_gate_without_evaluations_names_the_arm(study):
     bare = Study(study.ranks, study.runs)
     with pytest.raises(ValueError, match="'lora' has fewer than 2 evaluations"):
@@ -246,7 +261,7 @@ def test_hypotheses_are_judged_as_one_family(study):
 
 
 def test_a_hypothesis_behind_a_closed_gate_is_not_asked_and_stays_in_the_family(study):
-    closed = EQUAL | {"name": "gated", "gate": "above: zero-shot, lora"}
+    closed = EQUAL | {"name": "gated", "gate": "above: zero-shot > lora"}
     found = judge(study, design(H1, closed)).set_index("name")
     assert found.loc["gated", "verdict"] == "not asked"
     assert "gate: zero-shot is not above lora" in found.loc["gated", "text"]

@@ -85,16 +85,18 @@ class Experiment:
         return {}
 
     def pairs(self, base: str, negatives: bool) -> TrainingPairs:
-        train = self.sets["training"]
-        drawn = (
-            random_negatives(train, self.design.settings["seed of negatives"]) if negatives else ()
-        )
-        return prepare_pairs(self.bases[base], train, negatives=drawn, progress=False)
+        """The training pairs of a base model, prepared once."""
+        if (base, negatives) not in self._prepared:
+            train, seed = self.sets["training"], self.design.settings["seed of negatives"]
+            drawn = random_negatives(train, seed) if negatives else ()
+            self._prepared[base, negatives] = prepare_pairs(
+                self.bases[base], train, negatives=drawn, progress=False
+            )
+        return self._prepared[base, negatives]
 
     def train(self, *, seed: int, base: str, **factors: Any) -> Result:
         """Train one arm with one seed, and rank every test; without ``steps`` the base itself."""
         encoder, info, frames = self.bases[base], {}, {}
-        scores = pd.DataFrame({"step": [0], "score": [hit10(encoder, self.sets["validation"])]})
         if "steps" in factors:
             trained = train_lora(
                 encoder, self.pairs(base, factors.get("negatives", False)),
@@ -104,6 +106,8 @@ class Experiment:
             )  # fmt: skip
             encoder, info, scores = trained.encoder, trained.info, trained.evaluations
             frames["losses"] = trained.losses[["step", "loss", "gradient_norm"]]
+        else:
+            scores = pd.DataFrame({"step": [0], "score": [hit10(encoder, self.sets["validation"])]})
         frames["evaluations"] = scores[["step", "score"]]
         tests = ("kitchen", "general")
         ranks = [ranks_of(encoder, self.sets[test]).assign(test=test) for test in tests]
@@ -130,7 +134,9 @@ def run_study(design: Design, folder, *, device: str = "cpu") -> Study:
     identity = hash_of({
         "design": [design.version, design.data, design.settings],
         "bases": {name: one.fingerprint for name, one in experiment.bases.items()},
-        "code": code_of(__name__, "helpers.models.lora", "helpers.training.loop",
+        "trainings": {name: asdict(experiment.settings(1, factors))
+                      for name, factors in design.arms.items() if "steps" in factors},
+        "code": code_of("helpers.models.lora", "helpers.training.loop",
                         "helpers.training.losses", "helpers.training.batches",
                         "helpers.training.runs", "helpers.evaluation.ranking"),
         "libraries": library_versions(),
