@@ -107,6 +107,11 @@ class Encoder:
         return f"{case}, {padding} to {self.text_length} tokens"
 
     @property
+    def record(self) -> dict[str, str]:
+        """What a record of results says of the model beside its name."""
+        return {"revision": self.revision, "texts": self.text_rules}
+
+    @property
     def image_px(self) -> int:
         """Side of the images that the vision tower reads."""
         return self.model.config.vision_config.image_size

@@ -129,9 +129,12 @@ class Lesson:
         found = ". ".join(verdict_sentences(judged)[:n])
         say(f"**Finding** of the committed study ({about}). {found}.")
 
-    def save_baseline(self, zone: Any, live: Study, data: Any, scores: np.ndarray) -> None:
+    def save_baseline(
+        self, zone: Any, live: Study, data: Any, scores: np.ndarray, encoder: Any
+    ) -> None:
         """Write ``experiments/baseline/``: the metrics, and the first five of some captions."""
-        save_experiment(zone, "baseline", live, data, scores, model=self.model)
+        about = {"model": self.model, **encoder.record}
+        save_experiment(zone, "baseline", live, data, scores, about=about)
 
     @property
     def runs(self) -> Path:
@@ -199,8 +202,8 @@ def begin(
 
 
 def save_experiment(
-    zone: Any, name: str, live: Study, data: Any, scores: np.ndarray, *, model: str,
-    arm: str = "", more: dict[str, str] | None = None,
+    zone: Any, name: str, live: Study, data: Any, scores: np.ndarray, *,
+    about: dict[str, str], arm: str = "", more: dict[str, str] | None = None,
 ) -> None:  # fmt: skip
     """Write results and examples of a model below ``fine-tuning-zone/experiments/<name>/``.
 
@@ -211,13 +214,15 @@ def save_experiment(
         With the ranks of ``arm`` (its first one by default).
     data : RetrievalSet
     scores : (captions, images) float
+    about : mapping
+        What was measured: ``model``, and what an encoder's ``record`` says.
     more : mapping of file name to text, optional
     """
     arm, folder = arm or live.arms[0], f"fine-tuning-zone/experiments/{name}"
     table = live.table([arm], metrics=METRICS, test=live.tests[0])
-    about = {"lesson": "", "run": "", "model": model, "data": data.name, "split": "test"}
+    told = {"lesson": "", "run": "", "model": about["model"], "data": data.name, "split": "test"}
     rows = [
-        record(**about, direction=r.direction, metric=r.metric, estimate=r.estimate,
+        record(**told, direction=r.direction, metric=r.metric, estimate=r.estimate,
                unit="rank" if "rank" in r.metric else "fraction")
         for r in table.itertuples()
     ]  # fmt: skip
@@ -230,7 +235,10 @@ def save_experiment(
         for i in np.linspace(0, len(data.captions) - 1, 10).astype(int)
     ]  # fmt: skip
     kind = "lora" if name.startswith("lora") else "baseline"
-    files = {f"results_{kind}.json": _json(rows), "examples_top5.json": _json(examples)}
+    files = {
+        f"results_{kind}.json": _json({**about, "results": rows}),
+        "examples_top5.json": _json(examples),
+    }
     for file, text in (files | (more or {})).items():
         zone.write_bytes(f"{folder}/{file}", text.encode())
 

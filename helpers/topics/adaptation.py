@@ -245,7 +245,8 @@ def save_run(
               "seed": lesson.seed}  # fmt: skip
     log = {name: frame.to_dict("records") for name, frame in logs.items()}
     more = {"config.yaml": yaml.safe_dump(config), "training_logs.json": json.dumps(log, indent=1)}
-    save_experiment(zone, run, live, data, scores, model=lesson.model, arm="LoRA", more=more)
+    save_experiment(zone, run, live, data, scores, arm="LoRA", more=more,
+                    about={"model": lesson.model, **encoder.record})  # fmt: skip
     with TemporaryDirectory() as folder:
         save_adapter(encoder, Path(folder), training=config, data=data.name)
         for file in sorted(Path(folder).iterdir()):

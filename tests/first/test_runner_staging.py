@@ -27,6 +27,17 @@ def test_a_new_report_takes_the_place_of_the_old_one(home):
     assert [p.name for p in target.parent.iterdir()] == ["01_a"]
 
 
+def test_design_ranks_and_trainings_of_a_study_stay_where_its_report_is_replaced(home):
+    target = fill(staging.target("study", "01_a"), "old")
+    kept = ("design.yaml", "ranks.parquet", "runs.parquet", "runs/LoRA-1/info.json")
+    for name in kept:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (target / name).write_text(name)
+    staging.swap(fill(staging.staging_folder("study", "01_a"), "new"), target)
+    assert content(target) == "new"
+    assert [(target / name).read_text() for name in kept] == list(kept)
+
+
 def test_a_staging_folder_is_empty_and_beside_the_target(home):
     staged = staging.staging_folder("tiny", "01_a")
     fill(staged, "left over")

@@ -81,12 +81,16 @@ def test_an_experiment_lies_in_the_zone(tmp_path):
     zone = open_zone(str(tmp_path / "zone"))
     live = Study.of({"zero-shot": small_ranks(1)}, test="test")
     scores = np.array([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0], [0.5, 0.4, 0.3]])
-    save_experiment(zone, "baseline", live, small_set(), scores, model="m", more={"a.txt": "b"})
+    save_experiment(
+        zone, "baseline", live, small_set(), scores, about={"model": "m"}, more={"a.txt": "b"}
+    )
     folder = "fine-tuning-zone/experiments/baseline"
     examples = json.loads(zone.read_text(f"{folder}/examples_top5.json"))
     assert examples[0]["images"][0] == {"image": "0", "item": "a", "similarity": 0.9}
     assert zone.read_text(f"{folder}/a.txt") == "b"
-    assert json.loads(zone.read_text(f"{folder}/results_baseline.json"))[0]["model"] == "m"
+    assert (
+        json.loads(zone.read_text(f"{folder}/results_baseline.json"))["results"][0]["model"] == "m"
+    )
 
 
 def values(tmp_path, **given):

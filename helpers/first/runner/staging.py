@@ -16,6 +16,7 @@ from helpers.first.runner.lessons import CourseError
 from helpers.store.zones import PART
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+OF_A_STUDY = ("design.yaml", "*.parquet", "runs")  # of no run: they stay where a report is replaced
 TAKEN = ("interactive", "gallery")  # folders of reports/ that are no runs
 
 
@@ -64,8 +65,14 @@ def relative(path: Path) -> str:
 
 
 def swap(staging: Path, folder: Path) -> None:
-    """Put a staged report in the place of an earlier one, which is deleted last."""
+    """Put a staged report in the place of an earlier one, which is deleted last.
+
+    The design, ranks and trainings of a study lie in the same folder and are carried over.
+    """
     aside = _aside(folder)
+    for path in [path for pattern in OF_A_STUDY for path in folder.glob(pattern)]:
+        copy = shutil.copytree if path.is_dir() else shutil.copy2
+        copy(path, staging / path.name)
     if folder.exists():
         folder.rename(aside)
     staging.rename(folder)
