@@ -122,7 +122,7 @@ def card_text(
     share = counts.trainable / counts.total
     trained = f"{counts.trainable:,} of {counts.total:,} parameters ({share:.2%})"
     return CARD.format(
-        **base, texts=encoder.text_rules, method=placement.method,
+        **{**base, "revision": base["revision"] or "unknown"}, texts=encoder.text_rules, method=placement.method,
         library="transformers" if placement.method == "prompt" else "peft",
         trained=trained + (f" were trained on {data}." if data else " were trained."),
         placement=_table(asdict(placement)),
@@ -159,7 +159,7 @@ tags: [{method}, {family}, image-text-retrieval, course]
 {opening}
 ## Base
 
-Family {family}, {vision_layers} vision and {text_layers} text layers, revision "{revision}",
+Family {family}, {vision_layers} vision and {text_layers} text layers, revision {revision},
 weights `{fingerprint}`. Texts are read {texts}. `base.json` holds the hashes of weights,
 preprocessing and tokenizer.
 
