@@ -122,7 +122,8 @@ def card_text(
     share = counts.trainable / counts.total
     trained = f"{counts.trainable:,} of {counts.total:,} parameters ({share:.2%})"
     return CARD.format(
-        **{**base, "revision": base["revision"] or "unknown"}, texts=encoder.text_rules, method=placement.method,
+        **{**base, "revision": base["revision"] or "unknown"},
+        texts=encoder.text_rules, method=placement.method,
         library="transformers" if placement.method == "prompt" else "peft",
         trained=trained + (f" were trained on {data}." if data else " were trained."),
         placement=_table(asdict(placement)),
