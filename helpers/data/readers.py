@@ -153,6 +153,7 @@ def is_json_list(text: str) -> bool:
 
 
 def byte_order_mark(file: str, line: int) -> Reject:
+    """The note on a byte order mark that was removed."""
     return Reject(file, line, "byte order mark", "removed; save as plain UTF-8", "field")
 
 

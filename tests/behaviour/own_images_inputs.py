@@ -49,7 +49,7 @@ class Report:
         return (self.reports / "index.html").read_text()
 
     @property
-    def test_pairs(self) -> list[dict]:
+    def pairs_for_testing(self) -> list[dict]:
         """The rows of the zone's pairs that are kept for testing."""
         (table,) = self.zone.rglob("test_pairs_positive.csv")
         return list(csv.DictReader(table.open(encoding="utf-8", newline="")))

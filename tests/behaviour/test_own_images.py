@@ -125,7 +125,7 @@ def test_chance_stands_beside_every_hit(zero_shot):
 
 def test_a_run_counts_the_queries_of_its_own_data(zero_shot):
     """Fault 33: captions ask for images, images for captions, and both differ in number."""
-    pairs = zero_shot.test_pairs
+    pairs = zero_shot.pairs_for_testing
     n_of = {
         "text_to_image": len({(row["recipe_id"], row["caption"]) for row in pairs}),
         "image_to_text": len({row["image_key"] for row in pairs}),

@@ -19,6 +19,7 @@ class Range:
 
 
 def at_least(least: int) -> Range:
+    """The condition of a number that has to be ``least`` or more."""
     return Range(f"{least} or more", lambda value: value >= least)
 
 
