@@ -42,6 +42,7 @@ class Run:
 
     @property
     def name(self) -> str:
+        """Of its folder: the arm as far as a file name can hold it, a hash of it, the seed."""
         plain = "".join(c if c.isalnum() else "-" for c in self.arm)
         code = hashlib.sha256(self.arm.encode()).hexdigest()[:6]  # "+5" and "-5" are two arms
         return f"{plain}-{code}-{'base' if self.seed == UNTRAINED else self.seed}"

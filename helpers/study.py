@@ -78,10 +78,12 @@ class Study:
 
     @property
     def arms(self) -> list[str]:
+        """The configurations, in the order of the runs."""
         return list(dict.fromkeys(self.runs["arm"]))
 
     @property
     def tests(self) -> list[str]:
+        """The names of the tests, in the order of the ranks."""
         return list(dict.fromkeys(self.ranks["test"]))
 
     def seeds(self, arm: str) -> list[int]:
@@ -245,6 +247,7 @@ class Hypothesis(BaseModel):
 
     @property
     def weights(self) -> dict[str, float]:
+        """What is judged, as a weighted sum of arms."""
         return self.arms or {self.a: 1.0, self.b: -1.0}
 
 
@@ -277,6 +280,7 @@ class Design(BaseModel):
 
     @classmethod
     def load(cls, folder: Path) -> "Design":
+        """The ``design.yaml`` of a folder; pydantic's error names what it lacks or cannot mean."""
         return cls(**yaml.safe_load((folder / "design.yaml").read_text(encoding="utf-8")))
 
     def seeds_of(self, arm: str) -> list[int]:

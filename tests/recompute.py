@@ -87,6 +87,44 @@ def holm(p: list[float]) -> list[float]:
     return found
 
 
+def gate_holds(h: dict, folder: Path) -> bool:
+    """Whether the arms that a hypothesis rests on were level, or above another, on validation."""
+    name, _, listed = h.get("gate", "").partition(": ")
+    if not name:
+        return True
+    scores = pd.read_parquet(folder / "evaluations.parquet")
+    arms = [scores[scores["arm"] == arm.strip()] for arm in listed.split(" > ")]
+    last = [arm.groupby("step")["score"].mean().sort_index().to_numpy() for arm in arms]
+    if name == "flat":
+        return abs(last[0][-1] - last[0][-2]) < 0.005
+    return last[0][-1] > last[1][-1]
+
+
+def enough(h: dict, design: dict, weights: dict[str, float]) -> bool:
+    """Whether every trained arm was trained five times or more."""
+    if h.get("frame"):
+        return True
+    n = [design["seeds"].get(arm, design["seeds"]["default"]) for arm in weights]
+    return min([one for one in n if one] or [5]) >= 5
+
+
+def verdict(h: dict, row: dict) -> str:
+    """The verdict's name by the rules that stand in the lessons."""
+    low, high, p, margin = row["low"], row["high"], row["p_holm"], h["margin"] / 100
+    within = -margin <= low and high <= margin
+    if h["kind"] == "same":
+        far = p <= 0.05 and (low > margin or high < -margin)
+        return "supported" if within else "contradicted" if far else "undecided"
+    sign = -1 if h["kind"] == "lower" else 1
+    top = max(sign * low, sign * high)
+    if p <= 0.05:
+        return "supported" if sign * row["value"] > 0 else "contradicted"
+    if within:
+        return "equivalent"
+    small = h.get("reported") is not None and top < sign * h["reported"] / 100
+    return "reported size excluded" if small else "undecided"
+
+
 def recompute(number: str) -> pd.DataFrame:
     """The hypotheses of a lesson's study with all their numbers, in points."""
     (folder,) = STUDIES.glob(f"{number}_*/design.yaml")
@@ -100,11 +138,17 @@ def recompute(number: str) -> pd.DataFrame:
             cost(pd.read_parquet(folder / f"{h['frame']}.parquet")) if h.get("frame")
             else contrast(ranks, weights, h)
         )  # fmt: skip
-        rows.append({"name": h["name"], **found})
+        open_gate = gate_holds(h, folder) and enough(h, design, weights)
+        rows.append({"name": h["name"], **found, "asked": open_gate})
     frame = pd.DataFrame(rows)
     k = len(frame)
     quantiles = [t.ppf(1 - 0.025 / k, df) + t.ppf(0.8, df) for df in frame["df"]]
-    frame = frame.assign(p_holm=holm(frame["p"].tolist()), detectable=quantiles * frame["se"])
+    frame = frame.assign(
+        p_holm=holm(frame["p"].where(frame["asked"], 1.0).tolist()),
+        detectable=quantiles * frame["se"],
+    )
+    judged = zip(design["hypotheses"], frame.to_dict("records"), strict=True)
+    frame["verdict"] = [verdict(h, row) if row["asked"] else "not asked" for h, row in judged]
     points = ["value", "low", "high", "se", "detectable"]
     return frame.assign(**{name: 100 * frame[name] for name in points})
 

@@ -78,6 +78,7 @@ class Experiment:
 
     @cached_property
     def bases(self) -> dict[str, Encoder]:
+        """The base models of the design by name."""
         return {name: load_encoder(name, device=self.device) for name in self.design.base}
 
     @cached_property
@@ -114,6 +115,7 @@ class Experiment:
         return Result(pd.concat(ranks), info, frames)
 
     def settings(self, seed: int, factors: Mapping[str, Any]) -> Settings:
+        """How an arm is trained: plain accumulation, evaluated at every quarter of its steps."""
         steps = factors["steps"]
         evaluated = tuple(round(steps * share) for share in (0.25, 0.5, 0.75, 1))
         return Settings(
