@@ -1,9 +1,10 @@
 """Retrieval sets: images and captions of some items, each once, with the item of each beside it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,10 @@ def set_of(
     )  # fmt: skip
 
 
-def drawn_set(source: str, *, first: int, n: int, gallery: int = 0, seed: int = 42) -> RetrievalSet:
+def drawn_set(
+    source: str, *, first: int, n: int, gallery: int = 0, seed: int = 42,
+    unlike: Sequence[range] = (),
+) -> RetrievalSet:  # fmt: skip
     """Recipes ``first`` to ``first + n`` of a procedurally generated domain.
 
     Every lesson tests on a range of its own, and trains on another.
@@ -115,8 +119,23 @@ def drawn_set(source: str, *, first: int, n: int, gallery: int = 0, seed: int = 
         The recipes; each is drawn from its number and the seed alone.
     gallery : int
         Items of a gallery; 0: one gallery.
+    unlike : sequence of range
+        Numbers of recipes of the same domain, such as those of the training. One with the very
+        attributes of these is passed over, and the next number is taken in its place.
     """
     domain = source.removeprefix("world:")
-    world = import_module(WORLD).open_world(domain, n_recipes=first + n, seed=seed)
-    recipes = [world.recipe(index) for index in range(first, first + n)]
+    world = import_module(WORLD).open_world(domain, n_recipes=first + 2 * n, seed=seed)
+    known = {str(world.attributes(index)) for part in unlike for index in part}
+    new = (i for i in range(first, first + 2 * n) if str(world.attributes(i)) not in known)
+    recipes = [world.recipe(index) for index in islice(new, n)]
     return set_of(recipes, world.load_image, name=world.name, gallery=gallery)
+
+
+def drawn_sets(data: Mapping[str, Mapping[str, Any]]) -> dict[str, RetrievalSet]:
+    """The sets that a design names: what :func:`drawn_set` takes, ``unlike`` as names of others."""
+    sets = {}
+    for name, about in data.items():
+        others = [data[other] for other in about.get("unlike", ())]
+        parts = [range(one["first"], one["first"] + one["n"]) for one in others]
+        sets[name] = drawn_set(**{**about, "unlike": parts})
+    return sets

@@ -168,17 +168,3 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     steps = p[order] * np.arange(len(p), 0, -1)
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
     return adjusted
-
-
-def cluster_bootstrap(
-    values: Sequence[float], groups: Sequence[str], *, n_resamples: int = 2000, seed: int = 42
-) -> tuple[float, float]:
-    """95 % percentile interval of a mean from resampled items, each with all its queries."""
-    code = np.unique(np.asarray(groups), return_inverse=True)[1]
-    total, size = np.bincount(code, np.asarray(values, float)), np.bincount(code)
-    found = stats.bootstrap(
-        (total, size), lambda t, n, axis=-1: t.sum(axis) / n.sum(axis), paired=True,
-        vectorized=True, n_resamples=n_resamples, method="percentile",
-        rng=np.random.default_rng(seed),
-    )  # fmt: skip
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)

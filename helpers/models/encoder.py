@@ -146,11 +146,6 @@ class Encoder:
             )
         )
 
-    def count_truncated(self, captions: Sequence[str]) -> int:
-        """How many captions are longer than the text tower reads."""
-        ids = self.processor.tokenizer(list(captions), truncation=False, verbose=False)["input_ids"]
-        return sum(len(one) > self.text_length for one in ids)
-
     def image_features(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Embeddings of prepared images with their gradient: (n, dimension) float32, unit rows."""
         pixel_values = pixel_values.to(self.device, self.model.dtype)

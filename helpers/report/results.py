@@ -226,7 +226,7 @@ def save_experiment(
                unit="rank" if "rank" in r.metric else "fraction")
         for r in table.itertuples()
     ]  # fmt: skip
-    keys = getattr(data.images, "keys", [str(i) for i in range(len(data.images))])
+    keys = data.image_keys
     examples = [
         {"caption": data.captions[i], "item": str(data.caption_items[i]),
          "images": [{"image": keys[j], "item": str(data.image_items[j]),

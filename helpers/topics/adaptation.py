@@ -16,7 +16,7 @@ import torch
 import yaml
 from scipy import stats
 
-from helpers.data.sets import RetrievalSet, drawn_set
+from helpers.data.sets import RetrievalSet, drawn_sets
 from helpers.evaluation.efficiency import seconds_in_turns
 from helpers.evaluation.metrics import summary
 from helpers.evaluation.ranking import rank_both_directions
@@ -69,11 +69,7 @@ class Experiment:
     @cached_property
     def sets(self) -> dict[str, RetrievalSet]:
         """The sets of the design by name, their images drawn once."""
-        known = ("source", "first", "n", "gallery")
-        drawn = {
-            name: drawn_set(**{k: v for k, v in about.items() if k in known})
-            for name, about in self.design.data.items()
-        }
+        drawn = drawn_sets(self.design.data)
         return {name: replace(one, images=list(one.images)) for name, one in drawn.items()}
 
     @cached_property
@@ -101,7 +97,7 @@ class Experiment:
         if "steps" in factors:
             trained = train_lora(
                 encoder, self.pairs(base, factors.get("negatives", False)),
-                placement=placement_of(self.design.settings["placement"]),
+                placement=Placement(**self.design.settings["placement"]),
                 settings=self.settings(seed, factors),
                 validation=lambda one: hit10(one, self.sets["validation"]), progress=False,
             )  # fmt: skip
@@ -125,11 +121,6 @@ class Experiment:
         )  # fmt: skip
 
 
-def placement_of(settings: Mapping[str, Any]) -> Placement:
-    """The placement that a design or a lesson describes."""
-    return Placement(**settings)
-
-
 def run_study(design: Design, folder, *, device: str = "cpu") -> Study:
     """Train what the design asks; finished runs in ``folder`` are not trained again."""
     experiment = Experiment(design, device)
@@ -140,7 +131,7 @@ def run_study(design: Design, folder, *, device: str = "cpu") -> Study:
                       for name, factors in design.arms.items() if "steps" in factors},
         "code": code_of("helpers.models.lora", "helpers.training.loop",
                         "helpers.training.losses", "helpers.training.batches",
-                        "helpers.training.runs", "helpers.evaluation.ranking"),
+                        "helpers.training.runs", "helpers.evaluation.ranking", "helpers.data.sets"),
         "libraries": library_versions(),
     })  # fmt: skip
     study = run_grid(
@@ -153,7 +144,7 @@ def run_study(design: Design, folder, *, device: str = "cpu") -> Study:
 
 def encoding_seconds(base: Encoder, data: RetrievalSet, design: Design) -> pd.DataFrame:
     """Seconds to embed a batch with the base, an adapter beside its weights, and merged."""
-    adapted = adapt(base, placement_of(design.settings["placement"]), seed=1)
+    adapted = adapt(base, Placement(**design.settings["placement"]), seed=1)
     networks = {"base": base, "adapter": adapted, "merged": merge(adapted)}
     pixels = base.prepare_images([data.images[i] for i in range(128)])
     tokens = base.prepare_texts(list(data.captions[:128]))

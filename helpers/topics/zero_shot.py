@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import logsumexp
 
-from helpers.data.sets import RetrievalSet, drawn_set
+from helpers.data.sets import RetrievalSet, drawn_sets
 from helpers.evaluation.metrics import summary
 from helpers.evaluation.ranking import (
     DIRECTIONS,
@@ -103,12 +103,7 @@ def run_study(design: Design, *, device: str = "cpu") -> Study:
 
 
 def _measure(design: Design, base: str, device: str) -> Study:
-    sets = {
-        name: drawn_set(
-            **{k: v for k, v in about.items() if k in ("source", "first", "n", "gallery")}
-        )
-        for name, about in design.data.items()
-    }
+    sets = drawn_sets(design.data)
     encoder = load_encoder(base, device=device)
     sides = {n: (encoder.images(s.images), encoder.texts(s.captions)) for n, s in sets.items()}
     new, known, held = (sides[name] for name in ("test", "training", "validation"))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.data.sets import LazyImages, RetrievalSet, drawn_set
+from helpers.data.sets import LazyImages, RetrievalSet, drawn_set, drawn_sets
 
 
 def test_images_are_opened_when_they_are_asked_for():
@@ -59,3 +59,12 @@ def test_a_drawn_range_is_the_same_wherever_it_begins():
 def test_galleries_have_one_size():
     with pytest.raises(ValueError, match="do not fill galleries of 4"):
         drawn_set("world:kitchen", first=0, n=6, gallery=4)
+
+
+def test_a_recipe_that_equals_one_of_the_training_is_passed_over():
+    data = {
+        "training": {"source": "world:kitchen", "first": 0, "n": 6},
+        "test": {"source": "world:kitchen", "first": 3, "n": 4, "unlike": ["training"]},
+    }
+    sets = drawn_sets(data)
+    assert sets["test"].items == drawn_set("world:kitchen", first=6, n=4).items
