@@ -332,8 +332,7 @@ def judge(
 
 
 def _too_few(one: Estimate) -> str:
-    few = 0 < one.n_seeds < MIN_SEEDS
-    return f"{one.n_seeds} of at least {MIN_SEEDS} trainings" if few else ""
+    return f"{one.n_seeds} of at least {MIN_SEEDS} trainings" * (0 < one.n_seeds < MIN_SEEDS)
 
 
 def gate_fails(study: Study, gate: str) -> str:

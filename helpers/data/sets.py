@@ -61,8 +61,7 @@ class RetrievalSet:
     @property
     def image_keys(self) -> list[str]:
         """A name for each image."""
-        numbered = map(str, range(len(self.images)))
-        return list(getattr(self.images, "keys", numbered))
+        return list(getattr(self.images, "keys", map(str, range(len(self.images)))))
 
     @property
     def items(self) -> list[str]:

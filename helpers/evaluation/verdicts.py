@@ -19,14 +19,12 @@ ONE_RUN = "one training per configuration: no verdict on methods"
 class Verdict:
     """``name`` is one of ``VERDICTS``; ``text`` is the verdict with its numbers, in points.
 
-    ``size`` says how a reported difference compares with what was measured; "" where no number was
-    reported. ``small`` marks a difference that is shown and yet within the margin.
+    ``size`` says how a reported difference compares with what was measured, "" where none was.
     """
 
     name: str
     text: str
     size: str = ""
-    small: bool = False
 
 
 def verdict(
@@ -72,10 +70,9 @@ def verdict(
         raise ValueError(f"the reported difference {reported} is not what {kind!r} expects")
     size = _size(low, high, reported)
     m = f"±{100 * margin:g} points"
-    if shown and value > 0:
-        return Verdict("supported", "supported" + f", within {m}" * within, size, within)
     if shown:
-        return Verdict("contradicted", "contradicted" + f", within {m}" * within, size, within)
+        name = "supported" if value > 0 else "contradicted"
+        return Verdict(name, name + f", within {m}" * within, size)
     if within:
         return Verdict("equivalent", f"equivalent within {m}", size)
     if reported is not None and high < reported:

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
+from helpers.evaluation.ranking import first_hit_ranks_of_scores
 from helpers.report.style import FAINT, HIT, INK, MISS, MUTED, plain, wrapped
 
 _THUMB_PX = 192
@@ -24,7 +25,8 @@ class GalleryRow:
     """A query and the best of its results, best first.
 
     ``query`` is a text or a PIL image, ``results`` texts or PIL images, ``scores`` and ``correct``
-    one value a result; ``rank`` is that of the first hit in the whole gallery (None: unknown).
+    one value a result; ``rank`` is that of the first hit in the whole gallery (None: unknown);
+    ``label`` names what searched, such as a model.
     """
 
     query: str | Image.Image
@@ -32,6 +34,7 @@ class GalleryRow:
     scores: Sequence[float]
     correct: Sequence[bool]
     rank: float | None = None
+    label: str = ""
 
     def __post_init__(self) -> None:
         sizes = {len(self.results), len(self.scores), len(self.correct)}
@@ -144,6 +147,7 @@ def _show(ax: Axes, image: Image.Image) -> None:
 def _draw_query(ax: Axes, row: GalleryRow) -> None:
     ax.set_axis_off()
     rank = "" if row.rank is None else f"first hit at rank {row.rank:g}"
+    rank = ": ".join(filter(None, (plain(row.label), rank)))
     if isinstance(row.query, str):
         ax.set(xlim=(0, 1), ylim=(0, 1))
         ax.add_patch(Rectangle((0, 0.02), 0.025, 0.96, color=INK, lw=0))
@@ -205,12 +209,11 @@ def search_gallery(
     named = scores if isinstance(scores, Mapping) else {"": scores}
     rows = []
     for query in queries:
-        right = np.asarray(data.image_items) == data.caption_items[query]
+        item, images = data.caption_items[[query]], np.asarray(data.image_items)
         for name, table in named.items():
             row = np.asarray(table[query])
             best = np.argsort(-row, kind="stable")[:k]
-            rank = 1.0 + (row > row[right].max()).sum()
-            text = f"{name}: {data.captions[query]}" if name else data.captions[query]
-            images = [data.images[i] for i in best]
-            rows.append(GalleryRow(text, images, row[best], right[best], rank))
+            (rank,) = first_hit_ranks_of_scores([row], item, images)
+            found, right = [data.images[i] for i in best], images[best] == item
+            rows.append(GalleryRow(data.captions[query], found, row[best], right, rank, name))
     return retrieval_gallery(rows, heading=heading or f"The first {k} images")

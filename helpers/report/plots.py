@@ -108,7 +108,7 @@ def lines_with_intervals(
             ax.fill_between(part[x], part["low"], part["high"], color=color, alpha=0.14, lw=0)
     for name, level in (references or {}).items():
         ax.axhline(level, color=MUTED, ls=(0, (4, 3)), lw=1)
-        ax.annotate(plain(name), (1, level), (-2, 3), xycoords=("axes fraction", "data"),
+        ax.annotate(plain(name), (1, level), (-2, 4), xycoords=("axes fraction", "data"),
                     textcoords="offset points", ha="right", color=MUTED, fontsize=8.5)  # fmt: skip
     if frame[x].min() > 0 and frame[x].max() > 30 * frame[x].min():
         ax.set_xscale("log")

@@ -105,7 +105,6 @@ def test_the_text_says_what_could_have_been_shown():
 
 def test_a_shown_difference_that_is_too_small_to_matter_says_so():
     found = verdict(0.004, 0.002, 0.006, 0.001, kind="higher", margin=0.01)
-    assert found.small
     assert found.text == "supported, within ±1 points"
 
 

@@ -134,5 +134,6 @@ def test_two_models_have_a_line_each():
     both = {"before": np.eye(2), "after": np.eye(2)[::-1]}
     figure = galleries.search_gallery([0], data, both, k=1)
     texts = " ".join(t.get_text() for ax in figure.axes for t in ax.texts)
-    assert "before: red" in texts
-    assert "after: red" in texts
+    assert texts.count("“red”") == 2
+    assert "before: first hit at rank 1" in texts
+    assert "after: first hit at rank 2" in texts
