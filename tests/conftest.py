@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from helpers.models.encoder import weights_fingerprint
 from helpers.store.zones import open_zone
+from tests import small_models
 
 # No deadline: a busy machine is no defect. The same examples everywhere unless one asks for more.
 settings.register_profile("steady", deadline=None, derandomize=True)
@@ -29,3 +31,15 @@ def zone(request: pytest.FixtureRequest, tmp_path: Path):
 def local_zone(tmp_path: Path):
     """A fresh zone in a folder."""
     return open_zone(str(tmp_path / "zone"))
+
+
+@pytest.fixture(autouse=True)
+def shared_models_stay_as_they_are():
+    """Tests adapt copies of the small models: whoever trains a shared one fails, by name."""
+    yield
+    for (family, seed), encoder in small_models.SHARED.items():
+        if weights_fingerprint(encoder.model) != encoder.fingerprint:
+            del small_models.SHARED[family, seed]
+            pytest.fail(
+                f"this test changed the shared model small_encoder({family!r}, seed={seed})"
+            )

@@ -37,12 +37,18 @@ from helpers.training.batches import TrainingPairs, prepare_pairs
 WORDS = ["a red mug on wood", "chicken soup with basil", "two blue books", "tofu on a black plate"]
 PX, WIDTH, LENGTH = 16, 24, 12
 LAYERS = {"vision": 3, "text": 2}
+SHARED: dict[tuple[str, int], Encoder] = {}  # family and seed -> the model that tests share
 SPECIAL = ["<unk>", "<pad>", "<bos>", "<eos>"]
 
 
-@cache
 def small_encoder(family: str, *, seed: int = 0) -> Encoder:
-    """A fresh, frozen model; shared between tests, which adapt copies of it."""
+    """A frozen model; shared between tests, which adapt copies of it."""
+    if (family, seed) not in SHARED:
+        SHARED[family, seed] = _fresh_encoder(family, seed)
+    return SHARED[family, seed]
+
+
+def _fresh_encoder(family: str, seed: int) -> Encoder:
     torch.manual_seed(seed)
     tokenizer = _tokenizer(WORDS, start=family != "siglip")
     common = {

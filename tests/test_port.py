@@ -51,9 +51,8 @@ def test_weights_are_those_of_the_first_edition_bit_for_bit(family, loss, name):
         validate=lambda: {"score": score(adapted.encoder.texts(small_training.WORDS))},
         progress=False,
     )  # fmt: skip
-    own, pairs_of = small_models.small_encoder.__wrapped__, small_models.small_pairs.__wrapped__
     second = train_lora(
-        own(family), pairs_of(family),
+        small_models.small_encoder(family), small_models.small_pairs(family),
         placement=Placement(**where), settings=Settings(**how, prefix=False),
         transform=small_models.noisy,
         validation=lambda encoder: score(encoder.texts(small_models.WORDS)), progress=False,

@@ -58,7 +58,9 @@ def copy_of_the_project(folder: Path) -> Path:
 def environment(checkout: Path, extra: dict[str, str] | None = None) -> dict[str, str]:
     """The variables of a shell in a copy: its own package and the environment's commands first."""
     kept = {
-        k: v for k, v in os.environ.items() if not k.startswith(("COURSE_", "MINIO_", "PYTEST"))
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith(("COURSE_", "MINIO_", "PYTEST", "MAKE", "MFLAGS"))
     }
     path = os.pathsep.join([str(BIN), kept.get("PATH", "")])
     ours = {"PYTHONPATH": str(checkout), "PATH": path, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}

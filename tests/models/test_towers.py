@@ -1,5 +1,7 @@
 """Towers from inside against naive code: features by layer, the split, the lean last layer."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -61,7 +63,7 @@ def test_prefix_and_suffix_make_the_tower_wherever_it_is_split(family, name):
 def test_the_lean_last_layer_gives_the_same_numbers_and_gradients(causal):
     torch.manual_seed(0)
     family = "clip" if causal else "siglip"
-    model = perturb(small_adapted(family, dropout=0.0)).model.double()
+    model = copy.deepcopy(perturb(small_adapted(family, dropout=0.0)).model).double()
     layer = model.text_model.encoder.layers[-1]
     hidden = torch.randn(5, 7, 24, dtype=torch.double, requires_grad=True)
     at = torch.tensor([0, 6, 3, 3, 1])

@@ -167,7 +167,7 @@ def input_is_handled(how: str) -> bool:
         status, said = run("--force", "-p", "rank=3" if how == "stale" else "rank=2")
         if how in REFUSED:
             same = digest(home / "data") == spoilt
-            told = REFUSED[how] in said and "in cell 3" in said
+            told = REFUSED[how] in said and "(cell 3 of the lesson)" in said
             return (status == 1 and told and same) or complaint(how, (status, same, said))
         value = read_results(staging.target("tiny", "01_a") / "results.json")[0].value
         expected = 285 * (3 if how == "stale" else 2)
