@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,8 @@ def _write(folder: Path, run: Run, identity: str, result: Result) -> None:
     building.mkdir()
     for name, frame in {"ranks": result.ranks, **result.frames}.items():
         frame.to_parquet(building / f"{name}.parquet", index=False, compression="zstd")
-    info = {"key": run.key(identity), **result.info}
+    finished = datetime.now(UTC).isoformat(timespec="minutes")
+    info = {"key": run.key(identity), "finished": finished, **result.info}
     (building / "info.json").write_text(json.dumps(info, indent=1) + "\n")
     shutil.rmtree(place, ignore_errors=True)
     building.rename(place)

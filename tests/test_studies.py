@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from helpers.repro import sha256_file
 from helpers.study import Design, Study, judge
 from helpers.topics.adaptation import other_estimates
 from tests.house import ROOT
@@ -68,6 +69,13 @@ def test_the_design_was_committed_before_its_ranks(folder):
     if before is None or after is None:
         pytest.skip("no history here: a copy without git, or a study that is not committed yet")
     assert before < after
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_every_run_answers_the_design_as_it_stands(folder):
+    runs, design = Study.load(folder).runs, Design.load(folder)
+    assert set(runs["design"]) == {sha256_file(folder / "design.yaml")}
+    assert runs["finished"].min() >= design.date
 
 
 def test_the_studies_stay_small():

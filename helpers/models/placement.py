@@ -50,7 +50,8 @@ class Placement:
     method : str
         ``lora``, ``dora``, ``rslora``; ``qlora``: LoRA on frozen weights in 8 bits; ``prompt``:
         learned tokens (see :mod:`helpers.models.methods`); ``full``: the weights of the layers
-        themselves, and where a tower has all its layers in it, of the whole tower and its head.
+        themselves, and where a tower has all its layers in it, of the whole tower and its head;
+        with ``heads`` and no layers, of the heads alone.
 
     Notes
     -----
@@ -92,7 +93,8 @@ class Placement:
                 raise PlacementError(
                     f"{name} is {value!r}: give the number of last layers, 0 for none, -1 for all"
                 )
-        if (self.vision_layers, self.text_layers) == (0, 0):
+        heads_alone = self.method == "full" and self.heads
+        if (self.vision_layers, self.text_layers) == (0, 0) and not heads_alone:
             raise PlacementError(
                 "vision_layers and text_layers are both 0: an adapter needs a layer of a tower"
             )

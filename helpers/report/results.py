@@ -10,7 +10,8 @@ import re
 import shlex
 import warnings
 from collections.abc import Callable, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import cached_property
 from importlib import import_module
 from io import BytesIO
@@ -99,8 +100,16 @@ class Lesson:
         return Study.load(paths.study(self.name))
 
     def save_study(self, study: Study) -> None:
-        """Write a study that has just been measured in the place of the committed one."""
-        study.save(paths.study(self.name))
+        """Write a study that has just been measured in the place of the committed one.
+
+        Each run is stamped with the hash of the design that it answers and the time at which it
+        was finished, where it has none.
+        """
+        folder = paths.study(self.name)
+        stamp = {"design": repro.sha256_file(folder / "design.yaml")}
+        if "finished" not in study.runs:
+            stamp["finished"] = datetime.now(UTC).isoformat(timespec="minutes")
+        replace(study, runs=study.runs.assign(**stamp)).save(folder)
         self.__dict__.pop("study", None)
 
     def judged(self) -> pd.DataFrame:
@@ -127,6 +136,7 @@ class Lesson:
         about = f"{self.study.ranks['group'].nunique():,} test items"
         about += f", up to {seeds} trainings of a configuration" if seeds else ", nothing trained"
         found = ". ".join(verdict_sentences(judged)[:n])
+        about += f"; designed {self.design.date}, measured {self.study.runs['finished'].max()[:10]}"
         say(f"**Finding** of the committed study ({about}). {found}.")
 
     def save_baseline(

@@ -75,9 +75,14 @@ def _heading(direction: str, differences: bool) -> str:
 
 def verdict_table(judged: pd.DataFrame, columns: Sequence[str] = ()) -> pd.DataFrame:
     """The hypotheses of a study for reading, one line each."""
-    reported = ["–" if pd.isna(r) else f"{r:+.2f}" for r in judged["reported"]]
+    reported = [
+        "–" if pd.isna(value) else f"{value:+.2f}" + (f" ({source})" if source else "")
+        for value, source in zip(judged["reported"], judged["source"], strict=True)
+    ]
     known = {
         "hypothesis": judged["says"],
+        "queries": [f"{one.n:,}" for one in judged["estimate"]],
+        "trainings": [str(one.n_seeds or "–") for one in judged["estimate"]],
         "difference, points [95 %]": [difference_text(one) for one in judged["estimate"]],
         "reported": reported,
         "p (Holm)": [p_text(p) for p in judged["p_holm"]],
@@ -86,7 +91,8 @@ def verdict_table(judged: pd.DataFrame, columns: Sequence[str] = ()) -> pd.DataF
         "smallest detectable difference, points": [f"{100 * d:.1f}" for d in judged["detectable"]],
     }
     frame = pd.DataFrame(known)
-    frame = frame.drop(columns=[name for name in ("reported", "size") if not _says(frame[name])])
+    empty = [name for name in ("trainings", "reported", "size") if not _says(frame[name])]
+    frame = frame.drop(columns=empty)
     return frame[list(columns)] if columns else frame
 
 

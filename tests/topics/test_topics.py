@@ -10,8 +10,10 @@ from helpers.evaluation.ranking import InvalidEmbeddings, rank_both_directions
 from helpers.models.encoder import load_encoder
 from helpers.models.lora import adapt
 from helpers.models.placement import Placement
+from helpers.study import Design, judge
 from helpers.topics import adaptation, zero_shot
 from helpers.training.batches import prepare_pairs
+from tests.small_models import small_encoder
 
 
 def unit(rows) -> np.ndarray:
@@ -153,3 +155,79 @@ def test_a_probe_has_a_gradient_in_every_weight():
     grads = {n: p.grad for n, p in probe.model.named_parameters() if "text" in n and "lora" in n}
     assert grads
     assert all(grad is not None and grad.abs().sum() > 0 for grad in grads.values())
+
+
+KITCHEN = {"source": "world:kitchen", "n": 12}
+GENERAL = {"source": "world:general", "n": 12, "first": 0}
+SMALL = {
+    "lesson": "03", "version": 1, "date": "2026-01-01", "question": "?", "base": {"small": ""},
+    "seeds": {"default": 0}, "hypotheses": [], "settings": {"too_sharp": 100},
+    "arms": {"zero-shot": {}},
+    "data": {
+        name: {**KITCHEN, "first": 20 * i}
+        for i, name in enumerate(("training", "validation", "test", "kitchen"))
+    } | dict.fromkeys(("other domain", "general"), GENERAL),
+}  # fmt: skip
+LORA = {"base": "small", "steps": 4, "batch_size": 4, "learning_rate": 0.01}
+
+
+@pytest.fixture
+def small_bases(monkeypatch):
+    for module in (zero_shot, adaptation):
+        monkeypatch.setattr(module, "load_encoder", lambda name, device: small_encoder("siglip"))
+
+
+@pytest.mark.usefixtures("small_bases")
+def test_the_study_of_zero_shot_measures_every_treatment():
+    study = zero_shot.run_study(Design(**SMALL))
+    assert study.arms == [
+        "zero-shot", "centered", "query bank", "bank too sharp", "bank of another domain"
+    ]  # fmt: skip
+    assert study.tests == ["kitchen", "mixed, images", "mixed, captions"]
+    assert study.ranks["group"].nunique() == 12
+    new = drawn_set(**SMALL["data"]["test"])
+    rows = small_encoder("siglip").images(new.images), small_encoder("siglip").texts(new.captions)
+    wanted = rank_both_directions(*rows, new)["rank"]
+    found = study.ranks[(study.ranks["arm"] == "zero-shot") & (study.ranks["test"] == "kitchen")]
+    assert found["rank"].tolist() == wanted.tolist()
+
+
+@pytest.mark.usefixtures("small_bases")
+def test_the_study_of_lora_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    settings = {
+        "placement": {"rank": 2, "dropout": 0.1}, "seed of negatives": 1, "rounds of cost": 3,
+    }  # fmt: skip
+    gated = {
+        "name": "H1", "says": "LoRA helps", "test": "kitchen", "a": "LoRA", "b": "zero-shot",
+        "kind": "higher", "margin": 1, "gate": "above: LoRA > zero-shot",
+    }  # fmt: skip
+    design = Design(**{
+        **SMALL, "lesson": "04", "settings": settings, "seeds": {"default": 5, "zero-shot": 0},
+        "arms": {"zero-shot": {"base": "small"}, "LoRA": LORA,
+                 "negatives": {**LORA, "negatives": True}},
+        "hypotheses": [gated],
+    })  # fmt: skip
+    train, done = adaptation.train_lora, []
+
+    def stops(*args, **kwargs):
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        done.append(1)
+        return train(*args, **kwargs)
+
+    monkeypatch.setattr(adaptation, "train_lora", stops)
+    with pytest.raises(KeyboardInterrupt):
+        adaptation.run_study(design, tmp_path)
+    monkeypatch.setattr(adaptation, "train_lora", lambda *a, **k: done.append(1) or train(*a, **k))
+    study = adaptation.run_study(design, tmp_path)
+    assert len(done) == 10  # two arms with five seeds, each once
+    assert study.seeds("LoRA") == [1, 2, 3, 4, 5]
+    assert study.tests == ["kitchen", "general"]
+    assert set(study.frames) == {"evaluations", "losses", "costs"}
+    ranks = study.ranks.pivot_table("rank", ["test", "direction", "query"], ["arm", "seed"])
+    assert not ranks.isna().any(axis=None)
+    assert len({tuple(column) for column in ranks["LoRA"].to_numpy().T}) > 1  # seeds differ
+    scores = study.frames["evaluations"].groupby(["arm", "step"])["score"].mean()
+    lead = scores["LoRA", 4] > scores["zero-shot", 0]
+    verdict = judge(study, design)["text"].item()
+    assert verdict.startswith("not asked (gate") != lead

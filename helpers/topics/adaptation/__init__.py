@@ -146,10 +146,8 @@ def encoding_seconds(base: Encoder, data: RetrievalSet, design: Design) -> pd.Da
     """Seconds to embed a batch with the base, an adapter beside its weights, and merged."""
     adapted = adapt(base, Placement(**design.settings["placement"]), seed=1)
     networks = {"base": base, "adapter": adapted, "merged": merge(adapted)}
-    pixels = base.prepare_images([data.images[i] for i in range(128)])
-    tokens = base.prepare_texts(list(data.captions[:128]))
     rows = []
-    for what, given in (("images", pixels), ("captions", tokens)):
+    for what, given in first_inputs(base, data).items():
         variants = _variants(networks, what, given)
         seconds = seconds_in_turns(variants, rounds=design.settings["rounds of cost"])
         rows += [(what, name, i, s) for name, part in seconds.items() for i, s in enumerate(part)]
@@ -201,13 +199,19 @@ def probe_of(encoder: Encoder, seed: int = 1) -> Encoder:
     return encoder
 
 
-def costs_of(base: Encoder, adapted: Encoder, data: RetrievalSet) -> list[dict[str, Any]]:
-    """Images and captions embedded per second: the base, the adapter beside it, and merged."""
-    n = min(128, len(data.images), len(data.captions))
-    inputs = {
+def first_inputs(base: Encoder, data: RetrievalSet, most: int = 128) -> dict[str, Any]:
+    """The first images and as many captions of a set, as the towers read them."""
+    n = min(most, len(data.images), len(data.captions))
+    return {
         "images": base.prepare_images([data.images[i] for i in range(n)]),
         "captions": base.prepare_texts(list(data.captions[:n])),
     }
+
+
+def costs_of(base: Encoder, adapted: Encoder, data: RetrievalSet) -> list[dict[str, Any]]:
+    """Images and captions embedded per second: the base, the adapter beside it, and merged."""
+    inputs = first_inputs(base, data)
+    n = len(inputs["images"])
     networks = {"zero-shot": base, "LoRA": adapted, "LoRA merged": merge(adapted)}
     rows = []
     for what, given in inputs.items():

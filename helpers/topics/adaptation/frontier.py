@@ -1,0 +1,159 @@
+"""Adapting without forgetting: what a model gains in its domain against what it loses elsewhere.
+
+A model is trained with something that holds it near its base, or with nothing, and then looked at
+along the path from the base (factor 0) to itself (1): :func:`helpers.models.lora.scaled`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from helpers.data.sets import RetrievalSet
+from helpers.evaluation.ranking import rank_both_directions
+from helpers.models.encoder import Encoder
+from helpers.models.lora import adapt
+from helpers.models.placement import Placement, trainable_counts
+from helpers.training.batches import TrainingPairs, plain_towers
+from helpers.training.loop import Settings, fit
+from helpers.training.runs import contrastive_step
+
+Step = Callable[[int, np.random.Generator], Any]
+
+
+@dataclass(frozen=True)
+class Holding:
+    """What holds a model near its base while it is trained; 0 or "": nothing.
+
+    Attributes
+    ----------
+    replay, replay_pairs : str, int
+        A set of another domain, of which each step also takes so many pairs, with the same loss and
+        negatives of their own (rehearsal: Robins 1995).
+    distill, distill_pairs, distill_weight : str, int, float
+        A set without labels: embeddings of so many of its images and captions shall stay where the
+        base has them. Added to the loss: weight times the mean of 1 - cosine, of both towers (in
+        the manner of LDIFS: Mukhoti et al. 2023).
+    penalty : float
+        Times the sum of squares of all changes of trained weights (L2-SP: Li et al. 2018).
+    """
+
+    replay: str = ""
+    replay_pairs: int = 0
+    distill: str = ""
+    distill_pairs: int = 0
+    distill_weight: float = 0.0
+    penalty: float = 0.0
+
+
+def replayed(encoder: Encoder, pairs: TrainingPairs, settings: Settings, n: int) -> Step:
+    """The contrastive loss of ``n`` other pairs; its gradients are accumulated, as ``fit`` takes.
+
+    Batches follow from ``settings.seed`` as those of the training do.
+    """
+    own = replace(settings, batch_size=n, accumulation=1)
+    return contrastive_step(encoder, pairs, plain_towers(encoder, pairs), own)
+
+
+def distilled(encoder: Encoder, base: Encoder, pairs: TrainingPairs, n: int, weight: float) -> Step:
+    """How far ``n`` images and as many captions move from the base's embeddings, times a weight."""
+    ids = torch.arange(len(pairs.pixels)), torch.arange(len(pairs.captions))
+    with torch.no_grad():
+        towers, still = plain_towers(encoder, pairs), plain_towers(base, pairs)
+        fixed = [
+            torch.cat([embed(gather(part)) for part in all_ids.split(256)])
+            for gather, embed, all_ids in (
+                (lambda part: still.gather_images(part, None), still.encode_images, ids[0]),
+                (still.gather_texts, still.encode_texts, ids[1]),
+            )
+        ]
+
+    def step(number: int, rng: np.random.Generator) -> torch.Tensor:
+        images, texts = (torch.from_numpy(rng.integers(len(one), size=n)) for one in ids)
+        moved = (
+            towers.encode_images(towers.gather_images(images, None)),
+            towers.encode_texts(towers.gather_texts(texts)),
+        )
+        kept = (fixed[0][images], fixed[1][texts])
+        loss = weight * sum((1 - (a * b).sum(1)).mean() for a, b in zip(moved, kept, strict=True))
+        loss.backward()
+        return loss.detach()
+
+    return step
+
+
+def penalized(encoder: Encoder, weight: float) -> Step:
+    """The sum of squared changes of the trained weights since now, times a weight."""
+    trained = [p for p in encoder.model.parameters() if p.requires_grad]
+    starts = [p.detach().clone() for p in trained]
+
+    def step(number: int, rng: np.random.Generator) -> torch.Tensor:
+        loss = weight * sum(((p - q) ** 2).sum() for p, q in zip(trained, starts, strict=True))
+        loss.backward()
+        return loss.detach()
+
+    return step
+
+
+def train_holding(
+    base: Encoder, pairs: Mapping[str, TrainingPairs], *, placement: Placement, settings: Settings,
+    holding: Holding, evaluate: Callable[[Encoder], float] | None = None,
+) -> tuple[Encoder, pd.DataFrame, pd.DataFrame, dict[str, float]]:  # fmt: skip
+    """Train on ``pairs["training"]`` while something holds the model.
+
+    Returns the adapted encoder, the losses and evaluations of
+    :class:`helpers.training.loop.Fitted`, and seconds and numbers of parameters.
+    """
+    adapted = adapt(base, placement, seed=settings.seed)
+    own = pairs["training"]
+    steps = [contrastive_step(adapted, own, plain_towers(adapted, own), settings)]
+    if holding.replay_pairs:
+        steps.append(replayed(adapted, pairs[holding.replay], settings, holding.replay_pairs))
+    if holding.distill_pairs:
+        other = pairs[holding.distill]
+        steps.append(distilled(adapted, base, other, holding.distill_pairs, holding.distill_weight))
+    if holding.penalty:
+        steps.append(penalized(adapted, holding.penalty))
+
+    def all_steps(number: int, rng: np.random.Generator) -> tuple[torch.Tensor, list[str]]:
+        given = [step(number, rng) for step in steps]
+        losses = [one[0] if isinstance(one, tuple) else one for one in given]
+        return sum(losses), given[0][1]
+
+    found = fit(
+        adapted.model, all_steps, settings=settings, progress=False,
+        evaluate=evaluate and (lambda step: evaluate(adapted)),
+    )  # fmt: skip
+    info = {
+        "seconds": found.seconds,
+        "trainable_parameters": trainable_counts(adapted.model).trainable,
+    }
+    return adapted, found.losses, found.evaluations, info
+
+
+class Test:
+    """A set prepared once for a family of models, to be ranked again and again."""
+
+    def __init__(self, encoder: Encoder, data: RetrievalSet) -> None:
+        self.data = data
+        self.pixels = encoder.prepare_images(list(data.images))
+        self.tokens = encoder.prepare_texts(list(data.captions))
+
+    def ranks(self, encoder: Encoder, batch_size: int = 256) -> pd.DataFrame:
+        """The ranks of both directions under an encoder."""
+        with torch.no_grad():
+            images = [encoder.image_features(part) for part in self.pixels.split(batch_size)]
+            parts = zip(*(t.split(batch_size) for t in self.tokens.values()), strict=True)
+            texts = [
+                encoder.text_features(dict(zip(self.tokens, part, strict=True))) for part in parts
+            ]
+        rows = (torch.cat(part).cpu().numpy() for part in (images, texts))
+        return rank_both_directions(*rows, self.data)
+
+    def hit10(self, encoder: Encoder) -> float:
+        """hit@10, mean of both directions."""
+        hits = self.ranks(encoder).assign(hit=lambda ranks: ranks["rank"] <= 10)
+        return float(hits.groupby("direction")["hit"].mean().mean())
