@@ -15,26 +15,25 @@ _MB = 2**20
 class PeakMemory:
     """Measure the peak memory of a ``with`` block; read the fields after it.
 
-    The resident memory of the process is sampled every 10 ms in a thread, and at both ends; a peak
-    shorter than that can be missed.
+    The process is sampled every 10 ms in a thread, and at both ends: a shorter peak can be missed.
 
     Attributes
     ----------
-    peak_mb, added_mb : float
-        Highest resident memory of the process, and that less what was resident at the start, MiB.
+    peak_mb : float
+        Highest resident memory of the process, MiB.
     cuda_peak_mb : float
         Highest memory of torch's tensors on the current CUDA device, MiB; 0 without CUDA.
     """
 
     def __init__(self) -> None:
-        self.peak_mb = self.added_mb = self.cuda_peak_mb = 0.0
+        self.peak_mb = self.cuda_peak_mb = 0.0
         self._process = psutil.Process()
 
     def __enter__(self) -> "PeakMemory":
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
         self._stop = threading.Event()
-        self._start_mb = self.peak_mb = self._resident_mb()
+        self.peak_mb = self._resident_mb()
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
         return self
@@ -43,7 +42,6 @@ class PeakMemory:
         self._stop.set()
         self._thread.join()
         self.peak_mb = max(self.peak_mb, self._resident_mb())
-        self.added_mb = self.peak_mb - self._start_mb
         if torch.cuda.is_available():
             self.cuda_peak_mb = torch.cuda.max_memory_allocated() / _MB
 

@@ -1,4 +1,4 @@
-"""Towers from inside: embeddings by layer, and a tower split into frozen prefix and trained suffix.
+"""A tower split into a frozen prefix and a trained suffix, and its last layer for one token alone.
 
 A tower is split at a number: i below its depth is what enters layer i, the depth is what enters the
 projection head, one more is the embedding itself. The suffix calls the adapted model's own layers,
@@ -7,54 +7,18 @@ CLIP's causal mask no token sees what comes after it, and the end token is poole
 trained on padded texts and pools the last token of the full length: there the padding stays.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 from transformers.masking_utils import create_causal_mask
 
 from helpers.models.encoder import FAMILIES, Encoder, weights_fingerprint
-from helpers.models.methods import without_tokens
 from helpers.repro import hash_of
 
 TOWERS = ("vision", "text")
-
-
-def layer_features(
-    encoder: Encoder, images: Iterable[Image.Image], *, batch_size: int = 64
-) -> dict[str, np.ndarray]:
-    """The mean over all patches after each layer of the vision tower, and the embedding.
-
-    Returns
-    -------
-    dict of str to (n, d) float32
-        ``patches`` (what enters the first layer, positions included), ``layer 1`` to ``layer L``,
-        and ``output``, the embeddings of :meth:`Encoder.images`. CLIP's class token and the learned
-        tokens of a prompt are left out of the means.
-    """
-    config = encoder.model.config.vision_config
-    n_patches = (config.image_size // config.patch_size) ** 2
-    n_tokens = n_patches + (encoder.family != "siglip")  # the class token is the first
-    stream, found = iter(images), {}
-    with torch.inference_mode():
-        while batch := list(islice(stream, batch_size)):
-            pixels = encoder.prepare_images(batch).to(encoder.device, encoder.model.dtype)
-            out = encoder.model.get_image_features(pixel_values=pixels, output_hidden_states=True)
-            for i, states in enumerate(out.hidden_states):
-                own = without_tokens(states, states.shape[1] - n_tokens)
-                mean = own[:, -n_patches:].float().mean(dim=1)  # (b, d)
-                found.setdefault(f"layer {i}" if i else "patches", []).append(mean)
-            embedding = F.normalize(out.pooler_output.float(), dim=-1)
-            found.setdefault("output", []).append(embedding)
-    if not found:
-        raise ValueError(f"no image was given to {encoder.name}; give at least one")
-    return {name: torch.cat(parts).cpu().numpy() for name, parts in found.items()}
 
 
 @dataclass(frozen=True)

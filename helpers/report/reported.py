@@ -8,7 +8,6 @@ from helpers.report import tables
 from helpers.report.style import DIRECTION_NAMES
 from helpers.study import Study
 
-METRICS = ("hit@1", "hit@5", "hit@10", "mrr", "median rank", "mean rank")
 # System B, CLIP ViT-B/32 on 54 recipes with 103 images. hit@K in percent: zero-shot and after LoRA,
 # each from text to image and from image to text.
 SYSTEM_B = {
@@ -20,7 +19,7 @@ SYSTEM_B = {
 
 def beside_system_b(study: Study, arms: Sequence[str], *, test: str) -> pd.DataFrame:
     """All metrics of some arms in both directions, with chance and what system B reports."""
-    table = tables.wide_table(study.table(list(arms), metrics=METRICS, test=test))
+    table = tables.wide_table(study.table(list(arms), metrics=tables.METRICS, test=test))
     for direction, name in DIRECTION_NAMES.items():
         levels = [study.chance(m, test=test, direction=direction) for m in table["metric"]]
         table[f"chance, {name}"] = list(map(tables.number, levels, table["metric"]))

@@ -28,13 +28,12 @@ from transformers.utils import logging
 from helpers import paths, repro
 from helpers.evaluation.stats import Estimate
 from helpers.report.style import set_style
-from helpers.report.tables import frame_html, verdict_sentences
+from helpers.report.tables import METRICS, frame_html, verdict_sentences
 from helpers.store.zones import write_file_atomically
 from helpers.study import UNTRAINED, Design, Study, judge
 
 CHECKER = "helpers.course.parameters"
 NAME = re.compile(r"[A-Za-z0-9_-]+")
-METRICS = ("hit@1", "hit@5", "hit@10", "mrr", "median rank", "mean rank")
 
 
 @dataclass
@@ -139,9 +138,7 @@ class Lesson:
         about += f"; designed {self.design.date}, measured {self.study.runs['finished'].max()[:10]}"
         say(f"**Finding** of the committed study ({about}). {found}.")
 
-    def save_baseline(
-        self, zone: Any, live: Study, data: Any, scores: np.ndarray, encoder: Any
-    ) -> None:
+    def save_baseline(self, zone, live: Study, data, scores: np.ndarray, encoder) -> None:
         """Write ``experiments/baseline/``: the metrics, and the first five of some captions."""
         about = {"model": self.model, **encoder.record}
         save_experiment(zone, "baseline", live, data, scores, about=about)
@@ -152,13 +149,9 @@ class Lesson:
         return paths.study(self.name) / "runs"
 
     def finish(
-        self,
-        live: Study | None = None,
-        *,
-        data: str = "",
-        run: str = "",
+        self, live: Study | None = None, *, data: str = "", run: str = "",
         costs: Sequence[dict[str, Any]] = (),
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Write ``results.json`` and list what the lesson has found.
 
         ``costs`` are further records: ``metric``, ``value``, ``unit`` and what else is known.
@@ -198,8 +191,8 @@ def begin(
     # peft asks transformers by an old name whether it trades memory for time.
     warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
     model, source = values.get("model", ""), values.get("source", "")
-    lesson = Lesson(name, paths.report_folder(values["report"], name), values["seed"], model,
-                    others=others)  # fmt: skip
+    folder = paths.report_folder(values["report"], name)
+    lesson = Lesson(name, folder, values["seed"], model, others=others)
     if model.startswith("tiny-") and not source.startswith("world:"):
         say(
             f"**These numbers mean nothing for photographs.** `{model}` has seen drawings only. "
@@ -269,22 +262,17 @@ def study_records(study: Study, about: dict[str, Any]) -> list[dict[str, Any]]:
         for test in study.tests:
             for one in study.table([arm], metrics=METRICS, test=test).itertuples():
                 unit = "rank" if "rank" in one.metric else "fraction"
+                hit, at = one.metric.startswith("hit@"), {"test": test, "direction": one.direction}
                 where = {"data": test} if len(study.tests) > 1 else {}
                 seeds = study.seeds(arm)
                 named = {"model": f"{about['model']}, {arm}"} if len(study.arms) > 1 else {}
                 records.append(record(**{
                     **about, **where, **named, "direction": one.direction, "metric": one.metric,
-                    "estimate": one.estimate, "unit": unit, "chance": hit_chance(study, one, test),
+                    "estimate": one.estimate, "unit": unit,
+                    "chance": study.chance(one.metric, **at) if hit else None,
                     "seed": seeds[0] if len(seeds) == 1 else about["seed"],
                 }))  # fmt: skip
     return records
-
-
-def hit_chance(study: Study, one: Any, test: str) -> float | None:
-    """What a random order scores on average: of hit@K alone."""
-    if not one.metric.startswith("hit@"):
-        return None
-    return study.chance(one.metric, test=test, direction=one.direction)
 
 
 def record(

@@ -1,7 +1,6 @@
 """Tables that a lesson shows: numbers as text with their intervals, every cell escaped."""
 
 import math
-from collections.abc import Sequence
 
 import pandas as pd
 
@@ -9,6 +8,7 @@ from helpers.evaluation.stats import Estimate
 from helpers.report.style import DIRECTION_NAMES
 
 POINTS = "points"
+METRICS = ("hit@1", "hit@5", "hit@10", "mrr", "median rank", "mean rank")
 _STYLE = "border-collapse: collapse; font-size: 0.92em; max-width: 100%"
 
 
@@ -73,7 +73,7 @@ def _heading(direction: str, differences: bool) -> str:
     return f"{name}, {POINTS} [95 %]" if differences else f"{name} [95 %]"
 
 
-def verdict_table(judged: pd.DataFrame, columns: Sequence[str] = ()) -> pd.DataFrame:
+def verdict_table(judged: pd.DataFrame) -> pd.DataFrame:
     """The hypotheses of a study for reading, one line each."""
     reported = [
         "–" if pd.isna(value) else f"{value:+.2f}" + (f" ({source})" if source else "")
@@ -92,8 +92,7 @@ def verdict_table(judged: pd.DataFrame, columns: Sequence[str] = ()) -> pd.DataF
     }
     frame = pd.DataFrame(known)
     empty = [name for name in ("trainings", "reported", "size") if not _says(frame[name])]
-    frame = frame.drop(columns=empty)
-    return frame[list(columns)] if columns else frame
+    return frame.drop(columns=empty)
 
 
 def _says(column: pd.Series) -> bool:

@@ -1,4 +1,4 @@
-"""Towers from inside against naive code: features by layer, the split, the lean last layer."""
+"""Towers against naive code: the split, the lean last layer."""
 
 import copy
 
@@ -6,40 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.models.towers import SplitTower, layer_features, pooled_last_layer
+from helpers.models.towers import SplitTower, pooled_last_layer
 from tests.small_models import WORDS, perturb, small_adapted, small_data, small_encoder
 
 IMAGES = small_data(n_items=3).images
-
-
-@pytest.mark.parametrize("family", ["clip", "siglip"])
-@pytest.mark.parametrize("method", ["lora", "prompt"])
-def test_features_are_what_hooks_see(family, method):
-    encoder = perturb(small_adapted(family, method=method, vision_layers=2))
-    seen, layers = [], encoder.model.vision_model.encoder.layers
-
-    def keep(states):
-        own = 4 + (family == "clip")  # patches and class token
-        states = torch.cat([states[:, :1], states[:, states.shape[1] - own + 1 :]], dim=1)
-        seen.append(states[:, -4:].mean(dim=1))
-
-    def enters(_module, args, kwargs):
-        keep((*args, *kwargs.values())[0])
-
-    hooks = [layers[0].register_forward_pre_hook(enters, with_kwargs=True)]
-    hooks += [layer.register_forward_hook(lambda _m, _a, out: keep(out)) for layer in layers]
-    wanted = encoder.images(IMAGES)
-    for hook in hooks:
-        hook.remove()
-    found = layer_features(encoder, IMAGES)
-    assert list(found) == ["patches", "layer 1", "layer 2", "layer 3", "output"]
-    for features, states in zip(list(found.values())[:4], seen, strict=True):
-        assert np.allclose(features, states, atol=1e-6)
-    assert np.allclose(found["output"], wanted, atol=1e-6)
-    parts = layer_features(encoder, IMAGES, batch_size=4)
-    assert all(np.allclose(parts[name], found[name], atol=1e-6) for name in found)
-    with pytest.raises(ValueError, match="no image was given"):
-        layer_features(encoder, [])
 
 
 @pytest.mark.parametrize("family", ["clip", "siglip"])

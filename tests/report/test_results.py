@@ -10,7 +10,7 @@ import pytest
 
 from helpers.data.sets import RetrievalSet
 from helpers.evaluation.stats import Estimate
-from helpers.report import results
+from helpers.report import results, tables
 from helpers.report.results import Lesson, record, save_experiment
 from helpers.store.zones import open_zone
 from helpers.study import Study
@@ -54,7 +54,7 @@ def test_results_hold_every_metric_in_both_directions(lesson, capsys):
     cost = {"metric": "images embedded", "value": 3.0, "unit": "images/s", "n": 5}
     lesson.finish(study, data="drawn", run="tiny", costs=[cost])
     records = json.loads((lesson.folder / "results.json").read_text())
-    assert len(records) == 2 * len(results.METRICS) + 1
+    assert len(records) == 2 * len(tables.METRICS) + 1
     hits = {(r["direction"], r["metric"]): r for r in records}
     assert hits["text_to_image", "hit@1"]["value"] == pytest.approx(1 / 3)
     assert hits["text_to_image", "hit@1"]["n"] == 3
