@@ -125,10 +125,9 @@ def verdict(h: dict, row: dict) -> str:
     return "reported size excluded" if small else "undecided"
 
 
-def recompute(number: str) -> pd.DataFrame:
-    """The hypotheses of a lesson's study with all their numbers, in points."""
-    (folder,) = STUDIES.glob(f"{number}_*/design.yaml")
-    folder, design = folder.parent, yaml.safe_load(folder.read_text(encoding="utf-8"))
+def recompute(folder: Path) -> pd.DataFrame:
+    """The hypotheses of a study with all their numbers, in points."""
+    design = yaml.safe_load((folder / "design.yaml").read_text(encoding="utf-8"))
     ranks = pd.read_parquet(folder / "ranks.parquet")
     rows = []
     for h in design["hypotheses"]:
@@ -154,11 +153,11 @@ def recompute(number: str) -> pd.DataFrame:
 
 
 def main(numbers: list[str]) -> None:
-    """Print the tables of some lessons, or of all whose study has ranks."""
-    known = sorted(p.parent.name[:2] for p in STUDIES.glob("*/ranks.parquet"))
-    for number in numbers or known:
-        print(f"lesson {number}")
-        print(recompute(number).round(3).to_string(index=False))
+    """Print the tables of some lessons' studies, or of all that have ranks."""
+    for folder in sorted(path.parent for path in STUDIES.glob("*/ranks.parquet")):
+        if not numbers or folder.name[:2] in numbers:
+            print(folder.name)
+            print(recompute(folder).round(3).to_string(index=False))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from helpers.evaluation.stats import ALPHA
 Kind = Literal["higher", "lower", "same"]
 VERDICTS = ("supported", "contradicted", "equivalent", "reported size excluded", "undecided")
 NOT_ASKED = "not asked"
-ONE_RUN = "one training per configuration: no verdict on methods"
 
 
 @dataclass(frozen=True)

@@ -161,3 +161,9 @@ def test_the_points_of_a_path_are_arms_of_the_study(tmp_path, monkeypatch):
     path = study.frames["path"]
     assert set(path.loc[path["arm"] == "LoRA", "factor"]) == {0.0, 0.5, 1.0}
     assert set(study.frames) == {"path", "losses", "evaluations"}
+    without = {arm: about for arm, about in DESIGN["arms"].items() if arm != "LoRA, none"}
+    curves = frontier.curves(study, Design(**{**DESIGN, "arms": without}))
+    curves = curves.set_index(["method", "factor"])
+    assert (curves.loc[("LoRA", 0.0)] == 0).all()
+    at_one = 100 * study.difference("LoRA", "zero-shot", test="kitchen").value
+    assert curves.loc[("LoRA", 1.0), "gain"] == pytest.approx(at_one)

@@ -140,7 +140,8 @@ def test_a_batch_takes_a_caption_of_each_images_own_item():
     )
     pairs = prepare_pairs(base, drawn, progress=False)
     images = np.array([0, 3, 5])
-    pixels, tokens = adaptation.batch_of(base, pairs, images, np.random.default_rng(0))
+    pixels, tokens, items = adaptation.batch_of(base, pairs, images, np.random.default_rng(0))
+    assert items.tolist() == drawn.image_items[images].tolist()
     wanted = base.prepare_images([drawn.images[i] for i in images])
     assert torch.allclose(pixels, wanted, atol=0.02)  # rounded to whole pixel values between
     for row, image in enumerate(images):

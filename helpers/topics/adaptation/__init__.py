@@ -176,17 +176,18 @@ def cost_estimate(costs: pd.DataFrame, model: str = "adapter") -> Estimate:
 
 def batch_of(
     encoder: Encoder, pairs: TrainingPairs, images: np.ndarray, rng: np.random.Generator
-) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Pixels and tokens of some images, each with one caption of its item, drawn at random.
+) -> tuple[torch.Tensor, dict[str, torch.Tensor], np.ndarray]:
+    """Pixels, tokens and items of some images, each with one caption of its item at random.
 
-    Returns ``pixel_values`` (b, 3, px, px) and tokens of (b, length), as the towers read them.
+    Returns ``pixel_values`` (b, 3, px, px) and tokens of (b, length), as the towers read them, and
+    the (b,) items.
     """
     first = np.searchsorted(pairs.image_ids, images)  # the pairs of an image lie together
     count = np.searchsorted(pairs.image_ids, images, "right") - first
     texts = pairs.text_ids[first + (rng.random(len(images)) * count).astype(int)]
     tokens = {name: ids[texts] for name, ids in pairs.tokens.items()}
     pixels = pairs.pixels[torch.from_numpy(images)].float() / 255
-    return normalized(pixels, encoder), tokens
+    return normalized(pixels, encoder), tokens, pairs.items[first]
 
 
 def probe_of(encoder: Encoder, seed: int = 1) -> Encoder:
@@ -230,22 +231,23 @@ def _variants(networks: Mapping[str, Encoder], what: str, given: Any) -> dict[st
 
 def save_run(
     lesson: Lesson, zone: Any, encoder: Encoder, live: Study, data: RetrievalSet,
-    scores: np.ndarray, logs: Mapping[str, pd.DataFrame],
+    scores: np.ndarray, logs: Mapping[str, pd.DataFrame], factor: float = 1.0,
 ) -> str:  # fmt: skip
     """Write ``experiments/lora/run_<id>/``: adapter, configuration, logs, results, examples.
 
+    Of the update so much is saved as ``factor`` says, a share of 1.
     The id is the time; a study's configurations are told apart by their names, not by runs.
     """
     run = f"lora/run_{datetime.now(UTC):%Y%m%dT%H%M%S}"
     placement = asdict(encoder.adapter.placement)
     config = {"method": placement.pop("method"), "model": lesson.model, "lora": placement,
-              "seed": lesson.seed}  # fmt: skip
+              "factor": factor, "seed": lesson.seed}  # fmt: skip
     log = {name: frame.to_dict("records") for name, frame in logs.items()}
     more = {"config.yaml": yaml.safe_dump(config), "training_logs.json": json.dumps(log, indent=1)}
     save_experiment(zone, run, live, data, scores, arm="LoRA", more=more,
                     about={"model": lesson.model, **encoder.record})  # fmt: skip
     with TemporaryDirectory() as folder:
-        save_adapter(encoder, Path(folder), training=config, data=data.name)
+        save_adapter(encoder, Path(folder), factor=factor, training=config, data=data.name)
         for file in sorted(Path(folder).iterdir()):
             key = f"fine-tuning-zone/experiments/{run}/adapters/{file.name}"
             zone.write_bytes(key, file.read_bytes())

@@ -23,8 +23,8 @@ from helpers.models.lora import adapt, scaled
 from helpers.models.placement import Placement, trainable_counts
 from helpers.repro import hash_of, library_versions
 from helpers.store.artefacts import code_of
-from helpers.study import Design, Study
-from helpers.topics.adaptation import Experiment
+from helpers.study import UNTRAINED, Design, Study
+from helpers.topics.adaptation import PATH, Experiment
 from helpers.training.batches import TrainingPairs, plain_towers, prepare_pairs
 from helpers.training.loop import Settings, fit
 from helpers.training.runs import contrastive_step
@@ -267,7 +267,7 @@ def run_study(design: Design, folder: Path, *, device: str = "cpu") -> Study:
 
 def with_points(study: Study, points: Mapping[str, Mapping[str, Any]]) -> Study:
     """The study with an arm for each point of a path: ``of`` which arm, and at which ``factor``."""
-    ends = study.ranks[study.ranks["factor"].isin((0.0, 1.0))]
+    ends = study.ranks[(study.ranks["factor"] == 1) | (study.ranks["seed"] == UNTRAINED)]
     ranks, runs = [ends], [study.runs]
     for name, point in points.items():
         of = study.ranks["arm"] == point["of"]
@@ -275,3 +275,28 @@ def with_points(study: Study, points: Mapping[str, Mapping[str, Any]]) -> Study:
         runs.append(study.runs[study.runs["arm"] == point["of"]].assign(arm=name))
     joined = pd.concat(ranks, ignore_index=True).drop(columns="factor")
     return Study(joined, pd.concat(runs, ignore_index=True), study.frames)
+
+
+def curves(study: Study, design: Design) -> pd.DataFrame:
+    """The path of each method: ``method``, ``factor`` and what ``adaptation.PATH`` names.
+
+    Differences from the base that the method was trained from, in points, with their intervals.
+    """
+    bases = {about["base"]: arm for arm, about in design.arms.items() if _is_base(about)}
+    rows = []
+    for arm, about in design.arms.items():
+        if _is_base(about):
+            continue
+        method = about.get("of", arm)
+        zero = bases[design.arms[method]["base"]]
+        found = [study.difference(arm, zero, test=test) for test in TESTS]
+        numbers = [100 * x for one in found for x in (one.value, one.low, one.high)]
+        rows.append((method, about.get("factor", 1.0), *numbers))
+    frame = pd.DataFrame(rows, columns=["method", "factor", *PATH])
+    starts = [(method, 0.0, *[0.0] * len(PATH)) for method in dict.fromkeys(frame["method"])]
+    whole = pd.concat([pd.DataFrame(starts, columns=frame.columns), frame])
+    return whole.sort_values(["method", "factor"], ignore_index=True)
+
+
+def _is_base(about: Mapping[str, Any]) -> bool:
+    return "of" not in about and "placement" not in about
