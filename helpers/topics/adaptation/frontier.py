@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 
 from helpers.data.sets import RetrievalSet
 from helpers.evaluation.ranking import rank_both_directions
@@ -21,6 +22,7 @@ from helpers.grid import Result, run_grid
 from helpers.models.encoder import Encoder
 from helpers.models.lora import adapt, scaled
 from helpers.models.placement import Placement, trainable_counts
+from helpers.report.plots import gain_against_loss
 from helpers.repro import hash_of, library_versions
 from helpers.store.artefacts import code_of
 from helpers.study import UNTRAINED, Design, Study
@@ -296,6 +298,15 @@ def curves(study: Study, design: Design) -> pd.DataFrame:
     starts = [(method, 0.0, *[0.0] * len(PATH)) for method in dict.fromkeys(frame["method"])]
     whole = pd.concat([pd.DataFrame(starts, columns=frame.columns), frame])
     return whole.sort_values(["method", "factor"], ignore_index=True)
+
+
+def figure(study: Study, design: Design) -> Figure:
+    """Gain against loss, one curve a method."""
+    own, other = (design.data[test]["source"] for test in TESTS)
+    return gain_against_loss(
+        curves(study, design), heading="What holds a model near its base",
+        xlabel=f"hit@10 on {other}, change in points", ylabel=f"hit@10 on {own}, change in points",
+    )  # fmt: skip
 
 
 def _is_base(about: Mapping[str, Any]) -> bool:
