@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from helpers import __version__
 from helpers.course.search import add_search
+from helpers.course.serve import add_serve
 from helpers.first.runner.lessons import (
     UNEXPECTED,
     CourseError,
@@ -127,6 +128,7 @@ def parser() -> argparse.ArgumentParser:
     )
     check.set_defaults(command=_check)
     add_search(commands)
+    add_serve(commands)
     add_reset(commands)
     # Its options are its own: main hands them on before this grammar sees them.
     commands.add_parser("pretrain", help="make a tiny checkpoint from nothing")
