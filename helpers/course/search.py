@@ -146,11 +146,12 @@ def run(arguments: argparse.Namespace) -> int:
     if warning := warning_of_search(searcher.pack.source, searcher.pack.model, arguments):
         print(warning, file=sys.stderr)
     show = _shower(arguments, searcher)
+    prompts = not asked and sys.stdin.isatty()
+    if not prompts and not arguments.json:  # these two say it themselves
+        say(f"searching with {pack.made_by}")
     if asked:
-        if not arguments.json:  # there it is in the provenance
-            say(f"searching with {pack.made_by}")
         show(question)
-    elif sys.stdin.isatty():
+    elif prompts:
         _prompt(searcher, show, question)
     else:
         return _lines(sys.stdin.buffer, show, question, encoding=sys.stdin.encoding)

@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     endpoint = None
     limits = Limits(
         body_bytes=int(arguments.max_mb * 2**20), body_s=arguments.timeout,
-        search_s=arguments.timeout, per_s=arguments.rate, burst=max(1, round(2 * arguments.rate)),
+        search_s=arguments.timeout, per_s=arguments.rate, burst=max(1, round(4 * arguments.rate)),
     )  # fmt: skip
     if arguments.endpoint:
         endpoint = Endpoint(arguments.endpoint, arguments.endpoint_model, limits.answer_s)
@@ -78,7 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
         pack = opened(arguments)
         if warning := warning_of_search(pack.source, pack.model, arguments):
             print(warning, file=sys.stderr)
-        hosts = service.LOOPBACK if arguments.host in service.LOOPBACK else ()
+        local = arguments.host in service.LOOPBACK or arguments.host.startswith("127.")
+        hosts = (*service.LOOPBACK, arguments.host) if local else ()
         app = service.make_app(
             pack, pack.with_images(), limits=limits, endpoint=endpoint, hosts=hosts
         )

@@ -65,7 +65,7 @@ class Limits:
     search_s: float = 10.0
     answer_s: float = 60.0
     per_s: float = 50.0
-    burst: int = 100
+    burst: int = 200
     waiting: int = 200
     megapixels: float = 25.0
 

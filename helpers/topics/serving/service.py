@@ -328,7 +328,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(app: FastAPI, listening: socket.socket, *, limits: Limits) -> None:
-    """Serve until a signal ends it; requests that are there by then are answered first."""
+    """Serve until a signal ends it; searches that are there by then are answered first."""
     config = uvicorn.Config(
         app, http=partial(_protocol, limits.body_s), ws="none", lifespan="off", log_config=None,
         access_log=False, server_header=False, timeout_graceful_shutdown=int(limits.search_s) + 1,
