@@ -66,7 +66,7 @@ class Limits:
     answer_s: float = 60.0
     per_s: float = 50.0
     burst: int = 200
-    waiting: int = 200
+    waiting: int = 100
     megapixels: float = 25.0
 
 

@@ -114,7 +114,9 @@ class Retriever:
 
     Examples
     --------
-    >>> found = Retriever(encoder, index).search([Query("soup")])  # doctest: +SKIP
+    >>> pack = open_pack(open_zone("", name="tiny"), model="tiny-siglip")  # doctest: +SKIP
+    >>> (answer,) = pack.retriever.search([Query("soup", k=3)])  # doctest: +SKIP
+    >>> [(hit.id, hit.score) for hit in answer.hits]  # doctest: +SKIP
     """
 
     encoder: "Encoder"

@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from helpers import __version__
 from helpers.data.images import ImageError, load_image
 from helpers.topics.serving import retriever as back_end
 from helpers.topics.serving.answers import reply
@@ -121,7 +122,10 @@ def make_app(
     limits = limits or Limits()
     metrics = Metrics(len(retriever.index))
     errors = {"default": {"model": Problem, "description": "An error"}}
-    app = FastAPIOffline(title="Image search", description=ABOUT, redoc_url=None, responses=errors)
+    app = FastAPIOffline(
+        title="Image search", version=__version__, description=ABOUT, redoc_url=None,
+        responses=errors,
+    )  # fmt: skip
     guard = Guard(None, limits=limits, metrics=metrics, hosts=frozenset(hosts))
     app.add_middleware(lambda app: _inside(guard, app))
     searching = ThreadPoolExecutor(WORKERS, "search")
@@ -138,7 +142,7 @@ def make_app(
         except back_end.QueryRefused as error:
             raise Refused(422, "bad_query", str(error), "see /docs for what a query is") from error
 
-    async def search(asked: Asked, image: bytes) -> back_end.Answer:
+    async def results_of(asked: Asked, image: bytes) -> back_end.Answer:
         return await within(limits.search_s, searching, partial(_search, asked, image))
 
     def _search(asked: Asked, image: bytes) -> back_end.Answer:
@@ -148,12 +152,12 @@ def make_app(
         return retriever.search([query])[0]
 
     @app.post("/search")
-    async def by_query(asked: Asked) -> Results:
+    async def search_images(asked: Asked) -> Results:
         """Search by text, by an image in base64, or by both."""
-        return Results(**_results(await search(asked, _decoded(asked.image))))
+        return Results(**_results(await results_of(asked, _decoded(asked.image))))
 
     @app.post("/search/image", openapi_extra=UPLOAD)
-    async def by_image(
+    async def search_with_an_image_file(
         request: Request,
         k: int = Query(5, ge=1, le=MOST),
         text: str = Query("", max_length=2000),
@@ -164,14 +168,14 @@ def make_app(
         if not content:
             raise Refused(422, "bad_query", "the body is empty", "send an image file as the body")
         asked = Asked(text=text, k=k, image_weight=image_weight)
-        return Results(**_results(await search(asked, content)))
+        return Results(**_results(await results_of(asked, content)))
 
     @app.post("/answer")
-    async def in_words(asked: Asked) -> Written:
+    async def answer_in_words(asked: Asked) -> Written:
         """Search, and answer in words that cite the ids of what was found."""
         if not asked.text.strip():
             raise Refused(422, "bad_query", "an answer needs a question", "give it as text")
-        found = await search(asked, _decoded(asked.image))
+        found = await results_of(asked, _decoded(asked.image))
         work = partial(reply, asked.text, found.hits, endpoint=endpoint, n=asked.k)
         try:
             said = await within(limits.answer_s, writing, work)
@@ -212,7 +216,7 @@ def make_app(
         }  # fmt: skip
 
     @app.get("/metrics", response_class=Response)
-    async def counted() -> Response:
+    async def metrics_of_the_service() -> Response:
         """Requests, errors and seconds in Prometheus' text format."""
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 

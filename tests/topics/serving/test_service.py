@@ -158,6 +158,14 @@ def test_too_many_requests_wait(searched):
     assert client.get("/health").status_code == 200
 
 
+def test_when_too_many_are_waiting_the_next_is_told_so(searched):
+    client = client_of(searched, limits=Limits(waiting=0))
+    busy = client.post("/search", json={"text": "a"})
+    assert error_of(busy, 503) == "busy"
+    assert busy.headers["retry-after"] == "1"
+    assert client.get("/health").status_code == 200
+
+
 def test_rates_fill_up_again_and_forget_whoever_came_first():
     rates = Rates(2.0, 3)
     assert [rates.wait_s("a", 0.0) for _ in range(4)] == [0, 0, 0, 0.5]
