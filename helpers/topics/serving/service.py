@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import Any
+from urllib.parse import quote
 
 import h11
 import uvicorn
@@ -241,7 +242,8 @@ def _inside(guard: Guard, app: Any) -> Guard:
 
 def _results(answer: back_end.Answer) -> dict[str, Any]:
     hits = [
-        {"rank": h.rank, "id": h.id, "score": round(h.score, 6), "thumbnail": f"/thumbnail/{h.id}",
+        {"rank": h.rank, "id": h.id, "score": round(h.score, 6),
+         "thumbnail": f"/thumbnail/{quote(h.id)}",
          **{name: str(h.metadata.get(name, "")) for name in ("caption", "recipe_id", "split")}}
         for h in answer.hits
     ]  # fmt: skip
@@ -249,9 +251,9 @@ def _results(answer: back_end.Answer) -> dict[str, Any]:
 
 
 def _decoded(text: str) -> bytes:
-    """The bytes behind base64, with or without the ``data:`` of a browser before it."""
+    """The bytes behind base64, in lines or not, with or without a browser's ``data:`` before it."""
     try:
-        return base64.b64decode(text.rpartition(",")[2], validate=True)
+        return base64.b64decode("".join(text.rpartition(",")[2].split()), validate=True)
     except (binascii.Error, ValueError) as error:
         raise Refused(
             422, "bad_image", f"the image is no base64 ({error})",

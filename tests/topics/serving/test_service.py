@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from helpers.store.zones import open_zone
 from helpers.topics.serving import pack, service
+from helpers.topics.serving import retriever as back_end
 from helpers.topics.serving.endpoint import Endpoint
 from helpers.topics.serving.limits import Limits, Rates
 from helpers.topics.serving.retriever import Query
@@ -78,7 +79,8 @@ def test_text_image_and_both_find_what_the_retriever_finds(client, searched, ima
     uploaded = client.post("/search/image", params=both, content=image)
     for done in (posted, uploaded):
         assert [hit["id"] for hit in done.json()["hits"]] == [hit.id for hit in by_both.hits]
-    alone = client.post("/search", json={"image": encoded, "k": 1}).json()
+    in_lines = base64.encodebytes(image).decode()
+    alone = client.post("/search", json={"image": in_lines, "k": 1}).json()
     assert alone["hits"][0]["id"] == key
     some = client.post("/search", json={"text": text, "k": 100, "filters": {"split": "test"}})
     assert {hit["split"] for hit in some.json()["hits"]} == {"test"}
@@ -106,7 +108,7 @@ def test_a_hit_has_a_thumbnail(client):
         ({"text": "a", "image_weight": 2}, "bad_request", "body.image_weight"),
         ({"text": "a", "filters": {"knid": "soup"}}, "bad_query", "'knid'"),
         ({"text": "caf\udce9"}, "bad_request", "body"),
-        ({"image": "no base64"}, "bad_image", "base64"),
+        ({"image": "no base64!"}, "bad_image", "base64"),
         ({"image": "aGVsbG8="}, "bad_image", "cannot be read"),
         ([], "bad_request", "body"),
     ],
@@ -147,6 +149,12 @@ def test_paths_methods_and_hosts_are_checked(client, searched):
     assert error_of(guarded.get("/health"), 421) == "wrong_host"
     for host in ("127.0.0.1:8000", "LOCALHOST", "[::1]:8000"):
         assert guarded.get("/health", headers={"Host": host}).status_code == 200
+
+
+def test_the_thumbnail_of_any_id_has_an_address():
+    answer = back_end.Answer((back_end.Hit(1, "ä dish?/0#.jpg", 0.5, {}),), 1, {})
+    (hit,) = service._results(answer)["hits"]
+    assert hit["thumbnail"] == "/thumbnail/%C3%A4%20dish%3F/0%23.jpg"
 
 
 def test_too_many_requests_wait(searched):
