@@ -1,4 +1,4 @@
-"""The command line: ``course list``, ``run``, ``check``, ``search`` and ``pretrain``.
+"""The command line: ``course list``, ``run``, ``check``, ``search``, ``serve`` and ``pretrain``.
 
 Everything heavy is imported by the command that needs it, so that a list is there at once.
 """
@@ -15,6 +15,8 @@ from types import FrameType
 from typing import NoReturn
 
 from helpers import __version__
+from helpers.course.search import add_search
+from helpers.course.serve import add_serve
 from helpers.first.runner.lessons import (
     UNEXPECTED,
     CourseError,
@@ -25,7 +27,6 @@ from helpers.first.runner.lessons import (
 )
 from helpers.first.runner.reset import add_reset
 from helpers.first.runner.run_source import OPTION
-from helpers.first.runner.search import add_search
 from helpers.first.runner.settings import DEFAULT_PROFILE, check_profile, from_command_line
 
 DEFAULT_TIMEOUT = 3600  # seconds a cell may take
@@ -127,6 +128,7 @@ def parser() -> argparse.ArgumentParser:
     )
     check.set_defaults(command=_check)
     add_search(commands)
+    add_serve(commands)
     add_reset(commands)
     # Its options are its own: main hands them on before this grammar sees them.
     commands.add_parser("pretrain", help="make a tiny checkpoint from nothing")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FENCE = re.compile(r"^```(\w*)\s*$")
-COMMANDS = ("make", "course", "papermill", "pytest", "jupyter", "hf", "docker", "conda")
+COMMANDS = ("make", "course", "curl", "papermill", "pytest", "jupyter", "hf", "docker", "conda")
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,13 @@ class Instead:
     run: str
 
 
+# A service in the background, asked once it answers, and told to end.
+SERVED = (
+    "course serve & served=$!; "
+    "curl -fsS --retry 90 --retry-delay 1 --retry-connrefused http://127.0.0.1:8000/health && "
+    "{command}; code=$?; kill $served; wait $served; exit $code"
+)
+
 # The first that fits counts. What is not in this table runs as the README has it.
 INSTEAD = (
     Instead("make test", "runs this very test", "make -n test"),
@@ -67,6 +74,8 @@ INSTEAD = (
     Instead("course run --name clip", "takes minutes", "{command} -p max_recipes=60"),
     Instead("course run --name trial", "takes minutes", "{command} -p max_recipes=60 -p epochs=1"),
     Instead("course run --name stored", "takes minutes", "{command} -p max_recipes=60"),
+    Instead("course serve", "serves until it is stopped", "{command} --help"),
+    Instead("curl", "asks the service of the line before it", SERVED),
     Instead("course pretrain", "takes ten minutes", "{command} --help"),
 )
 

@@ -328,7 +328,7 @@ def hits(done: Done) -> list[dict]:
 
 
 @pytest.mark.journey
-@pytest.mark.parametrize("options", ["", "--build"], ids=["as it is", "--build"])
+@pytest.mark.parametrize("options", ["", "--build --adapter none"], ids=["as it is", "--build"])
 def test_a_search_answers_after_all_lessons(finished_course, options):
     """Fault 1: by text, by many texts in a pipe, and by an image."""
     search = f"course search --json {options}"

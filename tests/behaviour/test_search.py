@@ -192,7 +192,7 @@ def test_the_help_has_an_example_and_every_default(shell):
     assert "examples:\n  course search --build" in done.out
     flat = " ".join(done.out.split())
     for option, default in (("--name", "tiny"), ("--model", "tiny-siglip"), ("-k N", "5"),
-                            ("--adapter", "none"), ("--thumbnails", "auto")):  # fmt: skip
+                            ("--adapter", "the newest"), ("--thumbnails", "auto")):  # fmt: skip
         assert re.search(rf"{re.escape(option)}[^()]*(\([^)]*\)[^()]*)?\(default: {default}", flat)
 
 

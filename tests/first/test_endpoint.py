@@ -4,7 +4,7 @@ import pytest
 
 from helpers.first.prepare.endpoint import Endpoint, EndpointError
 from helpers.store.credentials import AccessError
-from tests.first.chat_server import chat_server
+from tests.chat_server import chat_server
 
 QUESTION = [{"role": "user", "content": "What is this?"}]
 

@@ -11,7 +11,7 @@ from helpers.first.prepare.query_guards import checked
 from helpers.first.prepare.query_models import OLLAMA, STYLES, Judges, ModelJudge, ModelWriter
 from helpers.first.prepare.query_reading import read_query
 from helpers.first.prepare.query_tables import failure_table
-from tests.first.chat_server import chat_server
+from tests.chat_server import chat_server
 from tests.first.test_query_facts import car
 
 LEAF = car()

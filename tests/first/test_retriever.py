@@ -15,7 +15,7 @@ from helpers.first.retrieval.index import IndexRefused, build_index, space_of
 from helpers.first.retrieval.kinds import IndexKind
 from helpers.first.retrieval.retriever import Answer, Hit, Query, QueryRefused, Retriever
 from helpers.first.retrieval.vector_index import VectorIndex
-from tests.first.chat_server import chat_server
+from tests.chat_server import chat_server
 from tests.first.small_training import small_encoder, small_picture
 
 N = 12

@@ -111,18 +111,6 @@ def export_onnx(encoder: Encoder, folder: Path | str, *, towers: Sequence[str] =
     return folder
 
 
-def text_graph(encoder: Encoder) -> bytes:
-    """The text tower as an ONNX graph from token ids (n, text_length) alone to unit rows (n, d).
-
-    An adapter's update is part of the graph. CLIP's texts see no later token, so that what follows
-    their end changes nothing and a mask is not needed.
-    """
-    tokens = torch.ones((2, encoder.text_length), dtype=torch.int64, device=encoder.device)
-    free = ({0: torch.export.Dim("n")},)
-    name = f"the text tower of {encoder.name}"
-    return _graph(_Text(encoder.model), {"input_ids": tokens}, free, name)
-
-
 def file_name(tower: str, precision: str) -> str:
     """The file of a tower: ``vision.onnx``, ``text.int8.onnx``."""
     return f"{tower}.onnx" if precision == "fp32" else f"{tower}.{precision}.onnx"

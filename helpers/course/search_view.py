@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from helpers.first.runner import thumbnails
+from helpers.course import thumbnails
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,7 @@ def printable(text: str) -> str:
 
 def welcome(pack: Any, source: str) -> str:
     """One line on what is searched; ``source`` is where the images come from."""
-    index = pack.retriever.index
-    return f"{_images(len(index))} of {printable(source)}, {index.space.model}"
+    return f"{_images(len(pack.retriever.index))} of {printable(source)}, {pack.made_by}"
 
 
 def _images(n: int) -> str:
@@ -52,12 +51,12 @@ def as_text(answer: Any, ms: float, pack: Any, look: Look) -> str:
     for hit in answer.hits:
         said = printable(str(hit.metadata.get("caption", "")))
         lines = [f"{hit.rank:2d}  {hit.score:.3f}", *textwrap.wrap(said, max(20, room))[:4]]
-        lines.append(printable(str(pack.picture_place(hit.id))))
+        lines.append(printable(str(pack.image_place(hit.id))))
         if look.way == "none":
             parts.append("\n    ".join(lines))
             continue
-        image = _image(pack.picture_bytes(hit.id))
-        parts.append(thumbnails.beside(image, lines, way=look.way, shades=look.colors))
+        image = _image(pack.image_bytes(hit.id))
+        parts.append(thumbnails.beside(image, lines, truecolor=look.colors > 256))
     found = f"{len(answer.hits)} of {_images(answer.searched)} in {ms:.1f} ms"
     return "\n".join([*parts, found])
 
@@ -66,7 +65,7 @@ def as_json(question: Mapping[str, Any], answer: Any, ms: float, pack: Any) -> s
     """One line: the question, milliseconds, hits and where they come from."""
     hits = [
         {"rank": h.rank, "id": h.id, "score": round(h.score, 6), **h.metadata,
-         "path": str(pack.picture_place(h.id))}
+         "path": str(pack.image_place(h.id))}
         for h in answer.hits
     ]  # fmt: skip
     record = {**question, "ms": round(ms, 3), "hits": hits, "provenance": dict(answer.provenance)}

@@ -3,22 +3,21 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.first import course
-from helpers.first.retrieval.index import build_index
-from helpers.first.retrieval.retriever import Retriever
-from helpers.first.retrieval.search_pack import PackError, SearchPack
-from helpers.first.retrieval.space import Space
-from helpers.first.runner import search, search_view
+from helpers.course import cli, search, search_view, thumbnails
 from helpers.first.runner.lessons import CourseError
 from helpers.store.zones import open_zone
+from helpers.topics.serving import pack as packs
+from helpers.topics.serving.index import FlatIndex, Space
+from helpers.topics.serving.pack import PackError, SearchPack
+from helpers.topics.serving.retriever import Retriever
 
 SPACE = Space("stub", "f" * 16, "p", 3)
 WORDS = ("soup", "pie", "rice")
@@ -36,6 +35,14 @@ class Tower:
 
 
 @pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty course."""
+    monkeypatch.setenv("COURSE_HOME", str(tmp_path))
+    (tmp_path / "notebooks").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
 def pack(home):
     zone = open_zone("", name="tiny")
     zone.write_bytes("manifests/pairs.json", b"{}")
@@ -43,23 +50,24 @@ def pack(home):
         stream = io.BytesIO()
         Image.new("RGB", (8, 8), color).save(stream, "PNG")
         zone.write_bytes(f"fine-tuning-zone/images/{key}", stream.getvalue())
-    index = build_index(np.eye(3), ["a/0.png", "b/0.png", "c/0.png"], space=SPACE)
+    index = FlatIndex.of(np.eye(3), ["a/0.png", "b/0.png", "c/0.png"], SPACE)
     cards = {
         f"{letter}/0.png": {"caption": f"a {word}\x1b[31m", "recipe_id": letter, "split": "test"}
         for letter, word in zip("abc", WORDS, strict=True)
     }
-    return SearchPack(zone, "stub", "", Retriever(Tower(), index, cards), "world:stub")
+    return SearchPack(zone, "stub", "", 1.0, Retriever(Tower(), index, cards), "world:stub")
 
 
 @pytest.fixture
 def opened(pack, monkeypatch):
-    monkeypatch.setattr(search, "_pack", lambda arguments: pack)
+    monkeypatch.setattr(search, "opened", lambda arguments: pack)
     return pack
 
 
 def test_an_answer_has_rank_score_caption_and_path(opened, capsys):
-    assert course.main(["search", "hot", "soup", "-k", "2"]) == 0
-    out = capsys.readouterr().out
+    assert cli.main(["search", "hot", "soup", "-k", "2"]) == 0
+    out, err = capsys.readouterr()
+    assert err == "note: searching with stub without adapter\n"
     lines = out.splitlines()
     assert lines[0].startswith(" 1  0.99")
     assert lines[1] == "    a soup [31m"  # what steers a terminal is gone
@@ -78,19 +86,18 @@ def test_of_many_questions_the_bad_one_is_named_and_the_others_are_answered(
 ):
     """Fault 4."""
     piped(monkeypatch, b"soup\n\ncaf\xe9\npie\n")
-    assert course.main(["search", "-k", "1"]) == 2
+    assert cli.main(["search", "-k", "1"]) == 2
     done = capsys.readouterr()
-    assert (
-        done.err
-        == "course: line 3: the query 'caf\\xe9' is no readable text: it has to be in UTF-8\n"
-    )
+    note, line = done.err.splitlines()
+    assert note == "note: searching with stub without adapter"
+    assert line == "course: line 3: the query 'caf\\xe9' is no readable text: it has to be in UTF-8"
     assert "a soup" in done.out
     assert "a pie" in done.out
 
 
 def test_json_is_a_line_a_question(opened, capsys, monkeypatch):
     piped(monkeypatch, "\ufeffsoup\n\n  pie \n".encode())
-    assert course.main(["search", "--json", "-k", "1"]) == 0
+    assert cli.main(["search", "--json", "-k", "1"]) == 0
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
     assert (first["text"], second["text"]) == ("soup", "pie")
     (hit,) = second["hits"]
@@ -100,10 +107,48 @@ def test_json_is_a_line_a_question(opened, capsys, monkeypatch):
 
 
 def test_thumbnails_stand_beside_the_text(opened, capsys):
-    assert course.main(["search", "pie", "-k", "1", "--thumbnails", "blocks"]) == 0
-    first = capsys.readouterr().out.splitlines()[0]
-    assert "48;2;0;128;0m▀" in first  # green
-    assert first.endswith("  1  0.986") or "  1  0." in first
+    assert cli.main(["search", "pie", "-k", "1", "--thumbnails", "blocks"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == thumbnails.LINES + 1
+    assert lines[0].count("48;2;0;128;0m▀") == thumbnails.COLUMNS  # green
+    assert " 1  0." in lines[0]
+    assert "a pie" in lines[1]
+
+
+def colors_of(line):
+    """Upper and lower color of each half block."""
+    found = re.findall(r"\x1b\[38;2;(\d+);(\d+);(\d+);48;2;(\d+);(\d+);(\d+)m▀", line)
+    return [(tuple(map(int, f[:3])), tuple(map(int, f[3:]))) for f in found]
+
+
+def test_half_blocks_hold_the_image():
+    half = Image.new("RGB", (60, 60), (200, 30, 40))
+    half.paste((20, 60, 220), (0, 30, 60, 60))
+    lines = [colors_of(line) for line in thumbnails.blocks(half)]
+    assert [len(line) for line in lines] == [thumbnails.COLUMNS] * thumbnails.LINES
+    assert lines[0][3] == ((200, 30, 40),) * 2
+    assert lines[-1][-1] == ((20, 60, 220),) * 2
+    wide = [colors_of(line) for line in thumbnails.blocks(Image.new("RGB", (100, 50), "black"))]
+    assert wide[0][0][0] == (255, 255, 255)  # the ratio is kept, on white
+    assert wide[thumbnails.LINES // 2][0][0] == (0, 0, 0)
+    few = thumbnails.blocks(Image.new("RGB", (4, 4), (255, 0, 0)), truecolor=False)
+    assert "38;5;196;48;5;196m" in few[0]
+
+
+@pytest.mark.parametrize(
+    ("environment", "way"),
+    [
+        ({"TERM": "screen-256color"}, "blocks"),
+        ({"TERM": "xterm", "COLORTERM": "24bit"}, "blocks"),
+        ({"TERM": "xterm"}, "none"),
+        ({"TERM": "dumb", "COLORTERM": "truecolor"}, "none"),
+        ({"TERM": "xterm-256color", "NO_COLOR": "1"}, "none"),
+        ({}, "none"),
+    ],
+)
+def test_thumbnails_are_shown_where_the_terminal_has_colors(environment, way):
+    assert thumbnails.best_way(environment, terminal=True) == way
+    assert thumbnails.best_way(environment, terminal=False) == "none"
 
 
 @pytest.mark.parametrize(
@@ -120,46 +165,45 @@ def test_thumbnails_stand_beside_the_text(opened, capsys):
     ],
 )
 def test_a_mistake_is_a_sentence(opened, capsys, argv, said):
-    assert course.main(argv) == 2
+    assert cli.main(argv) == 2
     assert said in capsys.readouterr().err
 
 
 def test_a_text_is_no_picture(opened, capsys, tmp_path):
     (tmp_path / "note.png").write_text("hello")
-    assert course.main(["search", "--image", str(tmp_path / "note.png")]) == 2
+    assert cli.main(["search", "--image", str(tmp_path / "note.png")]) == 2
     assert "cannot be read" in capsys.readouterr().err
 
 
 def test_an_unknown_run_and_missing_embeddings_are_named(pack, capsys, monkeypatch):
-    assert course.main(["search", "soup", "--name", "tinyy"]) == 2
+    assert cli.main(["search", "soup", "--name", "tinyy"]) == 2
     said = capsys.readouterr().err
     assert "no run 'tinyy' to search; did you mean 'tiny'? (there are: tiny)" in said
-    assert course.main(["search", "soup", "--zone", "elsewhere"]) == 2
+    assert cli.main(["search", "soup", "--zone", "elsewhere"]) == 2
     assert "elsewhere holds no pairs" in capsys.readouterr().err
-    assert course.main(["search", "soup", "--name", "a/b"]) == 2
+    assert cli.main(["search", "soup", "--name", "a/b"]) == 2
 
     def none_yet(zone, **_):
         raise PackError("no embeddings of tiny-siglip yet: add --build")
 
-    monkeypatch.setattr("helpers.first.retrieval.search_pack.open_pack", none_yet)
-    assert course.main(["search", "soup"]) == 2
+    monkeypatch.setattr(packs, "open_pack", none_yet)
+    assert cli.main(["search", "soup"]) == 2
     assert "add --build" in capsys.readouterr().err
 
 
-def test_a_picture_opens_the_whole_model_once(pack, monkeypatch, capsys, tmp_path):
+def test_an_image_opens_the_whole_model_once(pack, monkeypatch, tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "q.png")
     loaded = []
 
     class Whole(Tower):
-        def images(self, pictures):
-            return np.eye(3, dtype=np.float32)[[2] * len(pictures)]
+        def images(self, images):
+            return np.eye(3, dtype=np.float32)[[2] * len(images)]
 
-    def load(model, *, adapter):
+    def load(zone, model, adapter):
         loaded.append((model, adapter))
-        return Whole()
+        return Whole(), 1.0
 
-    fake = SimpleNamespace(load_encoder=load)
-    monkeypatch.setitem(sys.modules, "helpers.first.models.loading", fake)
+    monkeypatch.setattr(packs, "open_encoder", load)
     searcher = search.Searcher(pack)
     for _ in range(2):
         found, ms = searcher.answer(search.Question(image=str(tmp_path / "q.png"), k=1))
@@ -167,12 +211,53 @@ def test_a_picture_opens_the_whole_model_once(pack, monkeypatch, capsys, tmp_pat
         assert ms > 0
     assert loaded == [("stub", "")]
 
-    def gone(model, *, adapter):
+    def gone(zone, model, adapter):
         raise PackError("its weights are gone")
 
-    fake.load_encoder = gone
+    monkeypatch.setattr(packs, "open_encoder", gone)
     with pytest.raises(CourseError, match="its weights are gone"):
         search.Searcher(pack).answer(search.Question(image=str(tmp_path / "q.png")))
+
+
+RUN = "fine-tuning-zone/experiments/lora/run_20260102T101500/adapters"
+
+
+@pytest.mark.parametrize(
+    ("options", "built", "asked", "noted"),
+    [
+        ([], [("tiny-siglip", "")], ("tiny-siglip", ""), True),
+        ([], [("tiny-siglip", ""), ("tiny-siglip", RUN)], ("tiny-siglip", RUN), False),
+        ([], [("tiny-siglip", RUN)], ("tiny-siglip", RUN), False),
+        ([], [("tiny-clip", "")], ("tiny-clip", ""), False),
+        (["--adapter", "none"], [("tiny-siglip", RUN)], ("tiny-siglip", ""), False),
+        (["--model", "tiny-clip"], [("tiny-siglip", RUN)], ("tiny-clip", ""), False),
+        (["--build"], [], ("tiny-siglip", RUN), False),
+        (["--build", "--adapter", "none"], [], ("tiny-siglip", ""), False),
+        (["--build", "--model", "tiny-clip"], [], ("tiny-clip", ""), False),
+    ],
+)
+def test_the_adapter_of_the_run_is_used_where_it_has_embeddings(
+    pack, monkeypatch, capsys, options, built, asked, noted
+):
+    """Or where they are made; else the base model answers, and a note says how to have them."""
+    base = json.dumps({"base": {"name": "tiny-siglip"}}).encode()
+    pack.zone.write_bytes(f"{RUN}/base.json", base)
+    made, opened = [], []
+    monkeypatch.setattr(packs, "packs_of", lambda zone: sorted(built))
+    monkeypatch.setattr(packs, "open_encoder", lambda zone, *names: (names, 0.5))
+    monkeypatch.setattr(packs, "ensure_pack", lambda zone, _, **names: made.append(names))
+
+    def open_pack(zone, *, model, adapter):
+        opened.append((model, adapter))
+        return pack
+
+    monkeypatch.setattr(packs, "open_pack", open_pack)
+    assert cli.main(["search", "soup", *options]) == 0
+    assert opened == [asked]
+    names = [(one["model"], one["adapter"], one["factor"]) for one in made]
+    assert names == ([(*asked, 0.5)] if "--build" in options else [])
+    there = "note: there is also the adapter lora/run_20260102T101500: add --build once"
+    assert (there in capsys.readouterr().err) == noted
 
 
 def test_the_prompt_remembers_k_and_survives_mistakes(opened, capsys):
@@ -202,7 +287,7 @@ def test_the_prompt_keeps_a_history_and_ends(opened, home, monkeypatch, capsys):
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
         keys.send_text("hot soup\r:quit\r")
-        assert course.main(["search", "-k", "1"]) == 0
+        assert cli.main(["search", "-k", "1"]) == 0
     out = capsys.readouterr().out
     assert "3 images of world:stub, stub" in out
     assert "a soup" in out
@@ -215,7 +300,7 @@ def test_what_is_printed_cannot_steer_the_terminal():
 
 
 def test_a_reader_that_has_seen_enough_is_no_error():
-    code = "from helpers.first import course; raise SystemExit(course.main(['list']))"
+    code = "from helpers.course import cli; raise SystemExit(cli.main(['list']))"
     read, write = os.pipe()
     os.close(read)  # nobody listens
     done = subprocess.run(

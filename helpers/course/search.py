@@ -16,15 +16,16 @@ from functools import cached_property
 from typing import Any
 
 from helpers import paths
-from helpers.first.runner import search_view as view
+from helpers.course import search_view as view
+from helpers.course.thumbnails import WAYS
 from helpers.first.runner.choices import rule_of
 from helpers.first.runner.lessons import CourseError, did_you_mean
 from helpers.first.runner.meaning import warning_of_search
 from helpers.first.runner.places import nothing_at
 from helpers.first.runner.staging import run_folder
-from helpers.first.runner.thumbnails import WAYS
 
 DEFAULT_MODEL = "tiny-siglip"
+NO_ADAPTER = "none"
 HELP = """\
 Type what to look for, such as: tacos on a pink plate
   :image PATH   search with an image        :k N   show N results from now on
@@ -35,7 +36,7 @@ examples:
   course search --build "tacos on a pink plate"     make the embeddings, then search
   course search --name mine --image photo.jpg -k 10        images like this one, of the run 'mine'
   course search --name mine                                a prompt; help shows what it knows
-  course search --json < questions.txt                     a line of JSON for each line of the file"""
+  course search --json < questions.txt                     a line of JSON for each question"""
 
 
 def add_search(commands: argparse._SubParsersAction) -> None:
@@ -47,22 +48,9 @@ def add_search(commands: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     search.add_argument("query", nargs="*", help="what to look for, in words")
     search.add_argument("--image", default="", metavar="PATH", help="an image to search with")
-    search.add_argument(
-        "--name", default="tiny", help="the run whose images are searched (default: %(default)s)"
-    )
-    search.add_argument(
-        "--zone", default="", help="a folder or s3://... with data (default: the run's own)"
-    )
-    search.add_argument(
-        "--model", default="",
-        help=f"a model that has embeddings (default: {DEFAULT_MODEL}, or the first that has some)",
-    )  # fmt: skip
-    search.add_argument("--adapter", default="", help="an adapter's folder (default: none)")
+    add_pack(search)
     search.add_argument(
         "-k", type=_count, default=5, metavar="N", help="how many results (default: %(default)s)"
-    )
-    search.add_argument(
-        "--build", action="store_true", help="make the embeddings where there are none yet"
     )
     search.add_argument("--json", action="store_true", help="a line of JSON for each question")
     search.add_argument(
@@ -70,6 +58,28 @@ def add_search(commands: argparse._SubParsersAction) -> None:
         help="how images are drawn in the terminal (default: %(default)s, by what it can do)",
     )  # fmt: skip
     search.set_defaults(command=run)
+
+
+def add_pack(parser: argparse.ArgumentParser) -> None:
+    """The options that say what is searched, and with which model and adapter."""
+    parser.add_argument(
+        "--name", default="tiny", help="the run whose images are searched (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--zone", default="", help="a folder or s3://... with data (default: the run's own)"
+    )
+    parser.add_argument(
+        "--model", default="",
+        help=f"a model that has embeddings (default: {DEFAULT_MODEL}, or the first that has some)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--adapter", default="",
+        help=f"an adapter's folder, or '{NO_ADAPTER}' (default: the newest that the run has "
+        "trained for the model, where it has embeddings)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--build", action="store_true", help="make the embeddings where there are none yet"
+    )
 
 
 @dataclass(frozen=True)
@@ -91,10 +101,8 @@ class Searcher:
     @cached_property
     def whole(self) -> Any:
         """A retriever with both encoders; takes seconds, the first time."""
-        from helpers.first.models.loading import load_encoder
-
         print("opening the whole model for an image ...", file=sys.stderr)
-        return self.pack.with_encoder(load_encoder(self.pack.model, adapter=self.pack.adapter))
+        return self.pack.with_images()
 
     def answer(self, question: Question) -> tuple[Any, float]:
         """The answer and the milliseconds that it took.
@@ -104,9 +112,9 @@ class Searcher:
         CourseError
             If nothing is asked, or the image or the model cannot be opened.
         """
-        from helpers.first.retrieval.retriever import Query
+        from helpers.topics.serving.retriever import Query
 
-        image = _opened(question.image) if question.image else None
+        image = _image(question.image) if question.image else None
         with _of_this_question():
             retriever = self.whole if image else self.pack.retriever
             began = time.perf_counter()
@@ -133,23 +141,32 @@ def run(arguments: argparse.Namespace) -> int:
     asked = bool(arguments.query or arguments.image)
     if asked and not question.text.strip() and not question.image:
         raise CourseError("the question is empty: say what to look for, or give --image")
-    pack = _pack(arguments)
+    pack = opened(arguments)
     searcher = Searcher(pack, _given_source(arguments) or pack.source)
     if warning := warning_of_search(searcher.pack.source, searcher.pack.model, arguments):
         print(warning, file=sys.stderr)
     show = _shower(arguments, searcher)
+    prompts = not asked and sys.stdin.isatty()
+    if not prompts and not arguments.json:  # these two say it themselves
+        say(f"searching with {pack.made_by}")
     if asked:
         show(question)
-    elif sys.stdin.isatty():
+    elif prompts:
         _prompt(searcher, show, question)
     else:
         return _lines(sys.stdin.buffer, show, question, encoding=sys.stdin.encoding)
     return 0
 
 
-def _pack(arguments: argparse.Namespace) -> Any:
-    from helpers.first.retrieval.search_pack import open_pack, packs_of
+def opened(arguments: argparse.Namespace) -> Any:
+    """The pack that the options of :func:`add_pack` name, built where that is asked for.
+
+    Which adapter is used, and which could be, is said on standard error.
+
+    Raises ``CourseError`` for an unknown run, and what ``open_pack`` and ``ensure_pack`` raise.
+    """
     from helpers.store.zones import open_zone
+    from helpers.topics.serving import pack
 
     run_folder(arguments.name)  # refuses a bad name
     for name in ("zone", "model", "adapter"):  # a relative path means what it means in course run
@@ -157,13 +174,30 @@ def _pack(arguments: argparse.Namespace) -> Any:
     zone = open_zone(arguments.zone, name=arguments.name)
     if not zone.exists("manifests/pairs.json"):
         raise CourseError(_unknown(zone, arguments))
-    model = arguments.model
+    given, built = arguments.adapter, pack.packs_of(zone)
+    model, adapter = arguments.model, "" if given == NO_ADAPTER else given
     if not model:
-        there = [name for name, adapter in packs_of(zone) if adapter == arguments.adapter]
+        there = [name for name, other in built if other == adapter or not given]
         model = there[0] if there and DEFAULT_MODEL not in there else DEFAULT_MODEL
+    newest = "" if given else pack.newest_adapter(zone, model)
+    if arguments.build or (model, newest) in built:
+        adapter = adapter or newest
     if arguments.build:
-        _build(zone, model, arguments.adapter)
-    return open_pack(zone, model=model, adapter=arguments.adapter)
+        encoder, factor = pack.open_encoder(zone, model, adapter)
+        pack.ensure_pack(
+            zone, encoder, model=model, adapter=adapter, factor=factor,
+            progress=sys.stderr.isatty(),
+        )  # fmt: skip
+    found = pack.open_pack(zone, model=model, adapter=adapter)
+    if newest and not adapter:
+        there = pack.made_by(model, newest).partition(" with ")[2].partition(" (")[0]
+        say(f"there is also the {there}: add --build once to search with it")
+    return found
+
+
+def say(text: str) -> None:
+    """A note for people, beside what a program may read from standard output."""
+    print(f"note: {text}", file=sys.stderr)
 
 
 def _given_source(arguments: argparse.Namespace) -> str:
@@ -191,15 +225,7 @@ def _unknown(zone: Any, arguments: argparse.Namespace) -> str:
     )
 
 
-def _build(zone: Any, model: str, adapter: str) -> None:
-    from helpers.first.models.loading import load_encoder
-    from helpers.first.retrieval.search_pack import ensure_pack
-
-    encoder = load_encoder(model, adapter=adapter)
-    ensure_pack(zone, encoder, model=model, adapter=adapter, progress=sys.stderr.isatty())
-
-
-def _opened(place: str) -> Any:
+def _image(place: str) -> Any:
     from helpers.data.images import ImageError, load_image
 
     path = paths.find(place)

@@ -1,13 +1,15 @@
 """The text tower alone, under onnxruntime: what a search by text needs, and nothing more.
 
 torch and transformers take seconds to import; a tokenizer's file and an ONNX graph open in a tenth
-of one. The graph is exported from the encoder and held against it before anything is kept. A SigLIP's
-SentencePiece has rules of its own class around it: that class of transformers, without torch, reads
-texts here too.
+of one. The graph is exported from the encoder and compared with it before anything is kept. A
+SentencePiece tokenizer of SigLIP has rules in its class: that class of transformers, without torch,
+reads texts here too.
 """
 
 import json
+import logging
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,14 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from helpers.first.evaluation.embeddings import check_embeddings
-from helpers.first.retrieval.space import Space, space_of
+from helpers.evaluation.ranking import check_embeddings
+from helpers.topics.serving.index import Space, space_of
 
 if TYPE_CHECKING:
-    from helpers.first.models.encoders import Encoder
+    from helpers.models.encoder import Encoder
 
 GRAPH, TOKENIZER, ABOUT = "text_tower.onnx", "tokenizer.json", "text_tower.json"
 TOLERANCE = 1e-4  # of an embedding's entries, between torch and onnxruntime
+OPSET = 20
 
 
 class TowerError(ValueError):
@@ -31,7 +34,7 @@ class TowerError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class TextTower:
-    """Captions in, unit rows out, in the place of an encoder wherever texts alone are encoded.
+    """Captions in, unit rows out, in the place of an encoder wherever only texts are embedded.
 
     Attributes
     ----------
@@ -61,16 +64,9 @@ class TextTower:
         return np.array(self.token_ids(list(captions)), dtype=np.int64)
 
     def texts(self, captions: Sequence[str], *, batch_size: int = 64) -> np.ndarray:
-        """Embeddings of captions.
+        """Embeddings of captions, (n, dimension) float32, unit rows.
 
-        Returns
-        -------
-        (n, dimension) float32, unit rows
-
-        Raises
-        ------
-        InvalidEmbeddings
-            If a row is not finite or zero, or all of several are the same.
+        Raises ``InvalidEmbeddings`` if a row is not finite or zero, or all of several are the same.
         """
         tokens = self.tokens(captions)
         rows = [
@@ -78,11 +74,11 @@ class TextTower:
             for start in range(0, len(tokens), batch_size)
         ]
         done = np.concatenate(rows) if rows else np.empty((0, self.dimension), np.float32)
-        return check_embeddings(done, name=f"caption embeddings of {self.name}")
+        return check_embeddings(done, name=f"text embeddings of {self.name}")
 
-    def images(self, pictures: Sequence[Any]) -> np.ndarray:
+    def images(self, images: Sequence[Any]) -> np.ndarray:
         """Raises ``TowerError``: only the text tower is here."""
-        raise TowerError(f"{self.name} was opened for texts alone: open the encoder for pictures")
+        raise TowerError(f"{self.name} was opened for texts alone: open the encoder for images")
 
 
 def export_text_tower(encoder: "Encoder", captions: Sequence[str]) -> dict[str, bytes]:
@@ -93,21 +89,15 @@ def export_text_tower(encoder: "Encoder", captions: Sequence[str]) -> dict[str, 
     encoder : Encoder
         In fp32; an adapter's update is part of the graph.
     captions : sequence of str
-        At least two different ones, on which graph and tokenizer are held against the encoder.
+        At least two different ones, on which graph and tokenizer are compared with the encoder.
 
     Raises
     ------
     TowerError
         If tokens differ, or an entry of an embedding by more than ``TOLERANCE``.
-
-    Examples
-    --------
-    >>> files = export_text_tower(encoder, ["a soup", "a pie"])  # doctest: +SKIP
     """
     if encoder.precision != "fp32":
         raise TowerError(f"{encoder.name} is in {encoder.precision}: export it in fp32")
-    from helpers.first.retrieval.onnx_export import text_graph
-
     tokenizer = encoder.processor.tokenizer
     backend = getattr(tokenizer, "backend_tokenizer", None)
     about = {
@@ -119,11 +109,11 @@ def export_text_tower(encoder: "Encoder", captions: Sequence[str]) -> dict[str, 
         "reader": "" if backend else type(tokenizer).__name__,
     }
     files = {
-        GRAPH: text_graph(encoder),
+        GRAPH: _graph(encoder),
         ABOUT: json.dumps(about, indent=1).encode(),
         **({TOKENIZER: backend.to_str().encode()} if backend else _saved(tokenizer)),
     }
-    _hold_against(encoder, open_text_tower(files), list(dict.fromkeys(captions)))
+    compare(encoder, open_text_tower(files), list(dict.fromkeys(captions)))
     return files
 
 
@@ -132,13 +122,75 @@ def open_text_tower(files: dict[str, bytes], *, threads: int = 0) -> TextTower:
     import onnxruntime
 
     about = json.loads(files[ABOUT])
-    read = _class_of_transformers(files, about) if about.get("reader") else _rules(files, about)
+    read = _class_of_transformers(files, about) if about["reader"] else _rules(files, about)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waits cost nothing
     session = onnxruntime.InferenceSession(files[GRAPH], options)
     return TextTower(Space(**about["space"]), session, read)
+
+
+def compare(encoder: "Encoder", tower: TextTower, captions: Sequence[str]) -> None:
+    """Hold a tower against its encoder; ``TowerError`` where tokens or embeddings differ."""
+    theirs = encoder.prepare_texts(captions)["input_ids"].numpy()
+    if not np.array_equal(theirs, tower.tokens(captions)[:, : theirs.shape[1]]):
+        raise TowerError(
+            f"the tokenizer file of {encoder.name} gives other tokens than its processor: "
+            "search with the whole encoder"
+        )
+    far = float(np.abs(encoder.texts(captions) - tower.texts(captions)).max())
+    if far > TOLERANCE:
+        raise TowerError(
+            f"the exported text tower of {encoder.name} differs by {far:.1e} from the encoder, "
+            f"more than {TOLERANCE:g}: search with the whole encoder"
+        )
+
+
+def _graph(encoder: "Encoder") -> bytes:
+    """Token ids (n, text_length) to unit rows (n, d) as an ONNX graph.
+
+    No later token changes what CLIP reads before it, so that no mask is needed for the padding.
+    """
+    import torch
+    from torch.nn import functional as F
+
+    class Text(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = encoder.model
+
+        def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+            rows = self.model.get_text_features(input_ids=input_ids, attention_mask=None)
+            return F.normalize(rows.pooler_output, dim=-1)
+
+    tokens = torch.ones((2, encoder.text_length), dtype=torch.int64, device=encoder.device)
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:  # its notes are on operations of other libraries
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                Text().eval(), (tokens,), dynamo=True, input_names=["input_ids"],
+                output_names=["rows"], dynamic_shapes=({0: torch.export.Dim("n")},),
+                opset_version=OPSET, verbose=False,
+            )  # fmt: skip
+    except Exception as error:  # of whatever kind, the exporter did not understand the model
+        first = next(iter(str(error).strip().splitlines()), "no reason given")
+        raise TowerError(
+            f"the text tower of {encoder.name} could not be exported ({type(error).__name__}: "
+            f"{first}): search with the whole encoder"
+        ) from error
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+    model = program.model_proto
+    for part in (*model.graph.node, *model.graph.input, *model.graph.output):
+        del part.metadata_props[:]  # stack traces with paths of this machine
+    del model.graph.value_info[:]  # shapes from before constants were folded: some are wrong now
+    return model.SerializeToString()
 
 
 def _rules(files: dict[str, bytes], about: dict[str, Any]) -> Callable:
@@ -169,19 +221,3 @@ def _class_of_transformers(files: dict[str, bytes], about: dict[str, Any]) -> Ca
         tokenizer = getattr(transformers, about["reader"]).from_pretrained(folder)
     how = {"padding": "max_length", "truncation": True, "max_length": int(about["length"])}
     return lambda captions: tokenizer(captions, **how)["input_ids"]
-
-
-def _hold_against(encoder: "Encoder", tower: TextTower, captions: Sequence[str]) -> None:
-    theirs = encoder.tokens(captions)["input_ids"].numpy()
-    ours = tower.tokens(captions)[:, : theirs.shape[1]]
-    if not np.array_equal(theirs, ours):
-        raise TowerError(
-            f"the tokenizer file of {encoder.name} gives other tokens than its processor: "
-            "search with the whole encoder"
-        )
-    far = float(np.abs(encoder.texts(captions) - tower.texts(captions)).max())
-    if far > TOLERANCE:
-        raise TowerError(
-            f"the exported text tower of {encoder.name} differs by {far:.1e} from the encoder, "
-            f"more than {TOLERANCE:g}: search with the whole encoder"
-        )
