@@ -161,7 +161,7 @@ SMALL = "-p epochs=1 -p batch_size=8"
 # devices and the tiny models' own defaults.
 TRAININGS = {
     "dora": f"-p method=dora {SMALL} -p rank=2",
-    "rslora": f"-p method=rslora {SMALL} -p modules=fc1,fc2",
+    "rslora": f"-p method=rslora {SMALL} -p modules=fc1,fc2 -p distill=1 -p factor=0.5",
 }
 
 
@@ -204,15 +204,17 @@ def test_dora_runs_and_its_card_names_revision_and_texts(adapter):
 
 @pytest.mark.journey
 def test_rslora_runs_with_the_hubs_clip(models, shell, checkout, patterns, others):
-    """Fault 29: another method, and the projections of the MLP."""
+    """Fault 29: another method, the projections of the MLP, and half of the update is kept."""
     done = shell(
         f"course run --name rslora --only 04 -p model={models['clip']} -p source={patterns} "
-        f"-p other={others} {TRAININGS['rslora']}"
+        f"-p other={others} -p replay={others} {TRAININGS['rslora']}"
     )
     assert done.code == 0, done.text
     zone = checkout / "data" / "zones" / "rslora"
     (config,) = zone.glob("fine-tuning-zone/experiments/*/*/*/adapter_config.json")
     assert json.loads(config.read_text())["use_rslora"]
+    assert json.loads((config.parent / "base.json").read_text())["factor"] == 0.5
+    assert json.loads(config.read_text())["lora_alpha"] == 8.0  # 16 times the factor
 
 
 @pytest.mark.journey

@@ -32,6 +32,7 @@ WRITTEN = Place(new=True, number=False)
 TEXTS: Mapping[str, Text] = {
     "source": SourceText(),
     "other": SourceText(),
+    "replay": SourceText(),
     "transfer": SourceText(),
     "cars": SourceText(),
     "zone": WRITTEN,

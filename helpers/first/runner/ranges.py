@@ -43,6 +43,8 @@ RANGES = {
     "warmup": at_least(0),
     "rank": at_least(1),
     "alpha": ABOVE_ZERO,
+    "distill": at_least(0),
+    "factor": Range("above 0 and at most 1.25", lambda value: 0 < value <= 1.25),
     "dropout": SHARE,
     "vision_layers": LAYERS,
     "text_layers": LAYERS,
