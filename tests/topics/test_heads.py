@@ -71,11 +71,11 @@ def test_wrong_kinds_are_refused_by_name(encoder):
 
 def test_the_pull_is_the_squared_distance_from_the_start(encoder):
     heads = models.make_heads("rla", encoder, seed=1, pull=0.5)
-    assert float(models.penalty(heads)) == 0
+    assert models.penalty(heads).item() == 0
     with torch.no_grad():
         heads.image.weight[0, 1] += 2.0
         heads.text.weight[3, 3] -= 1.0
-    assert float(models.penalty(heads)) == pytest.approx(0.5 * (4 + 1))
+    assert models.penalty(heads).item() == pytest.approx(0.5 * (4 + 1))
     assert models.penalty(models.make_heads("residual", encoder, seed=1)) == 0
 
 
@@ -260,8 +260,8 @@ DESIGN = {
     "seeds": {"default": 2, "zero-shot": 0},
     "arms": {
         "zero-shot": {},
-        "residual, 8": SHORT | {"dial": [0, 0.4]},
-        "residual, 12": SHORT | {"n": 12, "mined": True},
+        "residual, InfoNCE, 8": SHORT | {"dial": [0, 0.4]},
+        "residual, InfoNCE, 12": SHORT | {"n": 12, "mined": True},
         "MLP, 8": SHORT | {"head": "mlp", "loss": "margin", "negatives": "random"},
         "ProLIP, 8": SHORT | {"head": "prolip"},
         "second stage, 8": SHORT | {"second_rate": 0.001},
@@ -276,16 +276,18 @@ def test_a_tiny_design_runs_and_goes_on_from_what_is_done(tmp_path, monkeypatch)
     design = Design(**DESIGN)
     found = study.run_study(design, tmp_path / "runs")
     assert found.arms == list(design.arms)
-    assert found.seeds("residual, 8") == [1, 2]
+    assert found.seeds("residual, InfoNCE, 8") == [1, 2]
     assert found.tests == ["kitchen"]
     dial = found.frames["dial"]
     assert set(dial["how"]) == {"set before training", "set after training"}
     assert len(dial) == 2 * 2 * 2
     at_zero = dial[dial["alpha"] == 0].groupby("how")["score"].mean()
     assert at_zero.nunique() == 1  # the frozen model either way
+    said = study.best_alphas(found)
+    assert "set before training, 8 recipes: 0" in said
     sizes = study.by_size(found, design)
-    assert sorted(set(sizes["arm"])) == ["residual"]
-    assert sizes["n"].tolist() == [8, 12]
+    assert sizes["arm"].tolist() == ["residual, InfoNCE"] * 2 + ["ProLIP"]
+    assert sizes["n"].tolist() == [8, 12, 8]
     done = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").glob("*/ranks.parquet")}
     monkeypatch.setattr(study.Experiment, "train", None)  # nothing is trained again
     again = study.run_study(design, tmp_path / "runs")

@@ -58,6 +58,7 @@ RANGES = {
     "n_recipes": at_least(0),
     "width": at_least(0),
     "margin": Range("from -1 to 1", lambda value: -1 <= value <= 1),
+    "mlp_rate": at_least(0),
     "pull": at_least(0),
     "unfreeze_steps": at_least(0),
     "unfreeze_rate": at_least(0),

@@ -29,6 +29,7 @@ from helpers.topics.heads.training import (
 from helpers.training.loop import Fitted
 
 TEST = "kitchen"
+SHOWN = ("MLP, margin", "MLP, InfoNCE", "residual, InfoNCE", "RLA", "ProLIP")
 
 
 @dataclass(frozen=True)
@@ -147,17 +148,27 @@ def run_study(design: Design, folder, *, device: str = "cpu") -> Study:
 
 
 def by_size(study: Study, design: Design, *, test: str = TEST) -> pd.DataFrame:
-    """hit@10 minus zero-shot of every kind of head over its numbers of training recipes.
+    """hit@10 minus zero-shot of the kinds of head in ``SHOWN`` over their training recipes.
 
     Columns ``n``, ``arm`` (without the number) and ``estimate``: for
-    :func:`helpers.report.plots.lines_with_intervals`. Arms with one number alone are left out.
+    :func:`helpers.report.plots.lines_with_intervals`.
     """
     rows = [
-        (factors["n"], arm.rpartition(", ")[0], study.difference(arm, "zero-shot", test=test))
-        for arm, factors in design.arms.items() if "n" in factors and arm in study.arms
-    ]  # fmt: skip
-    frame = pd.DataFrame(rows, columns=["n", "arm", "estimate"])
-    return frame[frame.groupby("arm")["n"].transform("nunique") > 1].reset_index(drop=True)
+        (factors["n"], kind, study.difference(arm, "zero-shot", test=test))
+        for arm, factors in design.arms.items()
+        if (kind := arm.rpartition(", ")[0]) in SHOWN
+    ]
+    return pd.DataFrame(rows, columns=["n", "arm", "estimate"])
+
+
+def best_alphas(study: Study) -> str:
+    """A sentence: the alpha that is best on the second validation, mean over seeds."""
+    scores = study.frames["dial"].groupby(["how", "n", "alpha"])["score"].mean()
+    found = []
+    for (how, n), part in scores.groupby(["how", "n"]):
+        alpha = part.idxmax()[-1]
+        found.append(f"{how}, {n:,} recipes: {alpha:g} ({part.max():.1%})")
+    return f"Best alpha on validation, {'; '.join(found)}."
 
 
 def rates_on_validation(
