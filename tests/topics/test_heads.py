@@ -232,6 +232,8 @@ def test_kinds_of_query_and_their_hits():
         "gallery": 0, "gallery_size": 100, "positives": 1,
         "rank": np.where(kinds["names a color"], 1.0, 50.0),
     })  # fmt: skip
+    back = ranks.assign(direction="image_to_text", query=ranks["query"] + n)  # more images
+    ranks = pd.concat([ranks, back], ignore_index=True)
     table = effects.by_kind({"frozen": ranks}, kinds).set_index("arm")["estimate"]
     assert table["names a color (20)"].value == 1
     assert table["names no color (20)"].value == 0

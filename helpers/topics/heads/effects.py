@@ -114,12 +114,10 @@ def by_kind(ranks: Mapping[str, pd.DataFrame], kinds: Mapping[str, np.ndarray]) 
 
     ``ranks`` maps a model to its ranks in both directions; the models are the series.
     """
+    asked = {model: one[one["direction"] == "text_to_image"] for model, one in ranks.items()}
     rows = []
     for kind, wanted in kinds.items():
-        parts = {
-            model: one[(one["direction"] == "text_to_image") & wanted[one["query"]]]
-            for model, one in ranks.items()
-        }  # fmt: skip
+        parts = {model: one[wanted[one["query"]]] for model, one in asked.items()}
         study = Study.of(parts, test="test")
         where = {"test": "test", "direction": "text_to_image"}
         rows += [(f"{kind} ({wanted.sum()})", m, study.estimate(m, **where)) for m in parts]
