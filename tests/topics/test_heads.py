@@ -305,3 +305,16 @@ def test_a_zero_shot_arm_is_the_frozen_model(tmp_path):
     found = training.ranks_of(None, training.embed(base, data))
     assert result.ranks["rank"].tolist() == found["rank"].tolist()
     assert result.info["neighbors kept"] == 1
+
+
+@pytest.mark.slow
+def test_a_pilot_scores_each_rate_by_the_weights_that_were_selected():
+    arms = {"rla, 8": {"head": "rla", "n": 8, "steps": 4}}
+    experiment = study.Experiment(Design(**DESIGN))
+    found = study.rates_on_validation(experiment, arms, (0.001, 0.01), seeds=(101,))
+    assert found[["arm", "rate"]].values.tolist() == [["rla, 8", 0.001], ["rla, 8", 0.01]]
+    factors = {**arms["rla, 8"], "rate": 0.01}
+    heads, _, fitted = experiment.fitted(101, factors)
+    score = training.hit10(training.ranks_of(heads, experiment.features["validation"]))
+    assert found["score"].iloc[1] == score == study.best_score(fitted)
+    assert study.selected_scores(fitted)["score"].iloc[-1] == score
