@@ -56,8 +56,8 @@ def points_with_intervals(
         )
         known = np.isfinite(low)
         ax.hlines(y[known], low[known], high[known], color=color, lw=1.6)
-        name = DIRECTION_NAMES.get(direction, "mean of both directions")
-        ax.plot(value, y, marker, color=color, ms=5.5, label=name)
+        name = plain({"both": "mean of both directions"}.get(direction, direction))
+        ax.plot(value, y, marker, color=color, ms=5.5, label=DIRECTION_NAMES.get(direction, name))
         if chance and direction in chance:
             ax.axvline(chance[direction], color=color, ls=(0, (4, 3)), lw=1)
     if chance:

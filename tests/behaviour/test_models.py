@@ -284,8 +284,7 @@ LESSONS = {
     ),
     "08": (
         "clip",
-        "-p max_recipes=80 -p other={other} -p sizes=40 -p steps=20 -p stage_b_sizes=40 "
-        "-p widths=8 -p alphas=0.2",
+        "-p max_recipes=80 -p n_recipes=40 -p steps=20 -p unfreeze_steps=3",
     ),
     "09": ("siglip2", "-p samples=64 -p batch_sizes=8,16 -p batch_samples=64 -p steps=2"),
     "10": ("siglip", "-p source={source} -p drift_recipes=1700"),

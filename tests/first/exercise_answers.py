@@ -8,7 +8,6 @@ import random
 
 import numpy as np
 
-from tests.first import exercise_answers_adapters as adapters
 from tests.first import exercise_answers_cleaning as cleaning
 from tests.first import exercise_answers_composed as composed
 from tests.first import exercise_answers_distributions as distributions
@@ -148,7 +147,6 @@ RIGHT = {
     **distributions.RIGHT,
     **mixtures.RIGHT,
     **composed.RIGHT,
-    **adapters.RIGHT,
     **serving.RIGHT,
     **instances.RIGHT,
 }
@@ -161,7 +159,6 @@ WRONG = {
     **distributions.WRONG,
     **mixtures.WRONG,
     **composed.WRONG,
-    **adapters.WRONG,
     **serving.WRONG,
     **instances.WRONG,
 }

@@ -4,7 +4,6 @@ import numpy as np
 
 from helpers.data.pairs import RetrievalSet
 from helpers.first.training.features import Features
-from helpers.first.training.head_runs import Parts
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -26,13 +25,3 @@ def small_features(
     keys = tuple(f"{i}/{j}.jpg" for j, i in enumerate(ids))
     data = RetrievalSet(keys, ids, tuple(f"caption {j}" for j in range(len(ids))), ids.copy())
     return Features(data, unit(images), unit(texts), f"{name}-{n}-{d}-{seed}-{noise}")
-
-
-def small_parts() -> Parts:
-    """Features for training, validation and test."""
-    return Parts(
-        "made-up",
-        small_features(30, seed=1, name="a"),
-        small_features(40, seed=2, name="b"),
-        small_features(40, seed=3, name="c"),
-    )

@@ -8,7 +8,6 @@ from difflib import get_close_matches
 from typing import Any
 
 from helpers.first.report import (
-    checks_adapters,
     checks_augmentation,
     checks_cleaning,
     checks_composed,
@@ -29,7 +28,6 @@ LESSONS = (
     checks_distributions,
     checks_mixtures,
     checks_composed,
-    checks_adapters,
     checks_instances,
     checks_serving,
 )

@@ -15,16 +15,10 @@ PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
 COMPOSERS = (
     "image only", "text only", "sum", "combiner", "TIRG", "ARTEMIS", "SPRC",
 )  # fmt: skip
-LOSSES = ("margin", "margin over the batch", "InfoNCE", "triplet")
-HEADS = (
-    "tower", "residual", *(f"{kind}, {loss}" for kind in ("tower", "residual") for loss in LOSSES),
-    "one-layer tower, margin", "one-layer tower, InfoNCE",
-)  # fmt: skip
 ROW = r"(r\d+|a\d+(\.\d+)?|[vt](\d+|all)|heads|(q|k|v|o|f1|f2)+|d\d*\.?\d+)"
 PERCENT = Range("from 0 to 100", lambda value: 0 <= value <= 100)
 SOME_PERCENT = Range("above 0 and at most 100", lambda value: 0 < value <= 100)
 UP_TO_ONE = Range("above 0 and at most 1", lambda value: 0 < value <= 1)
-SHARE_TO_ONE = Range("from 0 to 1", lambda value: 0 <= value <= 1)
 COSINE = Range("from -1 to 1", lambda value: -1 <= value <= 1)
 FOLDER, FILE = Place(), Place(kind="file")
 WRITTEN = Place(new=True, number=False)
@@ -69,7 +63,6 @@ TEXTS: Mapping[str, Text] = {
         options=("M1", "random negatives", "hard negatives", "plain 2 x 16", "cached 2 x 16"),
         pattern=r"(plain|cached) [1-9]\d* x [1-9]\d*",
     ),
-    "08.arms": Words(";", options=HEADS),
     "rows": Words(
         ",",
         options=("original", "names such as r4 v3 heads"),
@@ -86,19 +79,12 @@ TEXTS: Mapping[str, Text] = {
     "alone": Numbers(each=PERCENT),
     "added": Numbers(each=PERCENT),
     "gaps": Numbers(each=UP_TO_ONE),
-    "alphas": Numbers(each=SHARE_TO_ONE),
-    "widths": Numbers(each=at_least(1), whole=True),
-    "sizes": Numbers(each=at_least(2), whole=True),
-    "stage_b_sizes": Numbers(each=at_least(2), whole=True),
     "batch_sizes": Numbers(each=at_least(2), whole=True),
     "amounts": Numbers(each=at_least(1), whole=True),
     "pulls": Numbers(each=at_least(0)),
     "loose_pulls": Numbers(each=at_least(0)),
     "band": Numbers(each=COSINE, exactly=2),
-    "rare_words": Text(","),
     "query": Text(),
-    "endpoint": Text(number=False),
-    "endpoint_model": Text(),
 }
 
 

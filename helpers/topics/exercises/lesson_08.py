@@ -1,79 +1,11 @@
-"""Checks of lesson 08: a residual head, one dial in two forms, negatives that are surely wrong."""
+"""Checks of lesson 08: one dial in two forms, hard negatives, a caption that denies something."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from helpers.first.report.verdicts import Verdict, ask, correct, exercise, hint
-
-
-def _unit(rows: np.ndarray) -> np.ndarray:
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
-
-
-def _case(n: int, d: int, alpha: float, form: str, seed: int) -> dict[str, Any]:
-    rng = np.random.default_rng(seed)
-    return {"x": _unit(rng.normal(size=(n, d))), "a_of_x": rng.normal(size=(n, d)), "alpha": alpha,
-            "form": form}  # fmt: skip
-
-
-_RESIDUAL_CASES = [
-    _case(3, 4, 0.2, "add", 1),
-    _case(4, 3, 0.2, "convex", 2),
-    _case(2, 5, 0.7, "add", 3),
-    _case(5, 2, 0.7, "convex", 4),
-    _case(2, 3, 0.0, "add", 5),
-]
-
-
-def _mixed(x, a_of_x, alpha, form) -> np.ndarray:
-    kept = 1 - alpha if form == "convex" else 1.0
-    return kept * x + alpha * a_of_x
-
-
-def _residual(**case) -> np.ndarray:
-    return _unit(_mixed(**case))
-
-
-def _flipped(form: str) -> str:
-    return "add" if form == "convex" else "convex"
-
-
-_RESIDUAL_MISTAKES: list[tuple[Callable[..., np.ndarray], str]] = [
-    (lambda **c: _mixed(**c),
-     "the rows are not of length 1: cosines are taken of what you return, so divide each row by "
-     "its length at the end."),
-    (lambda **c: _unit(c["a_of_x"] + 0 * c["x"]),
-     "what the model knew is gone: this is the head's answer alone, a tower. Add it to `x`."),
-    (lambda **c: _unit(c["x"] + c["a_of_x"]),
-     "alpha makes no difference: multiply `a_of_x` by it."),
-    (lambda **c: _unit(c["alpha"] * c["x"] + (1 - c["alpha"]) * c["a_of_x"]),
-     "alpha weighs `x` here: it is the share of the head's answer, and 0 has to give back `x`."),
-    (lambda **c: _unit(_mixed(**c | {"form": "add"})),
-     "`convex` is treated like `add`: there `x` is weighed by `1 - alpha`."),
-    (lambda **c: _unit(_mixed(**c | {"form": "convex"})),
-     "`add` is treated like `convex`: there `x` keeps its whole weight."),
-    (lambda **c: _unit(_mixed(**c | {"form": _flipped(c["form"])})),
-     "the two forms are swapped: `convex` is the one in which the weights add up to 1."),
-    (lambda **c: _unit(_mixed(**c | {"a_of_x": _unit(c["a_of_x"])})),
-     "`a_of_x` is brought to length 1 first: its length says how sure the head is; only the sum is "
-     "made a unit row."),
-    (lambda **c: _mixed(**c) / np.linalg.norm(_mixed(**c)),
-     "you divide by the length of the whole matrix: each row is to have length 1."),
-    (lambda **c: _mixed(**c) / np.linalg.norm(_mixed(**c), axis=0, keepdims=True),
-     "you divide columns by their length: use `axis=1`, rows are embeddings."),
-]  # fmt: skip
-
-
-@exercise("08.residual_head", example=_RESIDUAL_CASES[0])
-def residual_head(answer: Callable) -> Verdict:
-    """``f(x, a_of_x, alpha, form) -> (n, d)`` unit rows, ``form`` being "add" or "convex"."""
-    wrong = _first_wrong(answer, _RESIDUAL_CASES, _residual, _RESIDUAL_MISTAKES)
-    return wrong or correct(
-        "at alpha 0 both forms are the frozen model; whatever the head learns is a change to it."
-    )
-
+from helpers.topics.exercises.engine import Verdict, ask, correct, exercise, hint
 
 _DIALS = {
     0.2: "0.2 in both is not the same: `convex` also takes 0.2 away from `x`. Divide "
@@ -86,7 +18,7 @@ _DIALS = {
 }  # fmt: skip
 
 
-@exercise("08.one_dial")
+@exercise()
 def one_dial(answer: Any) -> Verdict:
     """The alpha of the form "add" that gives the same unit rows as alpha 0.2 of "convex"."""
     try:
@@ -172,7 +104,7 @@ _MINING_MISTAKES: list[tuple[Callable[..., np.ndarray], str]] = [
 ]  # fmt: skip
 
 
-@exercise("08.hard_negatives", example=_MINING_CASES[0])
+@exercise(example=_MINING_CASES[0])
 def hard_negatives(answer: Callable) -> Verdict:
     """``f(scores, image_groups, text_groups, k) -> (n, k)`` columns, the hardest first."""
     wrong = _first_wrong(answer, _MINING_CASES, _mined, _MINING_MISTAKES)
@@ -180,6 +112,44 @@ def hard_negatives(answer: Callable) -> Verdict:
         "hard, and wrong for sure as far as the groups know. What the groups do not know, such as "
         "a dish that two recipes share, stays in: look at what was mined."
     )
+
+
+_NEGATED = {
+    "soup with basil": "soup without basil",
+    "salad with salmon, with cheese on top": "salad without salmon, with cheese on top",
+    "herb withered pasta with peas": "herb withered pasta without peas",
+    "carrot masala": "carrot masala",
+}
+_NEGATION_MISTAKES: list[tuple[Callable[[str], str], str]] = [
+    (lambda text: text.replace("with ", "without "),
+     "every `with` becomes `without`: change the first one alone, so that the caption is wrong in "
+     "one thing."),
+    (lambda text: text.replace("with", "without", 1),
+     "parts of words are changed too, such as `withered`: look for the word between two spaces."),
+    (lambda text: text.replace(" with ", " not ", 1), "write `without` in the place of `with`."),
+    (lambda text: text.split(" with ")[0],
+     "what follows is cut off: the caption has to deny it, not to leave it out."),
+    (lambda text: f"{text} without", "the word `with` has to become `without`, where it stands."),
+    (lambda text: text, "the caption is unchanged."),
+]  # fmt: skip
+
+
+@exercise(example={"caption": "soup with basil"})
+def negated(answer: Callable) -> Verdict:
+    """``f(caption) -> str``: the first word "with" becomes "without"."""
+    got = {text: ask(answer, caption=text) for text in _NEGATED}
+    if lost := [text for text, said in got.items() if not isinstance(said, str)]:
+        return hint(f"a text is due, and you returned {got[lost[0]]!r} for `{lost[0]}`.")
+    wrong = [text for text, right in _NEGATED.items() if got[text] != right]
+    if not wrong:
+        return correct(
+            "the caption is now false for its image, and differs in a single word. A model that "
+            "uses the word prefers the true caption to it."
+        )
+    for mistake, text in _NEGATION_MISTAKES:
+        if all(got[one] == mistake(one) for one in wrong):
+            return hint(text)
+    return hint(f"`{_NEGATED[wrong[0]]}` is due for `{wrong[0]}`, and you gave `{got[wrong[0]]}`.")
 
 
 def _first_wrong(

@@ -2,41 +2,6 @@
 
 import numpy as np
 
-# --- 08.residual_head ----------------------------------------------------------------------------
-
-
-def unit(rows):
-    return np.asarray(rows) / np.linalg.norm(rows, axis=1, keepdims=True)
-
-
-def residual_right(x, a_of_x, alpha, form):
-    return unit((1 - alpha if form == "convex" else 1) * x + alpha * a_of_x)
-
-
-def residual_by_row(x, a_of_x, alpha, form):
-    found = []
-    for row, change in zip(x, a_of_x, strict=True):
-        new = row + alpha * change if form == "add" else row - alpha * row + alpha * change
-        found.append(list(new / np.sqrt((new**2).sum())))
-    return found
-
-
-RESIDUAL_MISTAKES = [
-    (lambda x, a, s, f: (1 - s if f == "convex" else 1) * x + s * a, "not of length 1"),
-    (lambda x, a, s, f: unit(a), "a tower"),
-    (lambda x, a, s, f: unit(x + a), "alpha makes no difference"),
-    (lambda x, a, s, f: unit(s * x + (1 - s) * a), "alpha weighs `x`"),
-    (lambda x, a, s, f: unit(x + s * a), "treated like `add`"),
-    (lambda x, a, s, f: unit((1 - s) * x + s * a), "treated like `convex`"),
-    (lambda x, a, s, f: residual_right(x, a, s, "add" if f == "convex" else "convex"), "swapped"),
-    (lambda x, a, s, f: residual_right(x, unit(a), s, f), "brought to length 1 first"),
-    (lambda x, a, s, f: (x + s * a) / np.linalg.norm(x + s * a), "whole matrix"),
-    (lambda x, a, s, f: (x + s * a) / np.linalg.norm(x + s * a, axis=0), "`axis=1`"),
-    (lambda x, a, s, f: residual_right(x, a, s, f)[:1], "shape"),
-    (lambda x, a, s, f: -residual_right(x, a, s, f), "is due in the first row"),
-    (lambda x, a, s, f: "rows", "shape"),
-]  # fmt: skip
-
 # --- 08.hard_negatives ---------------------------------------------------------------------------
 
 
@@ -74,17 +39,42 @@ MINING_MISTAKES = [
     (lambda s, i, t, k: np.zeros((len(s), k)), "is due in the first row|of the image's own"),
 ]  # fmt: skip
 
+# --- 08.negated ----------------------------------------------------------------------------------
+
+
+def negated_right(caption):
+    return caption.replace(" with ", " without ", 1)
+
+
+def negated_by_parts(caption):
+    words = caption.split(" ")
+    if "with" in words[1:-1]:
+        words[words.index("with")] = "without"
+    return " ".join(words)
+
+
+NEGATION_MISTAKES = [
+    (lambda c: c.replace("with ", "without "), "change the first one alone"),
+    (lambda c: c.replace("with", "without", 1), "parts of words"),
+    (lambda c: c.replace(" with ", " not ", 1), "in the place of"),
+    (lambda c: c.split(" with ")[0], "cut off"),
+    (lambda c: f"{c} without", "where it stands"),
+    (lambda c: c, "unchanged"),
+    (lambda c: c.upper(), "is due for"),
+    (lambda c: [c], "a text is due"),
+]
+
 RIGHT = {
-    "08.residual_head": [residual_right, residual_by_row],
     "08.one_dial": [0.25, "0.25", 1 / 4, np.float64(0.25)],
     "08.hard_negatives": [mined_right, mined_masked],
+    "08.negated": [negated_right, negated_by_parts],
 }
 WRONG = {
-    "08.residual_head": RESIDUAL_MISTAKES,
     "08.one_dial": [
         (0.2, "not the same"), (0.8, "what is left"), (4, "other way round"), (0.16, "multiplies"),
         (1.2, "not 1"), (1.25, "multiply 0.2"), (0.3, "0.3 is not it"), ("a quarter", "a number"),
         (True, "a number"),
     ],
     "08.hard_negatives": MINING_MISTAKES,
+    "08.negated": NEGATION_MISTAKES,
 }  # fmt: skip
