@@ -276,7 +276,7 @@ def fit(
             if run.step in checks and not done:
                 module.eval()
                 with torch.no_grad():
-                    run._note_evaluation(float(evaluate(run.step)))
+                    run.note_evaluation(float(evaluate(run.step)))
             finished = run.step == total or run.stopped_early
             due = finished or run.step in checks or run.step % settings.state_every == 0
             if state is not None and due and run.step > saved:
@@ -345,7 +345,7 @@ class Run:
         self.evaluations: list[dict[str, float]] = []
         self.best: dict[str, torch.Tensor] = {}
 
-    def _note_evaluation(self, score: float) -> None:
+    def note_evaluation(self, score: float) -> None:
         if not math.isfinite(score):
             raise ValueError(f"the evaluation after step {self.step} gave {score}: not finite")
         since = self.evaluations[-1]["step"] if self.evaluations else 0
