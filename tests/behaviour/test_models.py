@@ -264,8 +264,7 @@ LESSONS = {
     "02": ("siglip", "-p source={source} -p arms=none -p batch_size=8"),
     "05": (
         "siglip2",
-        "-p source={source} -p 'rows=r8 v2 heads' -p methods= -p n_trials=1 -p minutes=0.1 "
-        f"{SMALL}",
+        f"-p source={{source}} -p 'rows=r8 v2 heads' -p methods= -p n_trials=1 {SMALL}",
     ),
     "06": (
         "siglip",
@@ -287,7 +286,7 @@ LESSONS = {
         "-p max_recipes=80 -p n_recipes=40 -p steps=20 -p unfreeze_steps=3",
     ),
     "09": ("siglip2", "-p samples=64 -p batch_sizes=8,16 -p batch_samples=64 -p steps=2"),
-    "10": ("siglip", "-p source={source} -p drift_recipes=1700"),
+    "10": ("siglip", "-p source={source} -p drift_recipes=2000"),
 }
 
 

@@ -238,5 +238,8 @@ def test_the_search_counts_trials_and_follows_the_rates(checkout, shell, pattern
         numbers = json.loads((report / "results.json").read_text(encoding="utf-8"))
         trials = [r for r in numbers if r["metric"].startswith("search trial")]
         assert len(trials) == 4
-        found.append([(r["model"], r["metric"], round(r["value"], 4)) for r in trials])
+        # hit@10 is n/a in so small a gallery: what is compared are the settings that were drawn
+        found.append(
+            [(r["model"], r["metric"], r["value"] and round(r["value"], 4)) for r in trials]
+        )
     assert found[0] == found[1]

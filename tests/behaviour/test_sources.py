@@ -191,7 +191,7 @@ def test_one_placeholder_image_in_many_recipes(checkout, tmp_path):
     inputs.image(tmp_path / "none.png", 77)
     with (tmp_path / "recipes.jsonl").open("a") as file:
         file.writelines(json.dumps({"recipe_id": f"p{i}", **row}) + "\n" for i in range(3000))
-    cells = opening("03", until="ensure_pairs(")
+    cells = opening("03", until="open_pairs(")
     found = open_all(checkout, {"x": str(tmp_path)}, tmp_path / "zones", cells)["x"]
     assert found.error == ""
     assert "3000 recipes show one image" in found.printed
