@@ -202,7 +202,7 @@ def test_search_answers_in_a_run_that_holds_every_kind_of_artefact(checkout, sea
     once(
         checkout, "searched",
         f"course run --name searched --only {SEARCHING} -p source=build/photos/captions.csv "
-        "-p epochs=1 -p n_trials=1 -p minutes=0.01 -p methods=",
+        "-p epochs=1 -p n_trials=1 -p methods=",
     )  # fmt: skip
     kinds = {}
     for file in (checkout / "data" / "zones" / "searched" / "manifests").glob("**/*.json"):
