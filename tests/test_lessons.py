@@ -55,6 +55,8 @@ def code_cell(notebook, tag=""):
         (lambda n: code_cell(n, "parameters")["source"].append("\nunused: int = 1  # why"),
          "parameter unused is never read"),
         (lambda n: code_cell(n, "parameters")["source"].append("\nbad = 1"), "is no 'name: type"),
+        (lambda n: code_cell(n).update(source=["for seed in (1, 2):\n    print(seed)"]),
+         "parameter seed is bound again"),
         (lambda n: n["cells"][0].update(source=["# Another title"]), "title is not the question"),
         (lambda n: n["cells"][0].update(source=[
             "# How do I evaluate CLIP or SigLIP for image-text retrieval?\n", "word " * 130]),

@@ -11,6 +11,10 @@ EDITION = 2
 MAX_CELLS = 36
 MAX_LINES, MAX_MEDIAN = 30, 8
 STUB = 3  # lines that an exercise counts with, whatever was answered
+OWN_NAMES = (
+    ast.FunctionDef, ast.Lambda, ast.ClassDef, ast.ListComp, ast.SetComp, ast.DictComp,
+    ast.GeneratorExp,
+)  # fmt: skip
 BY_BEGIN = {"report", "seed"}  # parameters that ``results.begin`` reads
 MAX_WORDS = 120
 MAX_PARAMETERS = 20
@@ -176,8 +180,19 @@ def _parameters(notebook: Mapping[str, Any]) -> Iterator[str]:
     for name in parameters(notebook):
         if name not in used | BY_BEGIN:
             yield f"parameter {name} is never read"
+        if name in {bound for tree in trees for bound in _bound(tree)}:
+            yield f"parameter {name} is bound again: cells below would read another value"
     if "report" not in parameters(notebook):
         yield "no parameter `report`: the runner cannot say where to write"
+
+
+def _bound(tree: ast.AST) -> Iterator[str]:
+    """The names that a cell binds for those below; functions and comprehensions keep their own."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        if not isinstance(node, OWN_NAMES):
+            yield from _bound(node)
 
 
 def _exercises(notebook: Mapping[str, Any]) -> Iterator[str]:
