@@ -234,7 +234,7 @@ def test_search_takes_the_adapter(adapter, hub_run, shell):
     [
         ("adapter_model.safetensors", POINTER.encode(), ("134 bytes", "git-lfs")),
         ("adapter_model.safetensors", b"", ("0 bytes",)),
-        ("adapter_model.safetensors", None, ("has no adapter_model.safetensors",)),
+        ("adapter_model.safetensors", None, ("adapter_model.safetensors is missing", "again")),
         ("adapter_config.json", b"{", ("adapter_config.json", "again")),
         ("base.json", b"{}", ("base.json", "again")),
         ("base.json", None, ("base.json",)),
