@@ -54,10 +54,11 @@ class Instead:
 
 
 # A service in the background, asked once it answers, and told to end.
+# In braces, so that what is ended is the service and no shell around it.
 SERVED = (
-    "course serve & served=$!; "
+    "{{ course serve > /dev/null 2>&1 & served=$!; "
     "curl -fsS --retry 90 --retry-delay 1 --retry-connrefused http://127.0.0.1:8000/health && "
-    "{command}; code=$?; kill $served; wait $served; exit $code"
+    "{command}; code=$?; kill $served; wait $served; exit $code; }}"
 )
 
 # The first that fits counts. What is not in this table runs as the README has it.
