@@ -168,6 +168,8 @@ def make_app(
         content = await request.body()
         if not content:
             raise Refused(422, "bad_query", "the body is empty", "send an image file as the body")
+        if request.headers.get("content-type", "").startswith("multipart/"):
+            raise Refused(415, "no_form", "the body is a form", "send the file: curl --data-binary")
         asked = Asked(text=text, k=k, image_weight=image_weight)
         return Results(**_results(await results_of(asked, content)))
 

@@ -132,6 +132,9 @@ def test_broken_and_huge_images_are_refused(client, searched, image):
     cut = client.post("/search/image", content=image[: len(image) // 2])
     assert error_of(cut, 422) == "bad_image"
     assert error_of(client.post("/search/image"), 422) == "bad_query"
+    form = client.post("/search/image", files={"image": image})
+    assert error_of(form, 415) == "no_form"
+    assert "--data-binary" in form.json()["error"]["remedy"]
     stream = io.BytesIO()
     service.Image.new("1", (6000, 6000)).save(stream, "PNG")  # a few kilobytes, 36 megapixels
     assert len(stream.getvalue()) < 50_000
