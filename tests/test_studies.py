@@ -7,7 +7,7 @@ import pytest
 
 from helpers.repro import sha256_file
 from helpers.study import Design, Study, judge
-from helpers.topics.adaptation import other_estimates
+from helpers.topics.adaptation.study import other_estimates
 from tests.house import ROOT
 from tests.recompute import STUDIES, recompute
 

@@ -7,8 +7,8 @@ import torch
 
 from helpers.models.placement import Placement
 from helpers.study import Design
-from helpers.topics import adaptation
 from helpers.topics.adaptation import frontier
+from helpers.topics.adaptation import study as first_study
 from helpers.topics.adaptation.frontier import Holding, PreparedSet, train_holding
 from helpers.training.loop import Settings
 from tests.small_models import (
@@ -119,8 +119,8 @@ def test_a_prepared_set_is_ranked_as_the_set_is():
     data = small_data()
     adapted = perturb(small_adapted("clip"))
     found = PreparedSet(small_encoder("clip"), data)
-    assert found.ranks(adapted, batch_size=5).equals(adaptation.ranks_of(adapted, data))
-    assert found.hit10(adapted) == pytest.approx(adaptation.hit10(adapted, data))
+    assert found.ranks(adapted, batch_size=5).equals(first_study.ranks_of(adapted, data))
+    assert found.hit10(adapted) == pytest.approx(first_study.hit10(adapted, data))
 
 
 DESIGN = {
@@ -148,7 +148,7 @@ DESIGN = {
 
 
 def test_the_points_of_a_path_are_arms_of_the_study(tmp_path, monkeypatch):
-    monkeypatch.setattr(adaptation, "load_encoder", lambda name, device: small_encoder("siglip"))
+    monkeypatch.setattr(first_study, "load_encoder", lambda name, device: small_encoder("siglip"))
     study = frontier.run_study(Design(**DESIGN), tmp_path)
     assert study.arms == ["zero-shot", "LoRA", "full, replay", "LoRA, half", "LoRA, none"]
     assert study.seeds("LoRA, half") == [1, 2]

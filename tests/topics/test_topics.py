@@ -94,12 +94,12 @@ def test_the_sharpness_is_chosen_for_each_direction(data):
 
 
 def test_random_negatives_are_of_another_item(data):
-    negatives = adaptation.random_negatives(data, seed=1)
+    negatives = adaptation.study.random_negatives(data, seed=1)
     assert [image for image, _ in negatives] == list(range(16))
     for image, caption in negatives:
         owner = data.caption_items[data.captions.index(caption)]
         assert owner != data.image_items[image]
-    assert negatives == adaptation.random_negatives(data, seed=1)
+    assert negatives == adaptation.study.random_negatives(data, seed=1)
 
 
 def test_the_score_is_the_mean_of_both_directions(data):
@@ -115,7 +115,7 @@ def test_the_score_is_the_mean_of_both_directions(data):
 
     ranks = rank_both_directions(Fixed.rows[:16], Fixed.rows[16:], data)
     hits = ranks.assign(hit=ranks["rank"] <= 10).groupby("direction")["hit"].mean()
-    assert adaptation.hit10(Fixed(), data) == pytest.approx(hits.mean())
+    assert adaptation.study.hit10(Fixed(), data) == pytest.approx(hits.mean())
 
 
 def test_a_cost_is_a_share_of_the_base_with_rounds_as_what_varies():
@@ -127,7 +127,7 @@ def test_a_cost_is_a_share_of_the_base_with_rounds_as_what_varies():
             seconds = {"base": base, "adapter": base * rng.normal(1.1, 0.01), "merged": base}
             rows += [(inputs, name, i, value) for name, value in seconds.items()]
     costs = pd.DataFrame(rows, columns=["inputs", "model", "round", "seconds"])
-    found = adaptation.cost_estimate(costs)
+    found = adaptation.study.cost_estimate(costs)
     assert found.value == pytest.approx(0.1, abs=0.01)
     assert found.low <= 0.1 <= found.high
     assert found.n == 30
@@ -174,7 +174,7 @@ LORA = {"base": "small", "steps": 4, "batch_size": 4, "learning_rate": 0.01}
 
 @pytest.fixture
 def small_bases(monkeypatch):
-    for module in (zero_shot, adaptation):
+    for module in (zero_shot, adaptation.study):
         monkeypatch.setattr(module, "load_encoder", lambda name, device: small_encoder("siglip"))
 
 
@@ -208,7 +208,7 @@ def test_the_study_of_lora_goes_on_where_it_stopped(tmp_path, monkeypatch):
                  "negatives": {**LORA, "negatives": True}},
         "hypotheses": [gated],
     })  # fmt: skip
-    train, done = adaptation.train_lora, []
+    train, done = adaptation.study.train_lora, []
 
     def stops(*args, **kwargs):
         if len(done) == 3:
@@ -216,11 +216,13 @@ def test_the_study_of_lora_goes_on_where_it_stopped(tmp_path, monkeypatch):
         done.append(1)
         return train(*args, **kwargs)
 
-    monkeypatch.setattr(adaptation, "train_lora", stops)
+    monkeypatch.setattr(adaptation.study, "train_lora", stops)
     with pytest.raises(KeyboardInterrupt):
-        adaptation.run_study(design, tmp_path)
-    monkeypatch.setattr(adaptation, "train_lora", lambda *a, **k: done.append(1) or train(*a, **k))
-    study = adaptation.run_study(design, tmp_path)
+        adaptation.study.run_study(design, tmp_path)
+    monkeypatch.setattr(
+        adaptation.study, "train_lora", lambda *a, **k: done.append(1) or train(*a, **k)
+    )
+    study = adaptation.study.run_study(design, tmp_path)
     assert len(done) == 10  # two arms with five seeds, each once
     assert study.seeds("LoRA") == [1, 2, 3, 4, 5]
     assert study.tests == ["kitchen", "general"]

@@ -26,12 +26,13 @@ from helpers.report.plots import gain_against_loss
 from helpers.repro import hash_of, library_versions
 from helpers.store.artefacts import code_of
 from helpers.study import UNTRAINED, Design, Study
-from helpers.topics.adaptation import PATH, Experiment
+from helpers.topics.adaptation.study import Experiment
 from helpers.training.batches import TrainingPairs, plain_towers, prepare_pairs
 from helpers.training.loop import Settings, fit
 from helpers.training.runs import contrastive_step
 
 TESTS = ("kitchen", "general")  # the domain of the training, then the other one
+PATH = ("gain", "gain_low", "gain_high", "loss", "loss_low", "loss_high")
 Step = Callable[[int, np.random.Generator], Any]
 
 
@@ -307,6 +308,22 @@ def figure(study: Study, design: Design) -> Figure:
         curves(study, design), heading="What holds a model near its base",
         xlabel=f"hit@10 on {other}, change in points", ylabel=f"hit@10 on {own}, change in points",
     )  # fmt: skip
+
+
+def gain_and_loss(
+    base: Mapping[str, pd.DataFrame], moved: Mapping[str, pd.DataFrame]
+) -> list[float]:
+    """What an adapted model gains on its domain and loses on another, in points.
+
+    Both mappings hold ranks: of the domain first, then of the other one. The numbers are those of
+    ``PATH``: each difference of hit@10 with its interval over items.
+    """
+    numbers = []
+    for test, ranks in moved.items():
+        both = Study.of({"base": base[test], "moved": ranks}, test=test)
+        one = both.difference("moved", "base", test=test)
+        numbers += [100 * x for x in (one.value, one.low, one.high)]
+    return numbers
 
 
 def _is_base(about: Mapping[str, Any]) -> bool:
