@@ -212,6 +212,7 @@ def test_space_by_hand():
     items = np.array(["a", "b"])
     one = training.Features(RetrievalSet([None] * 2, items, ["x", "y"], items), images, texts)
     assert effects.alignment(one) == pytest.approx(1.0)  # distances 0 and 2, squared
+    assert effects.wrong_above(one) == 0.5  # positives 1 and 0; wrong pairs 1 and 0
     assert effects.uniformity(images) == pytest.approx(-4.0)
     rows = unit(np.random.default_rng(0).normal(size=(30, 6)))
     assert effects.neighbors_kept(rows, rows) == 1

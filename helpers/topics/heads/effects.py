@@ -37,6 +37,14 @@ def uniformity(rows: np.ndarray) -> float:
     return float(np.log(np.exp(-2 * distances[np.triu_indices(len(rows), 1)]).mean()))
 
 
+def wrong_above(features: Features) -> float:
+    """Share of the wrong pairs whose cosine exceeds the mean cosine of the positives; 0 to 1."""
+    of_image, of_text = features.item_numbers
+    cosines = features.images @ features.texts.T  # (n, m)
+    right = of_image[:, None] == of_text
+    return float((cosines[~right] > cosines[right].mean()).mean())
+
+
 def neighbors_kept(before: np.ndarray, after: np.ndarray, *, k: int = 10) -> float:
     """Share of each row's ``k`` nearest rows before that are among its nearest after."""
     k = min(k, len(before) - 1)
@@ -49,9 +57,10 @@ def neighbors_kept(before: np.ndarray, after: np.ndarray, *, k: int = 10) -> flo
 
 
 def space_of(before: Features, after: Features) -> dict[str, float]:
-    """How heads moved a set: alignment, uniformity of its images, and their neighbors kept."""
+    """How heads moved a set: positives, wrong pairs, its images, and their neighbors kept."""
     return {
         "alignment": alignment(after),
+        "wrong above": wrong_above(after),
         "uniformity": uniformity(after.images),
         "neighbors kept": neighbors_kept(before.images, after.images),
     }
