@@ -14,6 +14,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 from PIL import Image
+from scipy.cluster.hierarchy import DisjointSet
 from scipy.fft import dctn
 from scipy.ndimage import uniform_filter
 from tqdm.auto import tqdm
@@ -59,14 +60,14 @@ def near_duplicates(
         image = load(key)
         image.draft("RGB", (4 * SIDE, 4 * SIDE))  # a large JPEG is decoded at a part of its size
         small[place] = thumbnail(image)
-    found = find_matches(small)
-    near = zip(unique[found["a"]], unique[found["b"]], found["structure"], found["color_gap"],
-               strict=True)  # fmt: skip
-    pairs = [(a, b, f"{structure:.4f}", f"{gap:.4f}") for a, b, structure, gap in near]
-    pairs += [(a, b, "1.0000", "0.0000") for a, b in zip(firsts, range(len(images)), strict=True)
-              if a != b]  # fmt: skip
+    near = find_matches(small).itertuples(index=False)
+    pairs = [(unique[a], unique[b], structure, gap) for a, b, structure, gap in near]
+    pairs += [(a, b, 1, 0) for b, a in enumerate(firsts) if a != b]
     recipes = images["recipe_id"].to_numpy()
-    rows = [(keys[a], keys[b], recipes[a], recipes[b], *alike) for a, b, *alike in sorted(pairs)]
+    rows = [
+        (keys[a], keys[b], recipes[a], recipes[b], f"{structure:.4f}", f"{gap:.4f}")
+        for a, b, structure, gap in sorted(pairs)
+    ]
     return pd.DataFrame(rows, columns=list(COLUMNS), dtype="str")
 
 
@@ -94,20 +95,15 @@ def groups_by_picture(pictures: Mapping[str, Iterable[str]]) -> dict[str, str]:
     >>> groups_by_picture({"a": ["x"], "b": ["x", "y"], "c": ["y"], "d": ["z"]})
     {'a': 'a', 'b': 'a', 'c': 'a', 'd': 'd'}
     """
-    leader = {recipe_id: recipe_id for recipe_id in pictures}
+    joined = DisjointSet(pictures)
     first: dict[str, str] = {}  # picture: the recipe that had it first
-
-    def find(recipe_id: str) -> str:
-        while leader[recipe_id] != recipe_id:
-            leader[recipe_id] = leader[leader[recipe_id]]  # so that no chain grows long
-            recipe_id = leader[recipe_id]
-        return recipe_id
-
     for recipe_id, hashes in pictures.items():
         for picture in hashes:
-            low, high = sorted((find(recipe_id), find(first.setdefault(picture, recipe_id))))
-            leader[high] = low
-    return {recipe_id: find(recipe_id) for recipe_id in pictures}
+            joined.merge(recipe_id, first.setdefault(picture, recipe_id))
+    least: dict[str, str] = {}
+    for group in joined.subsets():
+        least |= dict.fromkeys(group, min(group))
+    return {recipe_id: least[recipe_id] for recipe_id in pictures}
 
 
 def thumbnail(image: Image.Image) -> np.ndarray:
@@ -141,15 +137,13 @@ def find_matches(
     ``color_gap`` (see ``compare``).
     """
     a, b, window = proposed(thumbnails, max_bits=max_bits)
-    structure, gap = (np.zeros(len(a), np.float32) for _ in range(2))
+    structure, gap = np.zeros((2, len(a)), np.float32)
     for start in range(0, len(a), AT_ONCE):
         part = slice(start, start + AT_ONCE)
-        structure[part], gap[part] = compare(
-            thumbnails[a[part]], thumbnails[b[part]], WINDOWS[window[part]]
-        )
-    found = pd.DataFrame({"a": np.minimum(a, b), "b": np.maximum(a, b),
-                          "structure": structure, "color_gap": gap})  # fmt: skip
-    return found[(structure >= min_structure) & (gap <= max_color_gap)]
+        views = thumbnails[a[part]], thumbnails[b[part]], WINDOWS[window[part]]
+        structure[part], gap[part] = compare(*views)
+    found = {"a": np.minimum(a, b), "b": np.maximum(a, b), "structure": structure, "color_gap": gap}
+    return pd.DataFrame(found)[(structure >= min_structure) & (gap <= max_color_gap)]
 
 
 def proposed(thumbnails: np.ndarray, *, max_bits: int = MAX_BITS) -> tuple[np.ndarray, ...]:
@@ -164,13 +158,11 @@ def proposed(thumbnails: np.ndarray, *, max_bits: int = MAX_BITS) -> tuple[np.nd
     for number, window in enumerate(WINDOWS):
         seen = plain if not number else hashes(warped(light[..., None], window[None])[0][..., 0])
         for row, column in product(*(range(0, len(plain), size) for size in TILE)):
-            bits = np.bitwise_count(
-                seen[row : row + TILE[0], None] ^ plain[column : column + TILE[1]]
-            )
+            tile = seen[row : row + TILE[0], None] ^ plain[column : column + TILE[1]]
+            bits = np.bitwise_count(tile)
             i, j = np.nonzero(bits <= max_bits)
-            if len(i):
-                places = [bits[i, j], np.full(len(i), number), i + row, j + column]
-                found.append(np.stack(places, axis=1))
+            places = (bits[i, j], np.full(len(i), number), i + row, j + column)
+            found.append(np.stack(places, axis=1))
     pairs = pd.DataFrame(np.concatenate(found), columns=["bits", "window", "a", "b"], dtype=np.intp)
     pairs["low"], pairs["high"] = pairs[["a", "b"]].min(axis=1), pairs[["a", "b"]].max(axis=1)
     pairs = pairs[pairs["low"] != pairs["high"]]
@@ -245,12 +237,10 @@ def _grid(side: int) -> np.ndarray:
     return (np.arange(side, dtype=np.float32) + 0.5) / side * 2 - 1
 
 
-def _fine(pictures: np.ndarray) -> np.ndarray:
-    return pictures - uniform_filter(pictures, (0, 5, 5, 0))
-
-
 def _structure(seen: np.ndarray, inside: np.ndarray, b: np.ndarray) -> np.ndarray:
-    fine_a, fine_b = (np.where(inside[..., None], _fine(x), 0) for x in (seen, b))
+    fine_a, fine_b = (
+        np.where(inside[..., None], x - uniform_filter(x, (0, 5, 5, 0)), 0) for x in (seen, b)
+    )
     products = (fine_a * fine_b, fine_a * fine_a, fine_b * fine_b)
     both, own_a, own_b = (_sums(x, CELL).sum(axis=2) for x in products)  # (m, 16) each
     contrast = np.sqrt(own_a * own_b)

@@ -10,6 +10,8 @@ import os
 import unicodedata
 import warnings
 from collections.abc import Iterable
+from contextlib import suppress
+from functools import partial
 from io import BytesIO
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -84,13 +86,13 @@ def find_below(folder: Path, name: str, *, places: Iterable[str] = PLACES) -> Pa
     forms = dict.fromkeys((key, *(unicodedata.normalize(form, key) for form in ("NFC", "NFD"))))
     tried = [folder / place / form for place in places for form in forms]
     for place in tried:
-        if _is_file(place):
+        if os.path.isfile(place):  # noqa: PTH113 - for a name that no file can have, it says no
             if not Path(os.path.realpath(place)).is_relative_to(os.path.realpath(folder)):
                 raise FileRefused(
                     f"a link that leads out of the folder {folder.name}/; put the file itself there"
                 )
             return place
-    if any(os.path.lexists(place) for place in tried if "\0" not in key):
+    if "\0" not in key and any(map(os.path.lexists, tried)):
         raise FileRefused("no regular file")
     looked = " or ".join(f"{'/'.join(filter(None, (folder.name, place)))}/" for place in places)
     raise FileMissing(f"no such file in {looked}")
@@ -118,13 +120,6 @@ def _why_refused(key: str) -> str:
     if is_whole(key) or ":" in first or ".." in parts:
         return "lies outside the folder of the data: copy the file into it and name it from there"
     return "is not the name of a file" if "" in parts or "." in parts else ""
-
-
-def _is_file(place: Path) -> bool:
-    try:
-        return place.is_file()
-    except (OSError, ValueError):  # a name that is too long, or no name at all
-        return False
 
 
 def load_image(data: bytes, *, max_megapixels: float = 50) -> Image.Image:
@@ -175,18 +170,17 @@ def normalise(image: Image.Image, *, image_px: int = 512, fit: str = "crop") -> 
         raise ValueError(f"image_px is {image_px}; it must be at least 1")
     width, height = image.size
     short, long = min(image.size), max(image.size)
+    resized = partial(image.resize, resample=Image.Resampling.BICUBIC, reducing_gap=3.0)
     if fit == "pad":
         side = min(image_px, long)
         inner = (max(1, round(width * side / long)), max(1, round(height * side / long)))
         square = Image.new("RGB", (side, side), WHITE)
-        corner = ((side - inner[0]) // 2, (side - inner[1]) // 2)
-        square.paste(_resized(image, inner), corner)
+        square.paste(resized(inner), ((side - inner[0]) // 2, (side - inner[1]) // 2))
         return square
     side = min(image_px, short)
-    if fit == "stretch":
-        return _resized(image, (side, side))
     left, top = (width - short) // 2, (height - short) // 2
-    return _resized(image, (side, side), box=(left, top, left + short, top + short))
+    middle = (left, top, left + short, top + short)
+    return resized((side, side), box=None if fit == "stretch" else middle)
 
 
 def encode_jpeg(image: Image.Image, quality: int = JPEG_QUALITY) -> bytes:
@@ -196,27 +190,15 @@ def encode_jpeg(image: Image.Image, quality: int = JPEG_QUALITY) -> bytes:
     return stream.getvalue()
 
 
-def _resized(
-    image: Image.Image, size: tuple[int, int], box: tuple[int, int, int, int] | None = None
-) -> Image.Image:
-    if box in (None, (0, 0, *image.size)) and size == image.size:
-        return image.copy()
-    return image.resize(size, Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
-
-
 def _flat_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """RGB in sRGB, transparency on white, nothing left in ``info``."""
     image = _eight_bits(image)
-    alpha = None
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        alpha = image.getchannel("A")
-        image = image.convert("RGB")
-    elif image.mode in ("P", "1", "YCbCr", "HSV"):
-        image = image.convert("RGB")
+    clear = image.convert("RGBA") if image.has_transparency_data else None
+    if clear or image.mode in ("P", "1", "YCbCr", "HSV"):
+        image = (clear or image).convert("RGB")
     rgb = _to_srgb(image, profile) if profile else image.convert("RGB")
-    if alpha is not None:
-        rgb = Image.composite(rgb, Image.new("RGB", rgb.size, WHITE), alpha)
+    if clear:
+        rgb = Image.composite(rgb, Image.new("RGB", rgb.size, WHITE), clear.getchannel("A"))
     rgb.info = {}
     return rgb
 
@@ -234,16 +216,14 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    try:
+    """The image in sRGB; without its profile, as browsers do, where that is broken or another's."""
+    with suppress(ImageCms.PyCMSError, OSError):
         source = ImageCms.ImageCmsProfile(BytesIO(profile))
         mode = _SPACES.get(source.profile.xcolor_space.strip())
-        if mode == image.mode or (mode == "RGB" and image.mode == "L"):
-            if "sRGB" in (source.profile.profile_description or ""):
-                return image.convert("RGB")
+        fits = mode == image.mode or (mode == "RGB" and image.mode == "L")
+        if fits and "sRGB" not in (source.profile.profile_description or ""):
             return ImageCms.profileToProfile(image.convert(mode), source, _SRGB, outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError):
-        return image.convert("RGB")  # a broken profile: shown without it, as browsers do
-    return image.convert("RGB")  # made for other channels
+    return image.convert("RGB")
 
 
 def _what_it_is(data: bytes) -> str:

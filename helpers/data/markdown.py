@@ -7,6 +7,7 @@ is no such folder), images beside them or below ``static/``.
 import posixpath
 import re
 from collections.abc import Iterable, Iterator
+from itertools import groupby, takewhile
 from typing import Any
 from urllib.parse import unquote
 
@@ -58,13 +59,12 @@ class _Texts(yaml.SafeLoader):
 
 def pages_of(files: Iterable[str]) -> list[str]:
     """The files that hold a recipe: each ``.md`` below ``content/``, if any; never a README."""
-    pages = [file for file in files if _is_markdown(file)]
+    pages = []
+    for file in files:
+        stem, *ends = posixpath.basename(file).lower().split(".")
+        if ends[-1:] == ["md"] and stem.replace("-", "_") not in ABOUT:
+            pages.append(file)
     return [file for file in pages if file.startswith(f"{PAGES}/")] or pages
-
-
-def _is_markdown(file: str) -> bool:
-    stem, *ends = posixpath.basename(file).lower().split(".")
-    return ends[-1:] == ["md"] and stem.replace("-", "_") not in ABOUT
 
 
 def has_front_matter(data: bytes) -> bool:
@@ -92,7 +92,8 @@ def read_page(text: str, file: str, files: frozenset[str]) -> Items:
     try:
         front, start = _front_matter(lines)
     except _Broken as broken:
-        yield Reject(file, broken.line, recipe_id, str(broken))
+        line, reason = broken.args
+        yield Reject(file, line, recipe_id, f"its front matter {reason}")
         return
     body = lines[start:]
     images = [_key_of(reference, file, files) for reference in _references(front, body)]
@@ -110,11 +111,7 @@ def read_page(text: str, file: str, files: frozenset[str]) -> Items:
 
 
 class _Broken(ValueError):
-    """Front matter that cannot be read, with its line in the file."""
-
-    def __init__(self, line: int, reason: str) -> None:
-        super().__init__(f"its front matter {reason}")
-        self.line = line
+    """Front matter that cannot be read: the line in the file, and why."""
 
 
 def _front_matter(lines: list[str]) -> tuple[dict[str, Any], int]:
@@ -125,7 +122,6 @@ def _front_matter(lines: list[str]) -> tuple[dict[str, Any], int]:
     if not end:
         raise _Broken(1, f"has no end: no second line {FENCE!r}")
     text = "\n".join(lines[1:end])
-    loader = None
     try:
         loader = _Texts(text)
         node = loader.get_single_node()
@@ -142,9 +138,6 @@ def _front_matter(lines: list[str]) -> tuple[dict[str, Any], int]:
         raise
     except (RecursionError, TypeError, ValueError) as error:
         raise _Broken(2, f"cannot be read ({bounded(str(error), 60)})") from error
-    finally:
-        if loader is not None:
-            loader.dispose()
 
 
 def _check(front: yaml.Node | None) -> None:
@@ -197,18 +190,10 @@ def _key_of(reference: str, file: str, files: frozenset[str]) -> str:
 
 def _first_prose(body: list[str]) -> str:
     """The first paragraph before the first section that is no list, image, table or mark."""
-    paragraph: list[str] = []
-    for line in [*body, ""]:
-        if _HEADING.match(line):
-            break
-        text = _IMAGE.sub("", line).strip()
-        if text:
-            paragraph.append(text)
-        elif paragraph:
-            if not _NOT_PROSE.match(paragraph[0]):
-                break
-            paragraph = []
-    return "" if not paragraph or _NOT_PROSE.match(paragraph[0]) else "\n".join(paragraph)
+    intro = takewhile(lambda line: not _HEADING.match(line), body)
+    texts = [_IMAGE.sub("", line).strip() for line in intro]
+    paragraphs = ("\n".join(part) for filled, part in groupby(texts, bool) if filled)
+    return next((text for text in paragraphs if not _NOT_PROSE.match(text)), "")
 
 
 def _ingredients(body: list[str]) -> list[str]:

@@ -10,13 +10,14 @@ import json
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator
-from functools import wraps
 from io import StringIO
+from itertools import chain
 from typing import Any
 
 from helpers.data.images import is_whole
 from helpers.data.records import (
     BOM,
+    SAID_ONCE,
     SAVE_AS,
     Caption,
     Recipe,
@@ -90,20 +91,14 @@ def _western(data: bytes) -> str:
     return text if certain else ""
 
 
-def _once(read: Callable[[str, str], Iterator[Any]]) -> Callable[[str, str], Iterator[Any]]:
-    """A reader whose items name an unknown field of a file no second time."""
-
-    @wraps(read)
-    def items(text: str, file: str) -> Iterator[Any]:
-        said = set()
-        for item in read(text, file):
-            if not isinstance(item, Reject) or "(said once for a file)" not in item.reason:
-                yield item
-            elif item.item not in said:
-                said.add(item.item)
-                yield item
-
-    return items
+def _once(items: Iterable[Any]) -> Iterator[Any]:
+    """The items of a file; an unknown field is named no second time."""
+    said = set()
+    for item in items:
+        field = item.item if isinstance(item, Reject) and SAID_ONCE in item.reason else None
+        if field is None or field not in said:
+            yield item
+        said.add(field)
 
 
 # JSON records: one object a line, or one list of objects.
@@ -111,11 +106,11 @@ _LIST = re.compile(r"\ufeff?\s*\[\s*(?:\{|\]|$|\n)")  # of objects: `[1]` on a l
 _SKIPPED = re.compile(r"[ \t\r\n,]*")
 
 
-@_once
 def read_recipes_jsonl(text: str, file: str) -> Items:
     """Each record's recipe or reject, in the order of the file; blank lines hold no record."""
-    for found in json_records(text, file):
-        yield from [found] if isinstance(found, Reject) else read_record(*found)
+    found = json_records(text, file)
+    items = ([f] if isinstance(f, Reject) else read_record(*f) for f in found)
+    return _once(chain.from_iterable(items))
 
 
 def json_records(text: str, file: str) -> Iterator[Reject | Record]:
@@ -140,7 +135,7 @@ def json_records(text: str, file: str) -> Iterator[Reject | Record]:
         elif line.strip():
             start = printable(line[:60])[:60]
             try:
-                yield _strictly(json.loads, line), file, number, start
+                yield _strictly(_STRICT.decode, line), file, number, start
             except RecordError as error:
                 cut = number == len(lines) and "not JSON" in str(error)
                 before = "cut short, the file ends inside this record: " if cut else ""
@@ -158,9 +153,9 @@ def byte_order_mark(file: str, line: int) -> Reject:
 
 
 def _strictly(read: Callable[..., Any], *given: Any) -> Any:
-    """What a function of ``json`` reads, strict where it is lenient. Raises ``RecordError``."""
+    """What a method of the strict decoder reads. Raises ``RecordError``."""
     try:
-        return read(*given, object_pairs_hook=_unique, parse_constant=_no_constant)
+        return read(*given)
     except RecordError:
         raise
     except RecursionError as error:
@@ -171,10 +166,6 @@ def _strictly(read: Callable[..., Any], *given: Any) -> Any:
 
 def _list_items(text: str, at: int, file: str) -> Iterator[Reject | Record]:
     """The items of a JSON list whose first character is before ``at``, as ``json_records``."""
-
-    def item_at(at: int, **hooks: Any) -> tuple[Any, int]:
-        return json.JSONDecoder(**hooks).raw_decode(text, at)
-
     line, seen = 1, 0
     while True:
         at = _SKIPPED.match(text, at).end()
@@ -185,14 +176,14 @@ def _list_items(text: str, at: int, file: str) -> Iterator[Reject | Record]:
         if text[at : at + 1] in ("]", ""):
             return
         try:
-            value, at = _strictly(item_at, at)
+            value, at = _strictly(_STRICT.raw_decode, text, at)
             yield value, file, line, start
         except NotJSON as error:
             yield Reject(file, line, start, f"{error}; what follows in the list is not read")
             return
         except RecordError as error:  # well formed, but not what a record may hold
             yield Reject(file, line, start, str(error))
-            _, at = item_at(at)
+            _, at = json.JSONDecoder().raw_decode(text, at)
 
 
 def _is_one_object(text: str) -> bool:
@@ -213,6 +204,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> None:
     raise RecordError(f"{name} is no JSON value")
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
 
 
 # Tables: rows of one image and one caption, as CSV or as JSON lines (Hugging Face's imagefolder).
@@ -236,18 +230,18 @@ def read_table(text: str, file: str, *, key_of: Callable[[str], str] = str) -> I
     >>> next(read_table("image;caption\\n007.jpg;NA\\n", "pairs.csv")).recipe_id
     '007.jpg'
     """
-    rows = _json_rows if file.lower().endswith(".jsonl") else _csv_rows
+    is_json = file.lower().endswith(".jsonl")
+    rows = _once(_json_rows(text, file)) if is_json else _csv_rows(text, file)
     folder = posixpath.dirname(file)
     gathered: dict[str, list[tuple[int, str, str]]] = {}  # line, image, caption of a recipe's rows
-    for row in rows(text, file):
+    for row in rows:
         if isinstance(row, Reject):
             yield row
             continue
         line, values = row
-        image = values["image"]
+        image, caption = values["image"], values["caption"]
         alone = not folder or is_whole(image) or "://" in image
         image = key_of(image if alone else f"{folder}/{image}")
-        caption = values["caption"]
         if reason := text_problem(caption):
             yield Reject(file, line, f"caption of {bounded(image)}", reason, "caption")
             caption = ""
@@ -271,10 +265,9 @@ def _csv_rows(text: str, file: str) -> Iterator[Row | Reject]:
     rows = _csv_lines(lines, separator)
     _, header = next(rows, (1, []))
     columns = _columns(header if isinstance(header, list) else lines[:1], file)
-    for name in columns:
-        if name not in COLUMNS:
-            reason = f"unknown column, not read{did_you_mean(name, COLUMNS)}"
-            yield Reject(file, 1, bounded(name), reason, "field")
+    for name in (name for name in columns if name not in COLUMNS):
+        reason = f"unknown column, not read{did_you_mean(name, COLUMNS)}"
+        yield Reject(file, 1, bounded(name), reason, "field")
     for line, row in rows:
         if isinstance(row, str):
             yield Reject(file, line, "", row)
@@ -284,8 +277,8 @@ def _csv_rows(text: str, file: str) -> Iterator[Row | Reject]:
             yield line, dict(zip(columns, row, strict=True))
 
 
-@_once
 def _json_rows(text: str, file: str) -> Iterator[Row | Reject]:
+    reason = f"unknown field, not read {SAID_ONCE}"
     for found in json_records(text, file):
         if isinstance(found, Reject):
             yield found
@@ -295,11 +288,10 @@ def _json_rows(text: str, file: str) -> Iterator[Row | Reject]:
             values = _json_values(value)
         except RecordError as error:
             yield Reject(file, line, start, str(error))
-            continue
-        reason = "unknown field, not read (said once for a file)"
-        unknown = (bounded(name) for name in values if name not in COLUMNS)
-        yield from (Reject(file, line, name, reason, "field") for name in unknown)
-        yield line, values
+        else:
+            unknown = (bounded(name) for name in values if name not in COLUMNS)
+            yield from (Reject(file, line, name, reason, "field") for name in unknown)
+            yield line, values
 
 
 def _json_values(line: object) -> dict[str, str]:
@@ -324,10 +316,8 @@ def _json_values(line: object) -> dict[str, str]:
 
 
 def _name_problem(values: dict[str, str]) -> str:
-    named = (
-        (name, text_problem(values[name])) for name in ("image", "recipe_id") if name in values
-    )
-    return next((f"{name} {reason}" for name, reason in named if reason), "")
+    named = {name: text_problem(values.get(name, "fine")) for name in ("image", "recipe_id")}
+    return next((f"{name} {reason}" for name, reason in named.items() if reason), "")
 
 
 def _names(header: list[str]) -> list[str]:

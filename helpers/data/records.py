@@ -10,6 +10,7 @@ import reprlib
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from typing import Any
 
 BOM = "\ufeff"
@@ -22,6 +23,8 @@ KINDS = {
 FIELDS = (
     "recipe_id", "title", "images", "captions", "description", "tags", "ingredients", "attributes",
 )  # fmt: skip
+REQUIRED = FIELDS[:3]
+SAID_ONCE = "(said once for a file)"  # ends the reason of a field that many records may have
 UNUSABLE = "none of its _ images can be used"  # the cause of a recipe whose images are all refused
 STAPLES = frozenset({"salt", "pepper", "black pepper", "salt and pepper", "water", "oil"})
 _DIFFERS = re.compile(r"\d[\d,.]*|'[^']*'|\([^)]*\)")
@@ -150,59 +153,49 @@ def captions_of(recipe: Recipe) -> tuple[Caption, ...]:
 
 def recipe_to_json(recipe: Recipe) -> dict[str, Any]:
     """The recipe as an object of ``recipes.jsonl``: empty optional fields are left out."""
-    value = {name: getattr(recipe, name) for name in FIELDS}
-    value["images"] = list(recipe.images)
-    value["captions"] = [asdict(caption) for caption in recipe.captions]
-    value["attributes"] = dict(recipe.attributes)
-    required = ("recipe_id", "title", "images")
-    return {name: v for name, v in value.items() if v or name in required}
+    value = asdict(recipe)
+    return {name: value[name] for name in FIELDS if value[name] or name in REQUIRED}
 
 
 def recipe_from_json(obj: Any) -> Recipe:
     """The recipe that an object of ``recipes.jsonl`` holds; ``RecordError`` at the first fault."""
-    recipe, problems = parse_recipe(obj)
-    for kind, item, reason in problems:
-        raise RecordError(f"{kind} {item!r}: {reason}")
+    recipe, problems = _parsed(obj)
+    for problem in problems:
+        raise RecordError(f"{problem.kind} {problem.item!r}: {problem.reason}")
     return recipe
 
 
 def read_record(obj: Any, file: str, line: int, item: str) -> Iterator[Recipe | Reject]:
     """The recipe of an object, after the rejects of what in it was not taken; or its own reject."""
     try:
-        recipe, problems = parse_recipe(obj)
+        recipe, problems = _parsed(obj)
     except RecordError as error:
-        yield Reject(file, line, item, str(error))
-        return
-    for kind, what, reason in problems:
-        yield Reject(file, line, what, reason, kind)
-    yield replace(recipe, file=file, line=line)
+        recipe, problems = Reject("", 0, item, str(error)), []
+    yield from (replace(part, file=file, line=line) for part in (*problems, recipe))
 
 
-Problem = tuple[str, str, str]  # kind, item, reason
-
-
-def parse_recipe(obj: Any) -> tuple[Recipe, list[Problem]]:
+def _parsed(obj: Any) -> tuple[Recipe, list[Reject]]:
     """The recipe and what in it was not taken; ``RecordError`` if there is no recipe."""
     if not isinstance(obj, dict):
         raise RecordError(f"a record is an object, this is {kind_of(obj)}")
-    problems = [
-        ("field", bounded(name),
-         f"unknown field, not read{did_you_mean(name, FIELDS)} (said once for a file)")
-        for name in obj if name not in FIELDS
-    ]  # fmt: skip
+    problems = []
+    for name in (name for name in obj if name not in FIELDS):
+        reason = f"unknown field, not read{did_you_mean(name, FIELDS)} {SAID_ONCE}"
+        problems.append(Reject("", 0, bounded(name), reason, "field"))
     attributes = obj.get("attributes", {})
     if not isinstance(attributes, dict) or not all(
         isinstance(v, str) and not text_problem(f"{k}={v}") for k, v in attributes.items()
     ):
         raise RecordError("attributes is not an object of strings that can be kept")
+    parts = partial(_parts, obj, problems)
     recipe = Recipe(
         recipe_id=_text(obj, "recipe_id"),
         title=_text(obj, "title", default="" if obj.get("captions") else None),
-        images=_parts(obj, "images", "image", problems, _string),
-        captions=_parts(obj, "captions", "caption", problems, _caption),
+        images=parts("images", "image"),
+        captions=parts("captions", "caption", _caption),
         description=_description(obj, problems),
-        tags=_parts(obj, "tags", "field", problems, _string),
-        ingredients=_parts(obj, "ingredients", "field", problems, _string),
+        tags=parts("tags"),
+        ingredients=parts("ingredients"),
         attributes=attributes,
     )
     return recipe, problems
@@ -221,35 +214,38 @@ def _text(obj: dict[str, Any], name: str, *, default: str | None = None) -> str:
     return value
 
 
-def _description(obj: dict[str, Any], problems: list[Problem]) -> str:
+def _description(obj: dict[str, Any], problems: list[Reject]) -> str:
     """The description; one that is too long is left out alone."""
     value = obj.get("description", "")
     if isinstance(value, str) and len(value) > MAX_CHARS:
-        item = f"description of {bounded(str(obj.get('recipe_id')), 60)}"
-        problems.append(("field", item, text_problem(value)))
+        item = f"description of {bounded(obj['recipe_id'], 60)}"
+        problems.append(Reject("", 0, item, text_problem(value), "field"))
         return ""
     return _text(obj, "description", default="")
-
-
-def _parts(
-    obj: dict[str, Any], name: str, kind: str, problems: list[Problem],
-    read: Callable[[Any], tuple[Any, str]],
-) -> tuple[Any, ...]:  # fmt: skip
-    """The good parts of a list; ``read`` gives a part and what is wrong with it."""
-    values = obj.get(name, [])
-    if not isinstance(values, list):
-        raise RecordError(f"{name} is {kind_of(values)}; write it as a list")
-    parts = [read(value) for value in values]
-    problems += [
-        (kind, f"{name}[{i}] of {bounded(obj['recipe_id'], 60)}", problem)
-        for i, (_, problem) in enumerate(parts) if problem
-    ]  # fmt: skip
-    return tuple(part for part, problem in parts if not problem)
 
 
 def _string(value: Any) -> tuple[Any, str]:
     is_text = isinstance(value, str)
     return value, text_problem(value) if is_text else f"is {kind_of(value)}, no string"
+
+
+def _parts(
+    obj: dict[str, Any], problems: list[Reject], name: str, kind: str = "field",
+    read: Callable[[Any], tuple[Any, str]] = _string,
+) -> tuple[Any, ...]:  # fmt: skip
+    """The good parts of a list; ``read`` gives a part and what is wrong with it."""
+    values = obj.get(name, [])
+    if not isinstance(values, list):
+        raise RecordError(f"{name} is {kind_of(values)}; write it as a list")
+    good = []
+    for place, value in enumerate(values):
+        part, problem = read(value)
+        if problem:
+            item = f"{name}[{place}] of {bounded(obj['recipe_id'], 60)}"
+            problems.append(Reject("", 0, item, problem, kind))
+        else:
+            good.append(part)
+    return tuple(good)
 
 
 def _caption(value: Any) -> tuple[Caption | None, str]:
@@ -313,12 +309,11 @@ def first_sentence(text: str) -> str:
     'Melt-in-mouth pork, e.g. belly.'
     """
     paragraphs = (collapse(plain_text(p)) for p in re.split(r"\n\s*\n", text))
-    paragraph = next((p for p in paragraphs if p), "")
+    paragraph = next(filter(None, paragraphs), "")
     for end in _SENTENCE_END.finditer(paragraph):
-        following = paragraph[end.end() :].lstrip()
-        if following[:1].islower() or _ABBREVIATION.search(paragraph[: end.start()]):
-            continue
-        return paragraph[: end.end()]
+        goes_on = paragraph[end.end() :].lstrip()[:1].islower()
+        if not goes_on and not _ABBREVIATION.search(paragraph[: end.start()]):
+            return paragraph[: end.end()]
     return paragraph.rstrip(" :;,")
 
 
@@ -328,11 +323,9 @@ def ingredient_name(text: str) -> str:
     >>> ingredient_name("~150g (1/3 lb) bacon cubes"), ingredient_name("3 onions, chopped")
     ('bacon cubes', 'onions')
     """
-    name = collapse(re.sub(r"\([^)]*\)", " ", plain_text(text)))
-    before = None
+    before, name = "", collapse(re.sub(r"\([^)]*\)", " ", plain_text(text)))
     while name != before:  # "2 pcks", "1 (14 oz) can of"
-        before = name
-        name = _LEADING.sub("", name)
+        before, name = name, _LEADING.sub("", name)
     name = _TRAILING.sub("", _REMARK.sub("", name))
     return name.strip(" .,*").lower()
 
@@ -343,6 +336,6 @@ def main_ingredients(ingredients: tuple[str, ...], *, most: int = 3) -> str:
     >>> main_ingredients(("2 eggs", "salt", "200g flour", "3 cups of milk", "sugar"))
     'eggs, flour and milk'
     """
-    names = [n for n in map(ingredient_name, ingredients) if n and n not in STAPLES]
-    names = list(dict.fromkeys(names))[:most]
+    names = dict.fromkeys(map(ingredient_name, ingredients))
+    names = [name for name in names if name and name not in STAPLES][:most]
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
