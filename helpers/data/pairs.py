@@ -6,6 +6,7 @@ pairs, splits and writes, or finds all of that done.
 
 import csv
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO, StringIO
 
@@ -25,12 +26,8 @@ from helpers.store.artefacts import Manifest, Writer, code_of, ensure, read_mani
 from helpers.store.zones import Zone, open_zone
 
 DATASETS = "fine-tuning-zone/datasets"
-TRAIN, TEST, REMOVED, NEAR_DUPLICATES = (
-    f"{DATASETS}/{name}.csv"
-    for name in (
-        "train_pairs_positive", "test_pairs_positive", "removed_captions", "near_duplicates"
-    )
-)  # fmt: skip
+TRAIN, TEST = (f"{DATASETS}/{side}_pairs_positive.csv" for side in ("train", "test"))
+REMOVED, NEAR_DUPLICATES = f"{DATASETS}/removed_captions.csv", f"{DATASETS}/near_duplicates.csv"
 PAIR_IMAGES = "fine-tuning-zone/images"
 COLUMNS = ("recipe_id", "image_key", "caption", "language", "style", "source", "split")
 MISSING, DUPLICATE = "empty", "same as an earlier caption of its recipe"
@@ -61,27 +58,15 @@ class Pairs:
         """What results call the data."""
         return str(self.all["source"].iloc[0])
 
-    @property
-    def train(self) -> pd.DataFrame:
-        """The pairs to train on."""
-        return _part(self.all, "train")
-
-    @property
-    def validation(self) -> pd.DataFrame:
-        """The pairs to choose by."""
-        return _part(self.all, "validation")
-
-    @property
-    def test(self) -> pd.DataFrame:
-        """The pairs to report on."""
-        return _part(self.all, "test")
+    train = property(lambda self: _part(self.all, "train"), doc="The pairs to train on.")
+    validation = property(lambda self: _part(self.all, "validation"), doc="The pairs to choose by.")
+    test = property(lambda self: _part(self.all, "test"), doc="The pairs to report on.")
 
     def part(self, name: str) -> sets.RetrievalSet:
         """The images and captions of ``train``, ``validation``, ``test`` or ``all``, each once."""
         found = retrieval_set(self.all if name == "all" else getattr(self, name))
-        images = sets.LazyImages(found.image_keys, self.image)
-        captions, items = list(found.captions), found.caption_ids
-        return sets.RetrievalSet(images, found.image_ids, captions, items, self.source)
+        images, captions = sets.LazyImages(found.image_keys, self.image), list(found.captions)
+        return sets.RetrievalSet(images, found.image_ids, captions, found.caption_ids, self.source)
 
     @property
     def counts(self) -> pd.DataFrame:
@@ -132,12 +117,12 @@ def build_pairs(recipes: Iterable[Recipe], *, source: str = "") -> pd.DataFrame:
     [['a.jpg', 'a pie'], ['b.jpg', 'a pie']]
     """
     rows = [
-        (recipe.recipe_id, image, caption.text, caption.language,
-         recipe.attributes.get("style", ""), source, "")
-        for recipe in recipes
-        for image in dict.fromkeys(recipe.images)
-        for caption, reason in _sorted_out(recipe) if not reason
-    ]  # fmt: skip
+        (r.recipe_id, image, c.text, c.language, r.attributes.get("style", ""), source, "")
+        for r in recipes
+        for image in dict.fromkeys(r.images)
+        for c, reason in _sorted_out(r)
+        if not reason
+    ]
     return _frame_of(rows, COLUMNS)
 
 
@@ -167,9 +152,7 @@ def read_pairs(text: str) -> pd.DataFrame:
 def retrieval_set(frame: pd.DataFrame) -> RetrievalSet:
     """The unique images and captions of each recipe; a test of one recipe is refused."""
     check_testable(frame)
-    images = frame[["recipe_id", "image_key"]].drop_duplicates("image_key")
-    captions = frame[["recipe_id", "caption"]].assign(same=frame["caption"].map(collapse))
-    captions = captions.drop_duplicates(["recipe_id", "same"])
+    images, captions = frame.drop_duplicates("image_key"), _distinct(frame)
     return RetrievalSet(
         tuple(images["image_key"]), images["recipe_id"].to_numpy(dtype=str),
         tuple(captions["caption"]), captions["recipe_id"].to_numpy(dtype=str),
@@ -201,11 +184,8 @@ def ensure_pairs(
     """
     opened = open_source(source, max_recipes=max_recipes, seed=seed)
     intake = build_trusted_zone(zone, opened, image_px=image_px, fit=fit, progress=progress)
-    files = intake.manifest.files.items()
-    hashes = {
-        key.removeprefix(f"{IMAGES}/"): record.sha256
-        for key, record in files if key.startswith(f"{IMAGES}/")
-    }  # fmt: skip
+    start, files = f"{IMAGES}/", intake.manifest.files.items()
+    hashes = {k.removeprefix(start): file.sha256 for k, file in files if k.startswith(start)}
     inputs = {"trusted-zone": intake.manifest.fingerprint}
     searched = ensure(
         zone, "near-duplicates", kind="near-duplicates", parameters={}, inputs=inputs,
@@ -222,11 +202,9 @@ def ensure_pairs(
         build=lambda writer: _build(writer, opened.name, shares, hashes, across, progress),
         prefixes=(TRAIN, TEST, REMOVED, PAIR_IMAGES), code=code_of(*CODE),
     )  # fmt: skip
-    frames = [read_pairs(zone.read_text(key)) for key in (TRAIN, TEST)]
-    removed = read_pairs(zone.read_text(REMOVED))
-    pairs = Pairs(
-        pd.concat(frames, ignore_index=True), removed, hashes, intake, manifest, zone, matches
-    )
+    *sides, removed = (read_pairs(zone.read_text(key)) for key in (TRAIN, TEST, REMOVED))
+    every = pd.concat(sides, ignore_index=True)
+    pairs = Pairs(every, removed, hashes, intake, manifest, zone, matches)
     if split_used:
         held = pairs.all.drop_duplicates("recipe_id").set_index("recipe_id")["split"].to_dict()
         del shares["seed"]
@@ -244,12 +222,10 @@ def open_pairs(
 
     Images keep the size and form in which lesson 01 brought them into the zone.
     """
-    opened = open_zone(zone)
-    try:
+    opened, form = open_zone(zone), {}
+    with suppress(FileNotFoundError):
         before = read_manifest(opened, "trusted-zone").parameters
-    except FileNotFoundError:
-        before = {}
-    form = {name: before[name] for name in ("image_px", "fit") if name in before}
+        form = {name: before[name] for name in ("image_px", "fit") if name in before}
     return ensure_pairs(
         opened, source=source, max_recipes=max_recipes, seed=seed, progress=progress, **form
     )
@@ -277,9 +253,8 @@ def _search(writer: Writer, hashes: Mapping[str, str], progress: bool) -> None:
     def load(key: str) -> Image.Image:
         return Image.open(BytesIO(writer.zone.read_bytes(f"{IMAGES}/{key}")))
 
-    writer.write_text(
-        NEAR_DUPLICATES, write_pairs(near_duplicates(images, load, progress=progress))
-    )
+    found = near_duplicates(images, load, progress=progress)
+    writer.write_text(NEAR_DUPLICATES, write_pairs(found))
 
 
 def _build(
@@ -296,9 +271,10 @@ def _build(
     quiet = not progress or len(keys) <= 10 * QUIET
     for key in tqdm(keys, desc="images of the pairs", unit="image", disable=quiet):
         writer.write_bytes(f"{PAIR_IMAGES}/{key}", zone.read_bytes(f"{IMAGES}/{key}"))
-    writer.write_text(TRAIN, write_pairs(frame[frame["split"] != "test"]))
-    writer.write_text(TEST, write_pairs(frame[frame["split"] == "test"]))
-    writer.write_text(REMOVED, write_pairs(removed_captions(recipes)))
+    tested = frame["split"] == "test"
+    tables = {TRAIN: frame[~tested], TEST: frame[tested], REMOVED: removed_captions(recipes)}
+    for key, table in tables.items():
+        writer.write_text(key, write_pairs(table))
 
 
 def _sorted_out(recipe: Recipe) -> list[tuple[Caption, str]]:
@@ -319,12 +295,17 @@ def _part(frame: pd.DataFrame, split: str) -> pd.DataFrame:
     return frame[frame["split"] == split].reset_index(drop=True)
 
 
+def _distinct(frame: pd.DataFrame) -> pd.DataFrame:
+    """A row for each caption of a recipe; white space aside, two may be one."""
+    same = frame["caption"].map(collapse)
+    return frame.assign(same=same).drop_duplicates(["recipe_id", "same"])
+
+
 def _count(frame: pd.DataFrame, removed: pd.DataFrame) -> dict[str, int]:
-    captions = frame[["recipe_id"]].assign(same=frame["caption"].map(collapse))
     return {
         "recipes": frame["recipe_id"].nunique(),
         "images": frame["image_key"].nunique(),
-        "captions": len(captions.drop_duplicates()),
+        "captions": len(_distinct(frame)),
         "pairs": len(frame),
         "duplicates_removed": int((removed["reason"] == DUPLICATE).sum()),
         "missing_removed": int((removed["reason"] == MISSING).sum()),

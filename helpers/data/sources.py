@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from heapq import nsmallest
 from importlib import import_module
 from itertools import chain
 from pathlib import Path, PurePosixPath
@@ -59,6 +60,7 @@ INSTEAD = {
     IMAGE_FILES: "give the table that names it, or the folder that holds the table",
 }
 Items = Iterable[Recipe | Reject]
+Read = tuple[Items, bytes, Iterable[str]]  # items, the bytes they came from, sentences on how
 
 
 class Source(Protocol):
@@ -101,15 +103,6 @@ class FolderSource:
         return load_image(data)
 
 
-@dataclass(frozen=True)
-class Read:
-    """What was read at a path: items, the bytes they came from, sentences on how."""
-
-    items: Items
-    data: bytes
-    notes: Iterable[str] = ()
-
-
 def open_source(source: str, *, max_recipes: int = 0, seed: int = 42) -> Source:
     """Open a source of recipes and images.
 
@@ -129,18 +122,22 @@ def open_source(source: str, *, max_recipes: int = 0, seed: int = 42) -> Source:
         world = import_module(WORLD)
         return world.open_world(source.removeprefix(_DRAWN), n_recipes=max_recipes, seed=seed)
     path = paths.find(source)
-    read = _reader_of(source)(path)
+    items, data, notes = _reader_of(source)(path)
     folder, name = (path, path.name) if path.is_dir() else (path.parent, path.stem)
-    found = [_tidied(item, folder) for item in read.items]
-    if not any(isinstance(item, Recipe) for item in found):
-        raise ValueError(nothing_kept(name, [item for item in found if isinstance(item, Reject)]))
-    items = tuple(_chosen(found, max_recipes, seed))
+    items = [
+        replace(item, images=tuple(key_below(folder, key) for key in item.images))
+        if isinstance(item, Recipe) else item
+        for item in items
+    ]  # fmt: skip
+    if all(isinstance(item, Reject) for item in items):
+        raise ValueError(nothing_kept(name, items))
+    items = tuple(_chosen(items, max_recipes, seed))
     keys = sorted({key for item in items if isinstance(item, Recipe) for key in item.images})
     fingerprint = hash_of([
-        hashlib.sha256(read.data).hexdigest(), max_recipes, seed if max_recipes else 0,
+        hashlib.sha256(data).hexdigest(), max_recipes, seed if max_recipes else 0,
         [[printable(key), *_size_and_time(folder, key)] for key in keys],
     ])  # fmt: skip
-    return FolderSource(name, fingerprint, items, folder, tuple(filter(None, read.notes)))
+    return FolderSource(name, fingerprint, items, folder, tuple(filter(None, notes)))
 
 
 def check_source(source: str) -> None:
@@ -187,13 +184,6 @@ def _tables_of(files: Iterable[str]) -> list[str]:
     return sorted(found, key=lambda f: (PurePosixPath(f).name not in known, f.count("/"), f))
 
 
-def _tidied(item: Recipe | Reject, folder: Path) -> Recipe | Reject:
-    """The item with its images as keys below the folder."""
-    if isinstance(item, Reject):
-        return item
-    return replace(item, images=tuple(key_below(folder, key) for key in item.images))
-
-
 def _size_and_time(folder: Path, key: str) -> tuple[int, int]:
     """Size and time of change of an image; (-1, -1) for none, and for one that is refused."""
     try:
@@ -205,14 +195,11 @@ def _size_and_time(folder: Path, key: str) -> tuple[int, int]:
 
 def _chosen(items: list[Recipe | Reject], most: int, seed: int) -> list[Recipe | Reject]:
     """All rejects, and ``most`` of the recipes by a hash of seed and id; the order stays."""
-
-    def order(recipe_id: str) -> str:
-        return hashlib.sha256(f"{seed}:max_recipes:{recipe_id}".encode()).hexdigest()
-
     ids = {item.recipe_id for item in items if isinstance(item, Recipe)}
     if not most or len(ids) <= most:
         return items
-    chosen = set(sorted(ids, key=order)[:most])
+    ranks = {i: hashlib.sha256(f"{seed}:max_recipes:{i}".encode()).digest() for i in ids}
+    chosen = set(nsmallest(most, ids, ranks.get))
     return [item for item in items if isinstance(item, Reject) or item.recipe_id in chosen]
 
 
@@ -223,14 +210,14 @@ def _from_records(path: Path) -> Read:
     data = path.read_bytes()
     text, note = decode(data, path.name)
     listed = f"{path.name} is one JSON list: each object in it is a record"
-    items = list(read_recipes_jsonl(text, path.name))
-    return Read(items, data, (note, listed if is_json_list(text) else ""))
+    items = read_recipes_jsonl(text, path.name)
+    return items, data, (note, listed if is_json_list(text) else "")
 
 
 def _from_table(path: Path) -> Read:
     data = path.read_bytes()
     items, notes, _ = _table(path.parent, path.name, data)
-    return Read(items, data, notes)
+    return items, data, notes
 
 
 def _from_imagefolder(folder: Path) -> Read:
@@ -241,21 +228,20 @@ def _from_imagefolder(folder: Path) -> Read:
         found, said, texts[file] = _table(folder, file, data)
         items, notes = [*items, *found], [*notes, *said]
     items += _unnamed(files, items, by="line of the metadata")
-    return Read(items, _read_from(texts, files), notes)
+    return items, _read_from(texts, files), notes
 
 
 def _from_markdown(folder: Path) -> Read:
-    files = files_below(folder)
-    known = frozenset(files)
+    known = frozenset(files := files_below(folder))
     pages, items = _read_all(folder, pages_of(files))
     texts = {file: decode(data, file)[0] for file, data in pages.items()}
     for file, text in texts.items():
         items += read_page(text, file, known)
     items += _unnamed(files, items, by="page")
     reason = f"no recipe: a page outside {PAGES}/, or one about the folder"
-    others = {file for file in files if file.lower().endswith(".md")} - set(pages_of(known))
+    others = {file for file in files if file.lower().endswith(".md")} - set(pages_of(files))
     items += [Reject(file, 0, file, reason, "file") for file in sorted(others)]
-    return Read(items, _read_from(texts, files))
+    return items, _read_from(texts, files), ()
 
 
 def _from_class_folders(folder: Path) -> Read:
@@ -267,7 +253,7 @@ def _from_class_folders(folder: Path) -> Read:
         f"captions of their {count} images (all images of a class are one recipe)"
     )
     items += _unnamed(files, items, by="folder of a class")
-    return Read(items, _read_from({}, files), [note])
+    return items, _read_from({}, files), [note]
 
 
 def _table(folder: Path, file: str, data: bytes) -> tuple[list[Recipe | Reject], list[str], str]:
@@ -368,8 +354,7 @@ def _why_not(source: str, path: Path, kinds: str) -> str:
         return _what_a_folder_lacks(source, path)
     if path.exists():
         suffix = path.suffix.lower()
-        instead = next((text for ends, text in INSTEAD.items() if suffix in ends), "")
-        hint = f": {instead}" if instead else ""
+        hint = next((f": {instead}" for ends, instead in INSTEAD.items() if suffix in ends), "")
         return f"a {path.suffix or 'nameless'} file is not read as a source{hint} ({kinds})"
     where = f"nothing is at {' or '.join(map(str, paths.places(source)))}"
     names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []

@@ -7,7 +7,7 @@ measures memory. Here the unit is the recipe, or a group of recipes that share a
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from itertools import combinations, product
+from itertools import chain, combinations, product
 
 import pandas as pd
 
@@ -51,7 +51,9 @@ def split_by_recipe(
     for recipe_id in ids:
         block = (recipe_id in groups, groups.get(recipe_id, recipe_id))
         blocks.setdefault(block, []).append(recipe_id)
-    waiting = sorted(blocks.values(), key=lambda block: _order(seed, block[0]))
+    waiting = sorted(
+        blocks.values(), key=lambda own: hashlib.sha256(f"{seed}:{own[0]}".encode()).hexdigest()
+    )
     splits = dict.fromkeys(ids, "train")
     spare = len(ids) - 1  # one recipe at least is left for train
     for split, target in _targets(blocks.values(), test_share, validation_share).items():
@@ -69,12 +71,10 @@ def check_splits(
     validation_share: float,
 ) -> None:
     """Refuse a split of which a part that was asked for has nothing, or test a single recipe."""
-    least = {
-        "train": 1, "validation": 1 if validation_share else 0, "test": 2 if test_share else 0
-    }  # fmt: skip
+    least = {"test": 2 * bool(test_share), "validation": 1 * bool(validation_share), "train": 1}
     held = Counter(splits.values())
-    for split in ("test", "validation", "train"):
-        if held[split] < least[split]:
+    for split, n_least in least.items():
+        if held[split] < n_least:
             has = "one recipe" if held[split] else "no recipe"
             n, n_groups = len(splits), len(set(groups.values()))
             joined = f", which form {_count(n_groups, 'group')} as they share images"
@@ -129,10 +129,6 @@ def leak_audit(
     return pd.DataFrame(found, columns=list(LEAK_COLUMNS))
 
 
-def _order(seed: int, recipe_id: str) -> str:
-    return hashlib.sha256(f"{seed}:{recipe_id}".encode()).hexdigest()
-
-
 def _targets(blocks: Collection[list[str]], test: float, validation: float) -> dict[str, int]:
     """How many recipes test and validation are to have."""
     n = sum(map(len, blocks))
@@ -166,25 +162,21 @@ def _shared(frame: pd.DataFrame, leak: str, thing: pd.Series, named: pd.Series) 
     """A row for each value of ``thing`` and each two splits that both hold it."""
     n_splits = frame["split"].groupby(thing).nunique()
     frame = frame[thing.map(n_splits) > 1]  # few, or none
-    for _, rows in frame.groupby(thing[frame.index], sort=True):
-        sides = dict(list(rows.groupby("split", sort=True)))
-        for a, b in combinations(sides, 2):
-            yield _leak(leak, named[sides[a].index[0]], a, sides[a], b, sides[b])
+    for _, rows in frame.groupby(thing[frame.index]):
+        for a, b in combinations(rows.groupby("split"), 2):
+            yield _leak(leak, named[a[1].index[0]], a, b)
 
 
 def _nearly_shared(frame: pd.DataFrame, matches: pd.DataFrame) -> Iterator[Leak]:
     """A row for each two images that are one and stand in different splits."""
     frame = frame[frame["image_key"].isin({*matches["image_a"], *matches["image_b"]})]
-    sides = {key: dict(list(rows.groupby("split", sort=True)))
-             for key, rows in frame.groupby("image_key")}  # fmt: skip
-    for a, b in zip(matches["image_a"], matches["image_b"], strict=True):
-        for (split_a, rows_a), (split_b, rows_b) in product(
-            sides.get(a, {}).items(), sides.get(b, {}).items()
-        ):
-            if split_a != split_b:
-                yield _leak("near-duplicate", f"{a} and {b}", split_a, rows_a, split_b, rows_b)
+    sides = {key: list(rows.groupby("split")) for key, rows in frame.groupby("image_key")}
+    for key_a, key_b in zip(matches["image_a"], matches["image_b"], strict=True):
+        for a, b in product(sides.get(key_a, ()), sides.get(key_b, ())):
+            if a[0] != b[0]:
+                yield _leak("near-duplicate", f"{key_a} and {key_b}", a, b)
 
 
-def _leak(leak: str, item: str, a: str, of_a: pd.DataFrame, b: str, of_b: pd.DataFrame) -> Leak:
-    recipes = of_a["recipe_id"].iloc[0], of_b["recipe_id"].iloc[0]
-    return leak, item, a, recipes[0], b, recipes[1], len(of_a) + len(of_b)
+def _leak(leak: str, item: str, *sides: tuple[str, pd.DataFrame]) -> Leak:
+    ends = ((split, rows["recipe_id"].iloc[0]) for split, rows in sides)
+    return leak, item, *chain(*ends), sum(len(rows) for _, rows in sides)

@@ -5,7 +5,6 @@ What is written is ``trusted-zone/documents/recipes.jsonl`` (images named relati
 without a line in the rejects, and the counts must reconcile.
 """
 
-import csv
 import hashlib
 import json
 import re
@@ -37,10 +36,8 @@ IMAGES = f"{NAME}/images"
 REJECTS = f"{NAME}/rejects.csv"
 COUNTS = f"{NAME}/documents/counts.json"
 REJECT_COLUMNS = ("file", "line", "item", "reason", "kind")
-CODE = tuple(
-    f"helpers.data.{name}"
-    for name in ("images", "markdown", "readers", "records", "sources", "trusted")
-)
+MODULES = ("images", "markdown", "readers", "records", "sources", "trusted")
+CODE = tuple(f"helpers.data.{name}" for name in MODULES)
 QUIET = 300  # images; fewer are done before a bar helps
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)$")  # no folder may be called so on Windows
 
@@ -130,11 +127,9 @@ def _build(writer: Writer, source: Source, image_px: int, fit: str, progress: bo
     if not kept:
         raise ValueError(nothing_kept(source.name, rejects))
     writer.write_text(RECIPES, "".join(canonical_json(recipe_to_json(r)) + "\n" for r in kept))
-    stream = StringIO(newline="")
-    table = csv.writer(stream, lineterminator="\n")
-    table.writerow(REJECT_COLUMNS)
-    table.writerows([bounded(str(value)) for value in astuple(reject)] for reject in rejects)
-    writer.write_text(REJECTS, stream.getvalue())
+    rows = [[bounded(str(value)) for value in astuple(reject)] for reject in rejects]
+    table = pd.DataFrame(rows, columns=list(REJECT_COLUMNS), dtype="str")
+    writer.write_text(REJECTS, table.to_csv(index=False, lineterminator="\n"))
     writer.write_text(COUNTS, canonical_json(counts))
 
 
@@ -149,19 +144,19 @@ def _candidates(source: Source, rejects: list[Reject], came_in: Counter) -> Iter
             continue
         came_in["records_read"] += 1
         recipe = replace(item, file=item.file or source.name)
-        reason = ""
         if recipe.recipe_id in first_line:
             reason = f"the recipe_id was taken before, on line {first_line[recipe.recipe_id]}"
         elif not recipe.images:
             reason = "names no image"
         elif not captions_of(recipe):
             reason = "has no caption, and no title, description or ingredients to make one of"
+        else:
+            reason = ""
+            came_in["images_named"] += len(recipe.images)
+            yield recipe
         first_line.setdefault(recipe.recipe_id, recipe.line)
         if reason:
             rejects.append(Reject(recipe.file, recipe.line, recipe.recipe_id, reason))
-        else:
-            came_in["images_named"] += len(recipe.images)
-            yield recipe
 
 
 def _keep_images(
@@ -191,11 +186,12 @@ def _reconciled(
     came_in: Counter, kept: list[Recipe], rejects: list[Reject], name: str
 ) -> dict[str, int]:
     """The counts, once what came in is what was kept and what was rejected."""
-    n_kept = {"record": len(kept), "image": sum(len(recipe.images) for recipe in kept)}
-    rejected = Counter({"record": 0, "image": 0, "caption": 0, "field": 0})
-    rejected.update(reject.kind for reject in rejects)
-    for kind, total in (("record", "records_read"), ("image", "images_named")):
-        if came_in[total] != (found := n_kept[kind] + rejected[kind]):
+    n_images = sum(len(recipe.images) for recipe in kept)
+    counts = {**came_in, "records_kept": len(kept), "images_kept": n_images}
+    rejected = Counter(reject.kind for reject in rejects)
+    for kind in dict.fromkeys(("record", "image", "caption", "field", *rejected)):
+        counts[f"{kind}s_rejected"] = rejected[kind]
+    for things, total in (("records", "records_read"), ("images", "images_named")):
+        if came_in[total] != (found := counts[f"{things}_kept"] + counts[f"{things}_rejected"]):
             raise AssertionError(f"{name}: {total} is {came_in[total]}, accounted for: {found}")
-    kept_counts = {f"{kind}s_kept": n for kind, n in n_kept.items()}
-    return {**came_in, **kept_counts, **{f"{kind}s_rejected": n for kind, n in rejected.items()}}
+    return counts
