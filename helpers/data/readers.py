@@ -10,8 +10,8 @@ import json
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from io import StringIO
-from itertools import chain
 from typing import Any
 
 from helpers.data.images import is_whole
@@ -43,10 +43,10 @@ class NotJSON(RecordError):
 # the country; for Western Europe that is CP1252. A code page has no mark: it is taken only where
 # every character fits one Western language, because the same bytes are other letters elsewhere.
 MARKS = {
-    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark is the first half of it
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
+    codecs.BOM_UTF32_LE: "UTF-32",  # before UTF-16, whose mark is the first half of it
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
 }
 # The letters beyond a to z of languages that CP1252 was made for.
 ALPHABETS = tuple(map(frozenset, (
@@ -62,43 +62,28 @@ def decode(data: bytes, file: str, *, code_pages: bool = False) -> tuple[str, st
     ``code_pages`` tries CP1252 where it is no UTF-8: for tables, which spreadsheets write so.
     Raises ``ValueError`` if the first bytes promise UTF-16 or UTF-32 and the rest is none.
     """
-    encoding = next((name for mark, name in MARKS.items() if data.startswith(mark)), "")
-    if encoding:
+    if encoding := next((name for mark, name in MARKS.items() if data.startswith(mark)), ""):
         try:
-            return data.decode(encoding), f"{file} is read as {encoding.upper()}"
+            return data.decode(encoding), f"{file} is read as {encoding}"
         except UnicodeDecodeError as error:
-            raise ValueError(
-                f"{file} begins as {encoding.upper()} and does not stay so (byte {error.start}): "
-                f"{SAVE_AS}"
-            ) from error
-    try:
+            why = f"{file} begins as {encoding} and does not stay so (byte {error.start})"
+            raise ValueError(f"{why}: {SAVE_AS}") from error
+    with suppress(UnicodeDecodeError):
         return data.decode("utf-8"), ""
-    except UnicodeDecodeError:
-        if code_pages and (text := _western(data)):
-            note = f"{file} is no UTF-8 and is read as Windows-1252; if letters are wrong, "
-            return text, note + SAVE_AS
+    if code_pages and (text := _western(data)):
+        note = f"{file} is no UTF-8 and is read as Windows-1252; if letters are wrong, {SAVE_AS}"
+        return text, note
     return data.decode("utf-8", errors="surrogateescape"), ""
 
 
 def _western(data: bytes) -> str:
     """The text by CP1252; empty where that is not certain."""
-    try:
+    with suppress(UnicodeDecodeError):
         text = data.decode("cp1252")
-    except UnicodeDecodeError:
-        return ""
-    beyond = {c for c in text.lower() if ord(c) > 127} - _SIGNS
-    certain = any(beyond <= alphabet for alphabet in ALPHABETS) and not _IN_WORDS.search(text)
-    return text if certain else ""
-
-
-def _once(items: Iterable[Any]) -> Iterator[Any]:
-    """The items of a file; an unknown field is named no second time."""
-    said = set()
-    for item in items:
-        field = item.item if isinstance(item, Reject) and SAID_ONCE in item.reason else None
-        if field is None or field not in said:
-            yield item
-        said.add(field)
+        beyond = {c for c in text.lower() if ord(c) > 127} - _SIGNS
+        if any(beyond <= alphabet for alphabet in ALPHABETS) and not _IN_WORDS.search(text):
+            return text
+    return ""
 
 
 # JSON records: one object a line, or one list of objects.
@@ -108,9 +93,18 @@ _SKIPPED = re.compile(r"[ \t\r\n,]*")
 
 def read_recipes_jsonl(text: str, file: str) -> Items:
     """Each record's recipe or reject, in the order of the file; blank lines hold no record."""
-    found = json_records(text, file)
-    items = ([f] if isinstance(f, Reject) else read_record(*f) for f in found)
-    return _once(chain.from_iterable(items))
+    return _json_items(text, file, read_record)
+
+
+def _json_items(text: str, file: str, read: Callable[..., Iterable[Any]]) -> Iterator[Any]:
+    """What ``read`` makes of each record; an unknown field is named no second time."""
+    said = set()
+    for found in json_records(text, file):
+        for item in [found] if isinstance(found, Reject) else read(*found):
+            field = item.item if isinstance(item, Reject) and SAID_ONCE in item.reason else None
+            if field is None or field not in said:
+                yield item
+            said.add(field)
 
 
 def json_records(text: str, file: str) -> Iterator[Reject | Record]:
@@ -231,7 +225,7 @@ def read_table(text: str, file: str, *, key_of: Callable[[str], str] = str) -> I
     '007.jpg'
     """
     is_json = file.lower().endswith(".jsonl")
-    rows = _once(_json_rows(text, file)) if is_json else _csv_rows(text, file)
+    rows = _json_items(text, file, _json_row) if is_json else _csv_rows(text, file)
     folder = posixpath.dirname(file)
     gathered: dict[str, list[tuple[int, str, str]]] = {}  # line, image, caption of a recipe's rows
     for row in rows:
@@ -277,21 +271,16 @@ def _csv_rows(text: str, file: str) -> Iterator[Row | Reject]:
             yield line, dict(zip(columns, row, strict=True))
 
 
-def _json_rows(text: str, file: str) -> Iterator[Row | Reject]:
+def _json_row(value: Any, file: str, line: int, start: str) -> Iterator[Row | Reject]:
     reason = f"unknown field, not read {SAID_ONCE}"
-    for found in json_records(text, file):
-        if isinstance(found, Reject):
-            yield found
-            continue
-        value, _, line, start = found
-        try:
-            values = _json_values(value)
-        except RecordError as error:
-            yield Reject(file, line, start, str(error))
-        else:
-            unknown = (bounded(name) for name in values if name not in COLUMNS)
-            yield from (Reject(file, line, name, reason, "field") for name in unknown)
-            yield line, values
+    try:
+        values = _json_values(value)
+    except RecordError as error:
+        yield Reject(file, line, start, str(error))
+    else:
+        unknown = (bounded(name) for name in values if name not in COLUMNS)
+        yield from (Reject(file, line, name, reason, "field") for name in unknown)
+        yield line, values
 
 
 def _json_values(line: object) -> dict[str, str]:

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -70,9 +70,8 @@ class Manifest:
     def fingerprint(self) -> str:
         """A hash of kind, parameters, inputs and files: the input of what is built on it."""
         hashes = {key: record.sha256 for key, record in self.files.items()}
-        return repro.hash_of(
-            [self.kind, dict(self.parameters), dict(self.inputs), hashes], digits=16
-        )
+        about = [self.kind, dict(self.parameters), dict(self.inputs), hashes]
+        return repro.hash_of(about, digits=16)
 
 
 @dataclass
@@ -89,10 +88,9 @@ class Writer:
 
     def write_bytes(self, key: str, data: bytes) -> None:
         """Write a file of the artefact. Raises ``ArtefactError`` for a key that is not its own."""
-        wrong = " twice in one build" if key in self.files else ""
-        if not _below(key, self.prefixes):
-            wrong = f", outside {', '.join(self.prefixes)}"
-        if wrong:
+        own = any(map(PurePosixPath(key).is_relative_to, self.prefixes))
+        if not own or key in self.files:
+            wrong = " twice in one build" if own else f", outside {', '.join(self.prefixes)}"
             raise ArtefactError(f"artefact {self.name!r} writes {key!r}{wrong}")
         self.zone.write_bytes(key, data)
         self.files[key] = FileRecord(len(data), hashlib.sha256(data).hexdigest())
@@ -170,8 +168,7 @@ def examine(
         return "interrupted", "a build did not reach its end", manifest
     present = _present(zone, prefixes)
     recorded = manifest.files if manifest else {}
-    stray = sorted(set(present) - set(recorded))
-    if stray:
+    if stray := sorted(present.keys() - recorded):
         more = f" and {len(stray) - 1} more files there" if len(stray) > 1 else ""
         detail = f"{stray[0]!r}{more} came from elsewhere; move it away, or use another zone"
         return "foreign", detail, manifest
@@ -181,7 +178,7 @@ def examine(
         if present.get(key, record.size) != record.size:
             sizes = f"{key!r} has {present[key]} bytes, {record.size} were written"
             return "corrupt", f"{sizes}; {_REMEDY}", manifest
-    if not set(recorded) <= set(present):
+    if recorded.keys() - present:
         return "missing", "some files are gone", manifest
     same = (manifest.parameters, manifest.inputs, manifest.code) == (parameters, inputs, code)
     return ("fresh" if same else "stale"), "", manifest
@@ -289,10 +286,6 @@ def _present(zone: Zone, prefixes: tuple[str, ...]) -> dict[str, int]:
     """Key to size of what lies there, one listing a folder, desktop litter left out."""
     found = ((key, size) for prefix in prefixes for key, size in zone.sizes(prefix).items())
     return {key: size for key, size in found if key.endswith(PART) or not LITTER.search(key)}
-
-
-def _below(key: str, prefixes: tuple[str, ...]) -> bool:
-    return any(key == p.rstrip("/") or key.startswith(p.rstrip("/") + "/") for p in prefixes)
 
 
 def _place(name: str, ends: str) -> str:

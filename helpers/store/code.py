@@ -47,12 +47,8 @@ class Modules:
         self._seen: dict[str, tuple[str, set[str]]] = {}  # file -> its hash, the files it imports
 
     def behind(self, source: str) -> dict[str, str]:
-        """File -> hash of all modules that a source imports, directly or through others.
-
-        The runner's are left out: lessons import the check of their parameters from it, and that
-        decides no number.
-        """
-        todo = {file for file in self._files(imported_names(source)) if not _of_runner(file)}
+        """File -> hash of all modules that a source imports, directly or through others."""
+        todo = self._files(imported_names(source))
         found: dict[str, str] = {}
         while todo:
             file = todo.pop()
@@ -88,15 +84,9 @@ class Modules:
             parts = name.split(".")[1:]
             folders = ["/".join([*parts[:n], "__init__.py"]) for n in range(len(parts) + 1)]
             names_of = [*(folders if self.through_packages else ()), "/".join(parts) + ".py"]
-            files |= {file for file in names_of if self._has(file)}
+            there = (f for f in names_of if f in self._seen or (self.package / f).is_file())
+            files.update(there)
         return files
-
-    def _has(self, file: str) -> bool:
-        return file in self._seen or (self.package / file).is_file()
-
-
-def _of_runner(file: str) -> bool:
-    return file.startswith("runner/")
 
 
 def changed_module(old: Mapping[str, str] | str, new: Mapping[str, str]) -> str:

@@ -20,7 +20,6 @@ from upath import UPath
 from helpers import paths
 from helpers.store.credentials import refuse_keys
 
-SCHEMES = ("s3", "memory")
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 PART = ".part"  # what a killed write leaves behind ends so
 
@@ -58,31 +57,22 @@ def check_key(key: str) -> str:
     >>> check_key("trusted-zone/images/007/0.jpg")
     'trusted-zone/images/007/0.jpg'
     """
-    problem = _problem_of(key)
-    if problem:
+    first, *_ = parts = key.split("/")
+    odd = any(unicodedata.category(c) in ("Cc", "Cs") for c in key)
+    problems = {
+        "is empty": not key,
+        "holds a control character or half of a surrogate pair": odd,
+        "holds a backslash": "\\" in key,
+        "starts at the root of the file system": not first,
+        "starts with a drive or a scheme": ":" in first,
+        "holds an empty part, '.' or '..'": not {"", ".", ".."}.isdisjoint(parts),
+        "is not in Unicode's form NFC": not unicodedata.is_normalized("NFC", key),
+    }
+    if problem := next((problem for problem, met in problems.items() if met), ""):
         raise KeyRefused(
             f"key {key!r} {problem}; a key is a relative path with '/', such as 'images/7.jpg'"
         )
     return key
-
-
-def _problem_of(key: str) -> str:
-    first, *_ = parts = key.split("/")
-    if not key:
-        return "is empty"
-    if any(unicodedata.category(c) in ("Cc", "Cs") for c in key):
-        return "holds a control character or half of a surrogate pair"
-    if "\\" in key:
-        return "holds a backslash"
-    if not first:
-        return "starts at the root of the file system"
-    if ":" in first:
-        return "starts with a drive or a scheme"
-    if any(part in ("", ".", "..") for part in parts):
-        return "holds an empty part, '.' or '..'"
-    if not unicodedata.is_normalized("NFC", key):
-        return "is not in Unicode's form NFC"
-    return ""
 
 
 @dataclass(frozen=True)
@@ -201,15 +191,15 @@ def open_zone(zone: str, *, name: str = "tiny") -> Zone:
     []
     """
     refuse_keys(zone, what="the zone", variable="MINIO_USER and MINIO_PASSWORD")
-    scheme, found, _ = zone.partition("://")
-    if found and scheme == "s3":
+    if zone.startswith("s3://"):
         from helpers.store.s3 import open_s3_zone  # here: it takes a second to import
 
         return open_s3_zone(zone)
-    if found and scheme == "memory":
+    if zone.startswith("memory://"):
         return Zone(UPath(zone))
+    scheme, found, _ = zone.partition("://")
     if found:
-        known = ", ".join(f"{s}://" for s in SCHEMES)
+        known = "s3://, memory://"
         raise ValueError(f"zone {zone!r}: unknown scheme {scheme!r}; use a folder or {known}")
     if not zone and check_key(name) and "/" in name:
         raise ValueError(f"zone name {name!r} holds a '/'; use a plain name such as 'tiny'")
