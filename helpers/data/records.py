@@ -9,7 +9,7 @@ import re
 import reprlib
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -208,8 +208,7 @@ def _text(obj: dict[str, Any], name: str, *, default: str | None = None) -> str:
         raise RecordError(f"{name} is missing; it has {has or 'no field'}")
     if not isinstance(value, str):
         raise RecordError(f"{name} is {kind_of(value)} ({shown(value)}); write it as a string")
-    problem = text_problem(value)
-    if problem and not (default is not None and problem == "is empty"):
+    if (problem := text_problem(value)) and (default is None or problem != "is empty"):
         raise RecordError(f"{name} {problem}")
     return value
 
@@ -250,8 +249,7 @@ def _parts(
 
 def _caption(value: Any) -> tuple[Caption | None, str]:
     given = {"text": value} if isinstance(value, str) else value
-    allowed = {f.name for f in fields(Caption)}
-    if not isinstance(given, dict) or not {"text"} <= set(given) <= allowed:
+    if not isinstance(given, dict) or not {"text"} <= set(given) <= {"text", "language", "kind"}:
         return None, "is no string and no {text, language}"
     if not all(isinstance(v, str) for v in given.values()):
         return None, "holds something that is no string"

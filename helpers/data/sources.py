@@ -50,6 +50,7 @@ IMAGE_FILES = (
 )  # fmt: skip
 RECORDS_FILE = "recipes.jsonl"
 METADATA = ("metadata.jsonl", "metadata.csv")
+KNOWN_TABLES = (RECORDS_FILE, *METADATA)
 RECORDS, TABLES = (".jsonl", ".json"), (".csv", ".tsv")
 # What people bring that is no source, and what to do with it.
 INSTEAD = {
@@ -122,7 +123,7 @@ def open_source(source: str, *, max_recipes: int = 0, seed: int = 42) -> Source:
         world = import_module(WORLD)
         return world.open_world(source.removeprefix(_DRAWN), n_recipes=max_recipes, seed=seed)
     path = paths.find(source)
-    items, data, notes = _reader_of(source)(path)
+    items, data, notes = _reader_of(source)()
     folder, name = (path, path.name) if path.is_dir() else (path.parent, path.stem)
     items = [
         replace(item, images=tuple(key_below(folder, key) for key in item.images))
@@ -180,8 +181,7 @@ def images_of(files: Iterable[str]) -> list[str]:
 def _tables_of(files: Iterable[str]) -> list[str]:
     """The files that may be a source by themselves: known names first, then the least deep."""
     found = [file for file in files if PurePosixPath(file).suffix.lower() in TABLES + RECORDS]
-    known = (RECORDS_FILE, *METADATA)
-    return sorted(found, key=lambda f: (PurePosixPath(f).name not in known, f.count("/"), f))
+    return sorted(found, key=lambda f: (PurePosixPath(f).name not in KNOWN_TABLES, f.count("/"), f))
 
 
 def _size_and_time(folder: Path, key: str) -> tuple[int, int]:
@@ -220,8 +220,7 @@ def _from_table(path: Path) -> Read:
     return items, data, notes
 
 
-def _from_imagefolder(folder: Path) -> Read:
-    files = files_below(folder)
+def _from_imagefolder(folder: Path, files: list[str]) -> Read:
     tables, items = _read_all(folder, filter(_is_metadata, files))
     texts, notes = {}, []
     for file, data in tables.items():
@@ -231,8 +230,8 @@ def _from_imagefolder(folder: Path) -> Read:
     return items, _read_from(texts, files), notes
 
 
-def _from_markdown(folder: Path) -> Read:
-    known = frozenset(files := files_below(folder))
+def _from_markdown(folder: Path, files: list[str]) -> Read:
+    known = frozenset(files)
     pages, items = _read_all(folder, pages_of(files))
     texts = {file: decode(data, file)[0] for file, data in pages.items()}
     for file, text in texts.items():
@@ -244,8 +243,7 @@ def _from_markdown(folder: Path) -> Read:
     return items, _read_from(texts, files), ()
 
 
-def _from_class_folders(folder: Path) -> Read:
-    files = files_below(folder)
+def _from_class_folders(folder: Path, files: list[str]) -> Read:
     items = list(read_class_folders(images_of(files)))
     count = sum(len(recipe.images) for recipe in items)
     note = (
@@ -299,27 +297,27 @@ def _is_metadata(file: str) -> bool:
     return file.rsplit("/", 1)[-1] in METADATA and file.count("/") <= 1
 
 
-def _has_pages(folder: Path) -> bool:
+def _has_pages(folder: Path, files: list[str]) -> bool:
     """Whether a folder holds a page that begins as recipes do."""
-    pages, _ = _read_all(folder, pages_of(files_below(folder)))
+    pages, _ = _read_all(folder, pages_of(files))
     return any(map(has_front_matter, pages.values()))
 
 
-def _has_classes(folder: Path) -> bool:
+def _has_classes(folder: Path, files: list[str]) -> bool:
     """Whether a folder holds images of two classes at least, and no table that would say more."""
-    files = files_below(folder)
     return not _tables_of(files) and len({class_of(f) for f in images_of(files)} - {""}) > 1
 
 
 _DRAWN = "world:"
-# A kind of source by its name: whether a folder, or the ending of a file, is one, and its reader.
-FOLDERS: dict[str, tuple[Callable[[Path], bool], Callable[[Path], Read]]] = {
+# A kind of source by its name: whether a folder with these files, or the ending of a file, is one,
+# and its reader.
+FOLDERS: dict[str, tuple[Callable[..., bool], Callable[..., Read]]] = {
     f"a folder that holds {RECORDS_FILE}": (
-        lambda folder: (folder / RECORDS_FILE).is_file(),
-        lambda folder: _from_records(folder / RECORDS_FILE),
+        lambda folder, files: (folder / RECORDS_FILE).is_file(),
+        lambda folder, files: _from_records(folder / RECORDS_FILE),
     ),
     f"a folder that holds {' or '.join(METADATA)}": (
-        lambda folder: any(map(_is_metadata, files_below(folder))), _from_imagefolder,
+        lambda folder, files: any(map(_is_metadata, files)), _from_imagefolder,
     ),
     "a folder of Markdown pages with front matter": (_has_pages, _from_markdown),
     "a folder whose folders of images are named after what they show": (
@@ -333,13 +331,14 @@ FILES = {
 KINDS = ("world:<domain>", *FOLDERS, *FILES)
 
 
-def _reader_of(source: str) -> Callable[[Path], Read]:
+def _reader_of(source: str) -> Callable[[], Read]:
     path = paths.find(source)
     if path.is_dir():
-        found = (read for fits, read in FOLDERS.values() if fits(path))
+        files = files_below(path)
+        found = (partial(read, path, files) for fits, read in FOLDERS.values() if fits(path, files))
     else:
         is_file, suffix = path.is_file(), path.suffix.lower()
-        found = (read for ends, read in FILES.values() if is_file and suffix in ends)
+        found = (partial(read, path) for ends, read in FILES.values() if is_file and suffix in ends)
     if (read := next(found, None)) is None:
         reason = _why_not(source, path, f"a source is {', '.join(KINDS)}")
         raise ValueError(f"source {source!r}: {reason}")
@@ -377,7 +376,7 @@ def _what_a_folder_lacks(source: str, folder: Path) -> str:
     if tables := _tables_of(files):
         more = f" and {len(tables) - 1} more" if len(tables) > 1 else ""
         table = PurePosixPath(tables[0])
-        place = table.parent if table.name in (RECORDS_FILE, *METADATA) else table
+        place = table.parent if table.name in KNOWN_TABLES else table
         return f"{has}; a table is at {table}{more}: did you mean {inside(place)!r}?"
     if pages := pages_of(files):
         return f"{has}; of {len(pages)} pages such as {pages[0]} none begins with a line ---"
