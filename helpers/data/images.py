@@ -29,7 +29,6 @@ PLACES = ("", "images")  # where a table's images lie, below its folder
 STARTS = {b"\x89PNG\r\n": "PNG", b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF"}
 FITS = ("crop", "pad", "stretch")
 WHITE = (255, 255, 255)
-JPEG_QUALITY = 92
 _SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # a profile's color space: PIL's mode
 _SRGB = ImageCms.createProfile("sRGB")
 
@@ -183,7 +182,7 @@ def normalise(image: Image.Image, *, image_px: int = 512, fit: str = "crop") -> 
     return resized((side, side), box=None if fit == "stretch" else middle)
 
 
-def encode_jpeg(image: Image.Image, quality: int = JPEG_QUALITY) -> bytes:
+def encode_jpeg(image: Image.Image, quality: int = 92) -> bytes:
     """The bytes of a JPEG without metadata; color at full resolution, small images need it."""
     stream = BytesIO()
     image.save(stream, "JPEG", quality=quality, subsampling=0, comment=b"")
@@ -231,7 +230,6 @@ def _what_it_is(data: bytes) -> str:
         return "a HEIC photo that is broken or cut short"
     if data.lstrip()[:5].lower() in (b"<!doc", b"<html", b"<?xml", b"<svg "):
         return "not an image but a page of text (HTML, XML or SVG)"
-    form = next((form for start, form in STARTS.items() if data.startswith(start)), "")
-    if form:
+    if form := next((form for start, form in STARTS.items() if data.startswith(start)), ""):
         return f"broken header (a {form} file that cannot be opened; save it anew)"
     return "not an image that is read here"

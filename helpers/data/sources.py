@@ -10,6 +10,7 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from heapq import nsmallest
@@ -186,11 +187,10 @@ def _tables_of(files: Iterable[str]) -> list[str]:
 
 def _size_and_time(folder: Path, key: str) -> tuple[int, int]:
     """Size and time of change of an image; (-1, -1) for none, and for one that is refused."""
-    try:
+    with suppress(FileRefused, OSError):
         status = find_below(folder, key).stat()
-    except (FileRefused, OSError):
-        return -1, -1
-    return status.st_size, status.st_mtime_ns
+        return status.st_size, status.st_mtime_ns
+    return -1, -1
 
 
 def _chosen(items: list[Recipe | Reject], most: int, seed: int) -> list[Recipe | Reject]:
@@ -277,13 +277,12 @@ def _read_all(folder: Path, files: Iterable[str]) -> tuple[dict[str, bytes], lis
 
 def _unnamed(files: Iterable[str], items: Items, *, by: str) -> list[Reject]:
     """A reject of kind ``file`` for each image that no record names, so that none is lost."""
+    nfc = partial(unicodedata.normalize, "NFC")
     keys = chain(*(item.images if isinstance(item, Recipe) else [item.item] for item in items))
-    named = {unicodedata.normalize("NFC", key) for key in keys}
+    named = set(map(nfc, keys))
     named |= {f"images/{key}" for key in named}
-    return [
-        Reject(printable(file), 0, printable(file), f"no {by} names this picture", "file")
-        for file in images_of(files) if unicodedata.normalize("NFC", file) not in named
-    ]  # fmt: skip
+    lost = [printable(file) for file in images_of(files) if nfc(file) not in named]
+    return [Reject(file, 0, file, f"no {by} names this picture", "file") for file in lost]
 
 
 def _read_from(texts: Mapping[str, str], files: list[str]) -> bytes:

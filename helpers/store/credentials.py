@@ -22,9 +22,7 @@ _KEYS = re.compile(
     r"|(?<=://)[^\s/:@]+:(?!\d+[/?#])\S*@"  # with a slash in the password
     r"|(?<![\w/.-])[\w.-]{2,}:[^\s/@]+@(?=[\w\[])"  # user:password@host, without a scheme
 )
-ADDRESS = re.compile(
-    r"https?://([\w.-]+|\[[\da-f:.]+\])(:(?P<port>[1-9]\d{0,4}))?/*", re.IGNORECASE
-)
+ADDRESS = re.compile(r"https?://([\w.-]+|\[[\da-f:.]+\])(:(?P<port>[1-9]\d{0,4}))?", re.IGNORECASE)
 _SALT = secrets.token_hex(16)
 
 
@@ -59,8 +57,16 @@ def read_access() -> Access:
             f"{', '.join(NAMES)} in the environment, or copy .env.example to {file} and fill it in"
         )
     endpoint, user, password = (values[name] for name in NAMES)
+    endpoint = endpoint.strip().rstrip("/")
+    address = endpoint if "://" in endpoint else f"http://{endpoint}"  # as a MinIO server speaks
+    found = ADDRESS.fullmatch(address)
+    if not found or int(found["port"] or 80) >= 1 << 16:  # not shown: it may hold a password
+        raise AccessError(
+            "MINIO_ENDPOINT is no plain address; use http://host:port or https://host, and give "
+            "keys in MINIO_USER and MINIO_PASSWORD"
+        )
     region = values.get("MINIO_REGION", Access.region)
-    return Access(_endpoint(endpoint.strip()), Secret(user), Secret(password), region)
+    return Access(address, Secret(user), Secret(password), region)
 
 
 def read_key(name: str) -> Secret:
@@ -87,13 +93,3 @@ def _settings() -> dict[str, str]:
     """What is set and not empty, in ``.env`` and over it in the environment."""
     file = dotenv_values(paths.root() / ".env", interpolate=False, encoding="utf-8-sig")
     return {name: value for found in (file, os.environ) for name, value in found.items() if value}
-
-
-def _endpoint(text: str) -> str:
-    """The address with its scheme; ``http`` where none is given, as a MinIO server speaks."""
-    address = text if "://" in text else f"http://{text}"
-    remedy = "use http://host:port or https://host, and give keys in MINIO_USER and MINIO_PASSWORD"
-    found = ADDRESS.fullmatch(address)
-    if not found or int(found["port"] or 80) >= 1 << 16:  # not shown: it may hold a password
-        raise AccessError(f"MINIO_ENDPOINT is no plain address; {remedy}")
-    return address.rstrip("/")
