@@ -259,7 +259,7 @@ def _csv_rows(text: str, file: str) -> Iterator[Row | Reject]:
     rows = _csv_lines(lines, separator)
     _, header = next(rows, (1, []))
     columns = _columns(header if isinstance(header, list) else lines[:1], file)
-    for name in (name for name in columns if name not in COLUMNS):
+    for name in [name for name in columns if name not in COLUMNS]:
         reason = f"unknown column, not read{did_you_mean(name, COLUMNS)}"
         yield Reject(file, 1, bounded(name), reason, "field")
     for line, row in rows:

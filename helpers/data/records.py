@@ -179,7 +179,7 @@ def _parsed(obj: Any) -> tuple[Recipe, list[Reject]]:
     if not isinstance(obj, dict):
         raise RecordError(f"a record is an object, this is {kind_of(obj)}")
     problems = []
-    for name in (name for name in obj if name not in FIELDS):
+    for name in [name for name in obj if name not in FIELDS]:
         reason = f"unknown field, not read{did_you_mean(name, FIELDS)} {SAID_ONCE}"
         problems.append(Reject("", 0, bounded(name), reason, "field"))
     attributes = obj.get("attributes", {})
