@@ -46,31 +46,11 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def hash_tree(folder: Path, *, suffixes: tuple[str, ...] = ()) -> str:
-    """A hash of the names and contents of the files below ``folder``, hidden ones left out.
-
-    Parameters
-    ----------
-    folder : Path
-    suffixes : tuple of str
-        Count only files that end so, such as ``(".py",)``; empty: all files.
-    """
-    folder = Path(folder)
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
-    rows = []
-    for path in files:
-        name = path.relative_to(folder).as_posix()
-        hidden = any(
-            part.startswith((".", "__pycache__")) for part in path.relative_to(folder).parts
-        )
-        if not hidden and (not suffixes or path.suffix in suffixes):
-            rows.append([name, sha256_file(path)])
-    return hash_of(rows)
-
-
 def code_fingerprint() -> str:
     """A hash of the package's own source: a change of any helper makes earlier artefacts stale."""
-    return hash_tree(Path(__file__).resolve().parent, suffixes=(".py",))
+    package = Path(__file__).resolve().parent
+    files = {path.relative_to(package).as_posix(): path for path in package.rglob("[!.]*.py")}
+    return hash_of({name: sha256_file(path) for name, path in files.items()})
 
 
 def library_versions() -> dict[str, str]:

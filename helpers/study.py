@@ -18,10 +18,9 @@ import pandas as pd
 import yaml
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from helpers.evaluation import metrics
+from helpers.evaluation import metrics, stats
 from helpers.evaluation.ranking import DIRECTIONS
-from helpers.evaluation.stats import Estimate, Sample, contrast, estimate, holm
-from helpers.evaluation.verdicts import NOT_ASKED, Kind, verdict
+from helpers.evaluation.stats import NOT_ASKED, Estimate, Sample, Verdict
 
 UNTRAINED = -1  # the seed of an arm that is not trained
 KEYS = ["test", "direction", "query", "arm", "seed"]
@@ -67,14 +66,13 @@ class Study:
 
     def join(self, *others: "Study") -> "Study":
         """This study and others as one; runs of the same arm and seed are one run."""
-        ranks, runs = ([getattr(s, n) for s in (self, *others)] for n in ("ranks", "runs"))
-        together = pd.concat(runs, ignore_index=True).drop_duplicates(["arm", "seed"])
-        frames: dict[str, list[pd.DataFrame]] = {}
+        parts: dict[str, list[pd.DataFrame]] = {}
         for study in (self, *others):
-            for name, frame in study.frames.items():
-                frames.setdefault(name, []).append(frame)
-        joined = {name: pd.concat(parts, ignore_index=True) for name, parts in frames.items()}
-        return Study(pd.concat(ranks, ignore_index=True), together.reset_index(drop=True), joined)
+            for name, frame in {"ranks": study.ranks, "runs": study.runs, **study.frames}.items():
+                parts.setdefault(name, []).append(frame)
+        frames = {name: pd.concat(some, ignore_index=True) for name, some in parts.items()}
+        runs = frames.pop("runs").drop_duplicates(["arm", "seed"], ignore_index=True)
+        return Study(frames.pop("ranks"), runs, frames)
 
     @property
     def arms(self) -> list[str]:
@@ -152,11 +150,10 @@ class Study:
                 arm: metrics.values_of(part.ranks[arm][_rows(part.seeds[arm], shared)], metric)
                 for arm in weights
             }
-            samples.append(Sample(contrast(values, weights), part.groups))
-        bounds = (
-            (0.0, 1.0) if alone and metric.startswith(("hit", "mrr")) else (-math.inf, math.inf)
-        )
-        found = estimate(*samples, bounds=bounds, shift=shift)
+            samples.append(Sample(stats.contrast(values, weights), part.groups))
+        is_share = alone and metric.startswith(("hit", "mrr"))
+        bounds = (0.0, 1.0) if is_share else (-math.inf, math.inf)
+        found = stats.estimate(*samples, bounds=bounds, shift=shift)
         trained = any(UNTRAINED not in part.seeds[arm] for arm in weights for part in parts)
         found = replace(found, n_seeds=found.n_seeds if trained else 0)
         if metric == "median rank":
@@ -231,7 +228,7 @@ class Hypothesis(BaseModel):
     name: str
     says: str
     test: str
-    kind: Kind
+    kind: stats.Kind
     margin: float
     a: str = ""
     b: str = ""
@@ -304,29 +301,31 @@ def judge(
         ``text`` and ``size``.
     """
     others, rows = others or {}, []
-    gates = {h.name: gate_fails(study, h.gate) for h in design.hypotheses}
     found = {
         h.name: others[h.name] if h.frame else study.estimate(
             h.weights, metric=h.metric, test=h.test, direction=h.direction, shift=h.shift / 100)
         for h in design.hypotheses
     }  # fmt: skip
-    closed = {name: gates[name] or _too_few(one) for name, one in found.items()}
-    p_holm = holm([1.0 if closed[name] else one.p for name, one in found.items()])
+    gates = {h.name: gate_fails(study, h.gate) for h in design.hypotheses}
+    closed = {
+        name: f"gate: {gates[name]}" if gates[name] else _too_few(one)
+        for name, one in found.items()
+    }
+    p_holm = stats.holm([1.0 if closed[name] else one.p for name, one in found.items()])
     for hypothesis, p in zip(design.hypotheses, p_holm, strict=True):
-        one, gate = found[hypothesis.name], gates[hypothesis.name]
+        one, why = found[hypothesis.name], closed[hypothesis.name]
         detectable = one.detectable(len(design.hypotheses))
         reported = None if hypothesis.reported is None else hypothesis.reported / 100
-        said = verdict(
+        said = stats.verdict(
             one.value, one.low, one.high, float(p), kind=hypothesis.kind,
             margin=hypothesis.margin / 100, reported=reported, detectable=detectable,
         )  # fmt: skip
-        why = f"gate: {gate}" if gate else _too_few(one)
-        told = (NOT_ASKED, f"{NOT_ASKED} ({why})", "") if why else (
-            said.name, said.text, said.size)  # fmt: skip
+        if why:
+            said = Verdict(NOT_ASKED, f"{NOT_ASKED} ({why})")
         rows.append(
             hypothesis.model_dump()
             | {"estimate": one, "p_holm": float(p), "detectable": detectable}
-            | dict(zip(("verdict", "text", "size"), told, strict=True))
+            | {"verdict": said.name, "text": said.text, "size": said.size}
         )
     return pd.DataFrame(rows)
 

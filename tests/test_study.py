@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers.evaluation.stats import Sample, estimate
-from helpers.evaluation.verdicts import NOT_ASKED
+from helpers.evaluation.stats import NOT_ASKED, Sample, estimate
 from helpers.grid import Result, Run, join, run_grid
 from helpers.study import UNTRAINED, Design, Study, gate_fails, judge
 

@@ -1,20 +1,28 @@
-"""Means and differences with an error that holds both the test items and the training seeds.
+"""Means, differences and verdicts, with an error that holds the test items and the training seeds.
 
 Every seed is tested on the same items, so both spread independently. The squared errors of the two
 add up, and Student's t takes the degrees of freedom of Satterthwaite ("An approximate distribution
 of estimates of variance components", 1946). What items and seeds do together counts twice, so the
 error is a little too large, never too small (Owen, "The pigeonhole bootstrap", 2007).
+
+What a study says of a hypothesis is exactly one verdict, by rules that were fixed beforehand. A
+*directed* hypothesis expects a difference above zero (or below), a *same* one expects it within an
+equivalence margin (Schuirmann, "A comparison of the two one-sided tests procedure", 1987).
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy import stats
 
 ALPHA = 0.05
 POWER = 0.8
+Kind = Literal["higher", "lower", "same"]
+VERDICTS = ("supported", "contradicted", "equivalent", "reported size excluded", "undecided")
+NOT_ASKED = "not asked"
 
 
 @dataclass(frozen=True)
@@ -84,10 +92,8 @@ def estimate(
     shift : float
         Added to the value: "at least -s" says that the value shifted by s exceeds 0.
 
-    Raises
-    ------
-    ValueError
-        If shapes do not agree, a value is not finite, or there are fewer than two items.
+    Raises ``ValueError`` if shapes do not agree, a value is not finite, or there are fewer than two
+    items.
 
     Examples
     --------
@@ -168,3 +174,84 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     steps = p[order] * np.arange(len(p), 0, -1)
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
     return adjusted
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``name`` is one of ``VERDICTS``; ``text`` is the verdict with its numbers, in points.
+
+    ``size`` says how a reported difference compares with what was measured, "" where none was.
+    """
+
+    name: str
+    text: str
+    size: str = ""
+
+
+def verdict(
+    value: float, low: float, high: float, p: float, *, kind: Kind, margin: float,
+    reported: float | None = None, detectable: float = math.nan,
+) -> Verdict:  # fmt: skip
+    """Judge a difference.
+
+    Parameters
+    ----------
+    value, low, high : float
+        The difference and its 95 % interval, as fractions.
+    p : float
+        After Holm's correction over the family.
+    kind : ``higher``, ``lower`` or ``same``
+        What the hypothesis expects of the difference.
+    margin : float, above 0
+        The smallest difference that would matter.
+    reported : float, optional
+        The difference that a source reports, in the direction that the hypothesis expects (> 0 for
+        ``higher``, < 0 for ``lower``).
+    detectable : float
+        The smallest difference that the test could have shown.
+
+    Raises ``ValueError`` if the margin is not positive, the interval does not hold the value, or
+    the reported difference points the other way.
+    """
+    if not margin > 0:
+        raise ValueError(f"margin {margin}: a positive difference is needed, fixed beforehand")
+    if not low <= value <= high:
+        raise ValueError(f"the interval [{low}, {high}] does not hold {value}")
+    shown = p <= ALPHA and value != 0
+    within = -margin <= low and high <= margin
+    if kind == "same":
+        return _same(low, high, margin, shown, within)
+    if kind == "lower":  # turn it round, so that the hypothesis says "above zero"
+        value, low, high = -value, -high, -low
+        reported = None if reported is None else -reported
+    if reported is not None and not reported > 0:
+        raise ValueError(f"the reported difference {reported} is not what {kind!r} expects")
+    size, m = _size(low, high, reported), f"±{100 * margin:g} points"
+    if shown:
+        name = "supported" if value > 0 else "contradicted"
+        return Verdict(name, name + f", within {m}" * within, size)
+    if within:
+        return Verdict("equivalent", f"equivalent within {m}", size)
+    if reported is not None and high < reported:
+        excluded = f"reported size ({100 * reported:+.2f} points) excluded"
+        return Verdict("reported size excluded", excluded, size)
+    text = f"undecided (could have shown {100 * detectable:.1f} points)"
+    return Verdict("undecided", text, size)
+
+
+def _same(low: float, high: float, margin: float, shown: bool, within: bool) -> Verdict:
+    m = f"±{100 * margin:g} points"
+    if within:
+        return Verdict("supported", f"supported (equivalent within {m})")
+    if shown and (low > margin or high < -margin):
+        return Verdict("contradicted", "contradicted")
+    reach = 100 * max(abs(low), abs(high))
+    return Verdict("undecided", f"undecided (within ±{reach:.1f} points at most)")
+
+
+def _size(low: float, high: float, reported: float | None) -> str:
+    if reported is None:
+        return ""
+    if high < reported:
+        return "smaller than reported"
+    return "larger than reported" if low > reported else "as reported"

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from helpers.evaluation.verdicts import VERDICTS, verdict
+from helpers.evaluation.stats import VERDICTS, verdict
 
 GRID = [-3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0]
 CASES = [
