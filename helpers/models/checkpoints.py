@@ -1,8 +1,12 @@
-"""Checkpoints on disk: where a model lies, whether its files are whole, how a library opens it.
+"""Checkpoints on disk: where a model lies, whether its files are whole and belong together.
 
 A model is a tiny checkpoint of the course, a folder, or a hub id that ``hf download`` has put into
 the cache of this machine. All three are opened as a folder: no library asks a network. Nothing here
 loads torch, so that a command may look for a model before it starts anything.
+
+Libraries open parts that do not belong together in silence: an empty tokenizer where none lies
+there, tokens that the model has no embedding for, images of another size. Each is refused here,
+once, with the numbers and the file.
 """
 
 import json
@@ -13,7 +17,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any
+
+from PIL import Image
 
 from helpers import paths
 
@@ -27,6 +34,8 @@ BESIDE_THEM = (
 PREPROCESSORS = ("processor_config.json", "preprocessor_config.json")
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 POINTER = b"version https://git-lfs.github.com/spec/"
+TABLE_STEP = 128  # tables of token embeddings are often rounded up to a multiple of 64 or 128
+LAYER = re.compile(r"encoder\.layers?\.\d+\.")
 
 
 class ModelError(ValueError):
@@ -67,20 +76,9 @@ def find_checkpoint(
 ) -> Checkpoint:
     """The folder behind a model's name.
 
-    Parameters
-    ----------
-    model : str
-        A tiny checkpoint, a folder (a relative one is also looked for below the course's root), or
-        a hub id.
-    tiny : tuple of str
-        The tiny checkpoints that a refusal offers.
-    file : str
-        What a folder has to hold to be a model.
-
-    Raises
-    ------
-    ModelError
-        If nothing lies there, or a hub model is not in the cache.
+    ``model`` is a tiny checkpoint, a folder (a relative one is also looked for below the course's
+    root) or a hub id, ``tiny`` what a refusal offers, ``file`` what a folder has to hold to be a
+    model. Raises ``ModelError`` if nothing lies there, or a hub model is not in the cache.
     """
     if model in (*TINY_MODELS, *ELSEWHERE):
         folder = paths.tiny() / model
@@ -99,9 +97,11 @@ def find_checkpoint(
         )
     folder = _cached(model)
     if folder is None or not (folder / file).is_file():
+        from huggingface_hub.constants import HF_HUB_CACHE
+
         raise ModelError(
             f"no model at {model!r}: no such directory is here, and the cache of downloaded models "
-            f"({_cache()}) does not hold it; nothing is downloaded while a lesson runs: "
+            f"({HF_HUB_CACHE}) does not hold it; nothing is downloaded while a lesson runs: "
             f"'hf download {model}' gets it, where there is a network"
         )
     return Checkpoint(model, folder, folder.name)
@@ -123,19 +123,10 @@ def _cached(model: str) -> Path | None:
         return None
 
 
-def _cache() -> str:
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    return HF_HUB_CACHE
-
-
 def weight_files(checkpoint: Checkpoint) -> list[Path]:
     """The files of weights that transformers opens: one, or those that an index names.
 
-    Raises
-    ------
-    ModelError
-        If there are none, or an index cannot be read.
+    Raises ``ModelError`` if there are none, or an index cannot be read.
     """
     folder = checkpoint.folder
     for name in WEIGHTS:
@@ -156,12 +147,7 @@ def check_files(checkpoint: Checkpoint, *, folders: tuple[str, ...] = ("",)) -> 
     """Refuse files that are no more than a name: empty, cut off, or a git-lfs pointer.
 
     ``folders`` is where tokenizers lie, below the checkpoint's own. Returns the names of the files
-    of weights, for messages.
-
-    Raises
-    ------
-    ModelError
-        Naming the file, what is wrong with it, and how to get it.
+    of weights, for messages. ``ModelError`` names the file, what is wrong, and how to get it.
     """
     read = ("config.json", *PREPROCESSORS, *VOCABULARIES, *BESIDE_THEM)
     places = [checkpoint.folder / folder / name for folder in folders for name in read]
@@ -231,12 +217,8 @@ def _damage_of_safetensors(path: Path, size: int) -> str:
 def opened(kind: Any, checkpoint: Checkpoint, *, what: str, **options: Any) -> Any:
     """``kind.from_pretrained(folder)`` of a class of a library, without its notes and bars.
 
-    ``what`` says which file it is made from, or which part it makes, for the message.
-
-    Raises
-    ------
-    ModelError
-        Whatever the library raises: a damaged file ends in many kinds of error.
+    ``what`` says which file it is made from, or which part it makes, for the message. Whatever the
+    library raises becomes a ``ModelError``: a damaged file ends in many kinds of error.
     """
     try:
         with _quietly():
@@ -273,3 +255,156 @@ def _quietly() -> Iterator[None]:
         logging.set_verbosity(before)
         if bars:
             logging.enable_progress_bar()
+
+
+def check_filled(loaded: dict[str, Any], checkpoint: Checkpoint) -> None:
+    """Refuse weights and a configuration that belong to two models.
+
+    ``loaded`` is the loading info of ``from_pretrained``. Raises ``ModelError`` if a weight is
+    missing, is of another shape, or is of a layer that the model has not.
+    """
+    for name, there, here in sorted(loaded["mismatched_keys"]):
+        raise ModelError(
+            f"the weights of {checkpoint} do not fit its config.json: {name} is {tuple(there)} in "
+            f"the weights and {tuple(here)} by config.json, so one of them is of another model; "
+            f"{checkpoint.remedy}"
+        )
+    if missing := sorted(loaded["missing_keys"]):
+        raise ModelError(
+            f"the weights of {checkpoint} do not fill its configuration: {missing[0]} and "
+            f"{len(missing) - 1} more are missing; {checkpoint.remedy}"
+        )
+    if more := sorted(name for name in loaded["unexpected_keys"] if LAYER.search(name)):
+        raise ModelError(
+            f"the weights of {checkpoint} hold layers that its config.json does not name: "
+            f"{more[0]} and {len(more) - 1} more; one of the two files is of another model; "
+            f"{checkpoint.remedy}"
+        )
+
+
+def open_processor(checkpoint: Checkpoint, config: Any) -> Any:
+    """Tokenizer and preprocessor of a dual encoder, as its family was trained with them.
+
+    Every SigLIP was trained on texts in lower case; where its tokenizer keeps capitals (SigLIP 2
+    has Gemma's), it lowers them from here on, for whatever reads texts with it. Raises
+    ``ModelError`` if one of the two is missing or belongs to another model.
+    """
+    vocabulary = find_vocabulary(checkpoint)
+    if not any((checkpoint.folder / name).is_file() for name in PREPROCESSORS):
+        raise ModelError(
+            f"{checkpoint} has no preprocessor: neither {' nor '.join(PREPROCESSORS)} lies beside "
+            f"its weights; {checkpoint.remedy}"
+        )
+    from transformers import AutoProcessor
+
+    processor = opened(AutoProcessor, checkpoint, what="tokenizer or preprocessor")
+    for part, files in (("tokenizer", VOCABULARIES), ("image_processor", PREPROCESSORS)):
+        if getattr(processor, part, None) is None:
+            raise ModelError(
+                f"{checkpoint} has no complete processor: its {part.replace('_', ' ')} "
+                f"({' or '.join(files)}) makes none; {checkpoint.remedy}"
+            )
+    _check_tokens(processor.tokenizer, config.text_config.vocab_size, checkpoint, vocabulary)
+    if config.model_type == "siglip":
+        _lower_texts(processor.tokenizer, checkpoint)
+    else:
+        _check_end(processor.tokenizer, config, checkpoint)
+    return processor
+
+
+def find_vocabulary(checkpoint: Checkpoint) -> str:
+    """The names of the files that hold a tokenizer's tokens.
+
+    Raises ``ModelError`` if there are none, for which transformers makes an empty tokenizer in
+    silence.
+    """
+    found = [name for name in VOCABULARIES if (checkpoint.folder / name).is_file()]
+    if not found:
+        raise ModelError(
+            f"{checkpoint} has no tokenizer: none of {', '.join(VOCABULARIES)} lies beside its "
+            f"weights; {checkpoint.remedy}"
+        )
+    if found == ["vocab.json"] and not (checkpoint.folder / "merges.txt").is_file():
+        raise ModelError(
+            f"{checkpoint} has no whole tokenizer: merges.txt does not lie beside vocab.json; "
+            f"{checkpoint.remedy}"
+        )
+    return " and ".join(found)
+
+
+def _check_tokens(tokenizer: Any, rows: int, checkpoint: Checkpoint, files: str) -> None:
+    """Refuse a tokenizer whose tokens are not those of the model's table of embeddings.
+
+    That table has ``rows``: fewer than tokens, or so many more as no rounding explains.
+    """
+    try:
+        known = 1 + max(tokenizer.get_vocab().values(), default=-1)
+    except Exception as error:
+        raise ModelError(
+            f"the tokenizer of {checkpoint} cannot be read ({reason(error)})"
+        ) from error
+    rounded = -(-known // TABLE_STEP) * TABLE_STEP
+    if known > rows or rows > rounded:
+        raise ModelError(
+            f"the tokenizer of {checkpoint} is of another model: it has {known:,} tokens, the "
+            f"model {rows:,}; put the model's own {files} there"
+        )
+
+
+def _check_end(tokenizer: Any, config: Any, checkpoint: Checkpoint) -> None:
+    """CLIP reads a text at its end token: the tokenizer has to write that one.
+
+    Configurations from before 2023 name token 2; for them CLIP takes the greatest number.
+    """
+    ids, end = tokenizer("a soup")["input_ids"], config.text_config.eos_token_id
+    if end == 2 and config.model_type == "clip":
+        end = max(ids)
+    if ids[-1] != end:
+        raise ModelError(
+            f"the tokenizer of {checkpoint} ends a text with "
+            f"token {ids[-1]}, the model reads it at token {end}: put the model's own tokenizer "
+            "files there"
+        )
+
+
+def check_pixels(image_processor: Any, px: int, checkpoint: Checkpoint) -> None:
+    """Refuse a preprocessor that makes pictures of another size than the model takes, a side."""
+    try:
+        made = image_processor(images=[Image.new("RGB", (px + 3, px + 1))], return_tensors="np")
+        shape = tuple(made["pixel_values"].shape)
+    except Exception as error:
+        raise ModelError(
+            f"the preprocessor of {checkpoint} makes no picture ({reason(error)})"
+        ) from error
+    if shape != (1, 3, px, px):
+        found = next(n for n in PREPROCESSORS if (checkpoint.folder / n).is_file())
+        sides = " x ".join(map(str, shape[2:]))
+        raise ModelError(
+            f"the preprocessor of {checkpoint} is of another model: it makes pictures of {sides} "
+            f"pixels, the model takes {px} x {px}; put the model's own {found} there"
+        )
+
+
+def lowers(tokenizer: Any) -> bool:
+    """Whether capitals and small letters give the same tokens."""
+    both = [ascii_uppercase, ascii_lowercase]
+    capitals, small = tokenizer(both, truncation=False, verbose=False)["input_ids"]
+    return capitals == small
+
+
+def _lower_texts(tokenizer: Any, checkpoint: Checkpoint) -> None:
+    """Make a tokenizer lower its texts, in place, unless it does; ``ModelError`` if it cannot."""
+    if lowers(tokenizer):
+        return
+    if backend := getattr(tokenizer, "backend_tokenizer", None):
+        from tokenizers import normalizers
+
+        first = [normalizers.Lowercase(), *filter(None, [backend.normalizer])]
+        backend.normalizer = normalizers.Sequence(first)
+    elif hasattr(tokenizer, "do_lower_case"):
+        tokenizer.do_lower_case = True
+    if not lowers(tokenizer):
+        raise ModelError(
+            f"the tokenizer of {checkpoint} keeps capitals, "
+            "and the model was trained on small letters: put the model's own tokenizer files there"
+        )

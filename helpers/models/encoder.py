@@ -22,10 +22,13 @@ from helpers.models.checkpoints import (
     Checkpoint,
     ModelError,
     check_files,
+    check_filled,
+    check_pixels,
     find_checkpoint,
+    lowers,
+    open_processor,
     opened,
 )
-from helpers.models.processors import check_filled, check_pixels, lowers, open_processor
 from helpers.repro import pick_device
 
 FLEXIBLE = "siglip2"  # what transformers calls SigLIP 2 with images of any shape
@@ -202,25 +205,14 @@ def encode(
 def load_encoder(model: str, *, device: str = "auto", precision: str = "fp32") -> Encoder:
     """Open a dual encoder, frozen and in evaluation mode; nothing is asked of a network.
 
-    Parameters
-    ----------
-    model : str
-        ``tiny-siglip`` or ``tiny-clip``; a folder with configuration, weights, tokenizer and
-        preprocessor; or a hub id such as ``google/siglip-base-patch16-224`` that ``hf download``
-        has fetched.
-    device : str
-        ``auto``, ``cpu``, ``cuda`` or ``mps``.
-    precision : str
-        ``fp32`` or ``bf16`` (weights and activations; embeddings are float32 either way).
+    ``model`` is ``tiny-siglip`` or ``tiny-clip``; a folder with configuration, weights, tokenizer
+    and preprocessor; or a hub id such as ``google/siglip-base-patch16-224`` that ``hf download``
+    has fetched. ``device`` is ``auto``, ``cpu``, ``cuda`` or ``mps``, ``precision`` ``fp32`` or
+    ``bf16`` (weights and activations; embeddings are float32 either way).
 
-    Raises
-    ------
-    ModelError
-        If the model is not found, is damaged, is of a family that the course does not know, or if
-        its tokenizer or its preprocessor belongs to another model.
+    Raises ``ModelError`` if the model is not found, is damaged, is of a family that the course does
+    not know, or if its tokenizer or its preprocessor belongs to another model.
 
-    Examples
-    --------
     >>> load_encoder("tiny-siglip", device="cpu").texts(["tomato soup", "a red mug"]).shape
     (2, 96)
     """

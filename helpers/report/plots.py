@@ -23,7 +23,6 @@ from helpers.report.style import (
     percent_axis,
     plain,
     title,
-    wrapped,
 )
 
 
@@ -69,7 +68,7 @@ def points_with_intervals(
     ax.set_ylim(len(arms) - 0.5, -0.5)
     ax.grid(axis="y", visible=False)
     percent_axis(ax.xaxis)
-    _legend(ax, len(directions) + bool(chance) > 1)
+    legend(ax, len(directions) + bool(chance) > 1)
     title(ax, heading, note=note)
     return fig
 
@@ -117,7 +116,7 @@ def lines_with_intervals(
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if percent:
         percent_axis(ax.yaxis)
-    _legend(ax, frame[series].nunique() > 1)
+    legend(ax, frame[series].nunique() > 1)
     title(ax, heading)
     return fig
 
@@ -140,7 +139,7 @@ def histograms(
         ax.set_xscale("log")
     ax.set(xlabel=xlabel, ylabel="share, percent")
     percent_axis(ax.yaxis)
-    _legend(ax, len(values) > 1)
+    legend(ax, len(values) > 1)
     title(ax, heading, note=note)
     return fig
 
@@ -174,7 +173,7 @@ def learning_curves(
     left.set(xlabel="step", ylabel="training loss", ylim=(0, None))
     right.set(xlabel="step", ylabel="hit@10 on validation, percent")
     percent_axis(right.yaxis)
-    _legend(right, "run" in evaluations)
+    legend(right, "run" in evaluations)
     title(left, heading)
     return fig
 
@@ -209,45 +208,12 @@ def gain_against_loss(
     ax.axhline(0, color=MUTED, lw=0.8)
     ax.margins(0.1)
     ax.set(xlabel=xlabel, ylabel=ylabel)
-    _legend(ax, path[series].nunique() > 1)
+    legend(ax, path[series].nunique() > 1)
     title(ax, heading, note="numbers beside the points: the factor of the update")
     return fig
 
 
-def heat_map(values: np.ndarray, *, columns: Sequence[str], heading: str) -> Figure:
-    """Similarities of a few images (rows) and captions (columns), with the numbers in the cells."""
-    n, m = values.shape
-    fig, ax = plt.subplots(figsize=(2.2 + 1.15 * m, 1.5 + 0.42 * n), layout="constrained")
-    ax.imshow(values, cmap="GnBu", aspect="auto")
-    for (i, j), value in np.ndenumerate(values):
-        dark = value > values.min() + 0.7 * np.ptp(values)
-        ax.text(j, i, f"{value:.2f}", ha="center", va="center", color="white" if dark else INK)
-    texts = [wrapped(text, width=17, lines=3) for text in columns]
-    ax.set_xticks(range(m), texts, fontsize=7.5)
-    ax.set_yticks(range(n), [f"image {i + 1}" for i in range(n)])
-    ax.grid(visible=False)
-    title(ax, heading)
-    return fig
-
-
-def modality_plane(images: np.ndarray, texts: np.ndarray, *, heading: str) -> Figure:
-    """Embeddings along the line between the two means, and along what varies most beside it."""
-    line = images.mean(axis=0) - texts.mean(axis=0)
-    line /= np.linalg.norm(line)
-    both = np.concatenate([images, texts])
-    rest = both - np.outer(both @ line, line)
-    across = np.linalg.svd(rest - rest.mean(axis=0), full_matrices=False)[2][0]
-    fig, ax = plt.subplots(figsize=(7.2, 3.2), layout="constrained")
-    for i, (name, part) in enumerate({"images": images, "captions": texts}.items()):
-        ax.plot(part @ line, part @ across, MARKERS[i], ms=2.6, alpha=0.45, color=LINES[i],
-                label=name)  # fmt: skip
-    ax.set(xlabel="along the line between the two means", ylabel="largest component beside it")
-    _legend(ax, True)
-    title(ax, heading)
-    return fig
-
-
-def _legend(ax: Axes, wanted: bool) -> None:
+def legend(ax: Axes, wanted: bool) -> None:
     """Above the axes, at the right: it covers nothing."""
     if wanted:
         n = len(ax.get_legend_handles_labels()[1])

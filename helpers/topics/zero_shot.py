@@ -1,9 +1,11 @@
-"""Lesson 03: what a frozen dual encoder gains without training, and its study."""
+"""Lesson 03: what a frozen dual encoder gains without training, its study and its figures."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from scipy.special import logsumexp
 
 from helpers.data.sets import RetrievalSet, drawn_sets
@@ -16,7 +18,7 @@ from helpers.evaluation.ranking import (
     rank_both_directions,
 )
 from helpers.models.encoder import load_encoder
-from helpers.report import tables
+from helpers.report import plots, style, tables
 from helpers.study import Design, Study
 
 BETAS = (3, 10, 20, 50, 100)
@@ -156,3 +158,38 @@ def mixed_table(mixed: Study) -> pd.DataFrame:
         for answers in mixed.tests
     }
     return pd.DataFrame(cells, index=pd.Index(mixed.arms, name="embeddings"))
+
+
+def heat_map(values: np.ndarray, *, columns: Sequence[str], heading: str) -> Figure:
+    """Similarities of a few images (rows) and captions (columns), with the numbers in the cells."""
+    n, m = values.shape
+    fig, ax = plt.subplots(figsize=(2.2 + 1.15 * m, 1.5 + 0.42 * n), layout="constrained")
+    ax.imshow(values, cmap="GnBu", aspect="auto")
+    for (i, j), value in np.ndenumerate(values):
+        color = "white" if value > values.min() + 0.7 * np.ptp(values) else style.INK
+        ax.text(j, i, f"{value:.2f}", ha="center", va="center", color=color)
+    texts = [style.wrapped(text, width=17, lines=3) for text in columns]
+    ax.set_xticks(range(m), texts, fontsize=7.5)
+    ax.set_yticks(range(n), [f"image {i + 1}" for i in range(n)])
+    ax.grid(visible=False)
+    style.title(ax, heading)
+    return fig
+
+
+def modality_plane(images: np.ndarray, texts: np.ndarray, *, heading: str) -> Figure:
+    """Embeddings along the line between the two means, and along what varies most beside it."""
+    line = images.mean(axis=0) - texts.mean(axis=0)
+    line /= np.linalg.norm(line)
+    both = np.concatenate([images, texts])
+    rest = both - np.outer(both @ line, line)
+    across = np.linalg.svd(rest - rest.mean(axis=0), full_matrices=False)[2][0]
+    fig, ax = plt.subplots(figsize=(7.2, 3.2), layout="constrained")
+    for i, (name, part) in enumerate({"images": images, "captions": texts}.items()):
+        ax.plot(
+            part @ line, part @ across, style.MARKERS[i], ms=2.6, alpha=0.45, label=name,
+            color=style.LINES[i],
+        )  # fmt: skip
+    ax.set(xlabel="along the line between the two means", ylabel="largest component beside it")
+    plots.legend(ax, True)
+    style.title(ax, heading)
+    return fig

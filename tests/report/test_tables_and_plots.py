@@ -11,6 +11,7 @@ from PIL import Image
 from helpers.data.sets import RetrievalSet
 from helpers.evaluation.stats import Estimate
 from helpers.report import galleries, plots, tables
+from helpers.topics import zero_shot
 
 
 def of(value: float, low: float, high: float, **more) -> Estimate:
@@ -108,10 +109,12 @@ def test_other_plots_draw():
     heights = plots.histograms(values, heading="h", xlabel="x", log=True).axes[0].patches
     assert heights
     rng = np.random.default_rng(0)
-    plane = plots.modality_plane(rng.normal(size=(9, 4)) + 2, rng.normal(size=(7, 4)), heading="h")
+    plane = zero_shot.modality_plane(
+        rng.normal(size=(9, 4)) + 2, rng.normal(size=(7, 4)), heading="h"
+    )
     images, texts = (line.get_xdata() for line in plane.axes[0].lines)
     assert images.mean() > texts.mean()
-    cells = plots.heat_map(np.eye(2), columns=["a", "b"], heading="h").axes[0].texts
+    cells = zero_shot.heat_map(np.eye(2), columns=["a", "b"], heading="h").axes[0].texts
     assert [t.get_text() for t in cells] == ["1.00", "0.00", "0.00", "1.00"]
 
 
