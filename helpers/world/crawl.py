@@ -4,10 +4,10 @@ them, and the truth beside: what was meant, in which language, and what came ont
 from dataclasses import dataclass
 from functools import cached_property
 
+from helpers.course.code import Modules
 from helpers.data.records import Caption
 from helpers.repro import hash_of
 from helpers.store.artefacts import code_of
-from helpers.store.code import Modules
 from helpers.world.domain import Domain
 from helpers.world.languages import NAMES, in_language
 from helpers.world.noise import KINDS, SEVERAL, add_noise

@@ -11,10 +11,10 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
+from helpers.course.code import Modules
 from helpers.data.records import Caption, Recipe
 from helpers.repro import hash_of
 from helpers.store.artefacts import code_of
-from helpers.store.code import Modules
 from helpers.world.domain import Attributes, Domain, Scene
 from helpers.world.food import MAINS
 from helpers.world.objects import OBJECTS, place

@@ -5,8 +5,8 @@ import ast
 import pytest
 
 from helpers import paths
+from helpers.course.code import PACKAGE, Modules, changed_module, imported_names
 from helpers.first.runner.lessons import read_notebook, source_of
-from helpers.store.code import PACKAGE, Modules, changed_module, imported_names
 
 LESSONS = sorted(paths.notebooks().glob("*.ipynb"))
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.store.code import Modules
+from helpers.course.code import Modules
 from helpers.world import DOMAINS, World, general, kitchen, open_world
 from helpers.world import world as world_module
 from helpers.world.corpus import CORPUS_SEED, draw_corpus

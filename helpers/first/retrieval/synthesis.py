@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
+from helpers.course.code import Modules
 from helpers.first.models.composed import build_composed
 from helpers.first.models.encoders import Encoder
 from helpers.first.models.experiments import EXPERIMENTS
@@ -34,7 +35,6 @@ from helpers.first.retrieval.text_filter import (
 from helpers.first.training.generator_runs import GeneratorRun
 from helpers.repro import hash_of
 from helpers.store.artefacts import Manifest, Writer, code_of, ensure
-from helpers.store.code import Modules
 from helpers.store.zones import Zone
 from helpers.world.picture_pool import PicturePool
 from helpers.world.triplets import Triplet

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from helpers import paths, repro
+from helpers.course.code import Modules, changed_module
 from helpers.first.runner import staging
 from helpers.first.runner.lessons import Lesson, notebook_hash, read_notebook, source_of
 from helpers.first.runner.parameters import Value
 from helpers.first.runner.places import BENCHMARKS
 from helpers.models.checkpoints import cached_revision
-from helpers.store.code import Modules, changed_module
 
 SCHEMA = 1
 NOT_INPUTS = ("zone", "report")

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from helpers.course.code import Modules
 from helpers.first.evaluation.claims import Claim, Judged, judge_claims
 from helpers.first.evaluation.comparison import paired_comparison
 from helpers.first.models.encoders import Encoder
@@ -31,7 +32,6 @@ from helpers.first.training.instance_runs import (
 )
 from helpers.repro import hash_of
 from helpers.store.artefacts import Writer, code_of, ensure
-from helpers.store.code import Modules
 from helpers.store.zones import Zone, write_file_atomically
 
 FOLDER = "fine-tuning-zone/experiments/instances"

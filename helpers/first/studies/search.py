@@ -24,6 +24,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from helpers import paths
+from helpers.course.code import Modules
 from helpers.data.pairs import Pairs
 from helpers.first.models.encoders import Encoder
 from helpers.first.models.experiments import EXPERIMENTS
@@ -35,7 +36,6 @@ from helpers.first.training.arms import Arm
 from helpers.first.training.settings import Training
 from helpers.repro import hash_of
 from helpers.store.artefacts import Manifest, Writer, code_of, ensure, held
-from helpers.store.code import Modules
 
 if TYPE_CHECKING:
     import optuna

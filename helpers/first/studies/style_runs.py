@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from safetensors.torch import load, save
 
+from helpers.course.code import Modules
 from helpers.data.pairs import Pairs, retrieval_set
 from helpers.first.evaluation.metrics import both_directions
 from helpers.first.models.encoders import Encoder
@@ -29,7 +30,6 @@ from helpers.first.training.prefix_cache import prefix_encoder, prefix_towers, w
 from helpers.first.training.settings import Training
 from helpers.repro import hash_of
 from helpers.store.artefacts import Manifest, Writer, code_of, ensure
-from helpers.store.code import Modules
 
 PACKAGES = ("evaluation", "models", "studies", "training")
 CODE = Modules().named("helpers.first.studies.style_runs", packages=PACKAGES)

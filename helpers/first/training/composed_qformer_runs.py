@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from safetensors.torch import load, save
 
+from helpers.course.code import Modules
 from helpers.first.evaluation.collapse import Spread, explain_collapse, has_collapsed
 from helpers.first.models.blip2 import Blip2
 from helpers.first.models.experiments import EXPERIMENTS
@@ -29,7 +30,6 @@ from helpers.first.training.composed_qformer import (
 from helpers.first.training.image_states import ImageStates
 from helpers.repro import hash_of
 from helpers.store.artefacts import Writer, code_of, ensure
-from helpers.store.code import Modules
 from helpers.store.zones import Zone
 from helpers.world.triplets import Triplet, TripletSet
 

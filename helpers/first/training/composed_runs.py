@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from helpers.course.code import Modules
 from helpers.first.models.composed import BASELINES, build_composed
 from helpers.first.models.experiments import EXPERIMENTS
 from helpers.first.training.composed import ComposedTraining, train_composed
@@ -26,7 +27,6 @@ from helpers.first.training.composed_features import (
 )
 from helpers.repro import hash_of
 from helpers.store.artefacts import Writer, code_of, ensure
-from helpers.store.code import Modules
 from helpers.store.zones import Zone
 
 FOLDER = f"{EXPERIMENTS}/composed"

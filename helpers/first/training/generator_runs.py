@@ -17,13 +17,13 @@ from PIL import Image
 from safetensors.torch import load, save
 
 from helpers import paths
+from helpers.course.code import Modules
 from helpers.first.models.experiments import EXPERIMENTS
 from helpers.first.models.generator import TEXT_TOKENS, TRAINED, Generator
 from helpers.first.models.generator_loading import load_trained
 from helpers.first.training.generator import GeneratorTraining, Written, text_loss, train_generator
 from helpers.repro import hash_of
 from helpers.store.artefacts import Manifest, Writer, code_of, ensure
-from helpers.store.code import Modules
 from helpers.store.zones import Zone
 from helpers.world.triplets import Triplet
 

@@ -16,6 +16,7 @@ import numpy as np
 import yaml
 
 from helpers import paths
+from helpers.course.code import Modules
 from helpers.data.pairs import Pairs
 from helpers.first.models.encoders import Encoder
 from helpers.first.models.experiments import EXPERIMENTS
@@ -31,7 +32,6 @@ from helpers.first.training.arm_run import (
 from helpers.first.training.arms import Arm, rules_as_json
 from helpers.repro import hash_of
 from helpers.store.artefacts import Manifest, Writer, code_of, ensure
-from helpers.store.code import Modules
 from helpers.store.zones import write_file_atomically
 
 __all__ = ["Run", "ensure_run", "run_folder", "validation_score"]
