@@ -11,7 +11,6 @@ import os
 import re
 import unicodedata
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,11 +120,6 @@ class Zone:
         """The keys of ``sizes``, sorted."""
         return sorted(self.sizes(prefix))
 
-    def copy(self, src_key: str, dst_key: str) -> None:
-        """Copy a file inside the zone. Raises ``FileNotFoundError``."""
-        self.path(dst_key)  # refused before anything is read
-        self.write_bytes(dst_key, self.read_bytes(src_key))
-
     def remove(self, key: str) -> None:
         """Remove a file. Raises ``FileNotFoundError``."""
         self.path(key).unlink()
@@ -162,21 +156,12 @@ class LocalZone(Zone):
         place = self.path(prefix)
         if place.is_file():
             return {prefix: place.stat().st_size}
-        return dict(_sizes_below(str(place), prefix)) if place.is_dir() else {}
+        files = (p for p in Path(place).rglob("*") if p.is_symlink() or not p.is_dir())
+        return {f"{prefix}/{p.relative_to(place).as_posix()}": p.lstat().st_size for p in files}
 
     def lock_path(self, name: str) -> Path:
         """The file that stands for the right to build ``name`` here, for all who share it."""
         return Path(self.path(f"manifests/{name}.lock"))
-
-
-def _sizes_below(folder: str, prefix: str) -> Iterator[tuple[str, int]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            key = f"{prefix}/{entry.name}"
-            if entry.is_dir(follow_symlinks=False):
-                yield from _sizes_below(entry.path, key)
-            else:
-                yield key, entry.stat(follow_symlinks=False).st_size
 
 
 def open_zone(zone: str, *, name: str = "tiny") -> Zone:

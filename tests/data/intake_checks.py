@@ -139,8 +139,6 @@ def hostile_zone_keys(zone: Zone, outside: Path, keys: tuple[str, ...] = HOSTILE
             "read": lambda key=key: zone.read_bytes(key),
             "write": lambda key=key: zone.write_bytes(key, b"x"),
             "remove": lambda key=key: zone.remove(key),
-            "copy from": lambda key=key: zone.copy(key, "a/b.txt"),
-            "copy to": lambda key=key: zone.copy("good.txt", key),
             "list": lambda key=key: zone.list(key),
             "exists": lambda key=key: zone.exists(key),
         }
