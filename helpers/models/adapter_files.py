@@ -93,24 +93,24 @@ def read_record(folder: Path) -> dict[str, Any]:
             f"{folder} has no {BASE_FILE}, so nothing says which model the adapter there "
             "belongs to: give the folder of an adapter that lesson 04 has trained, whole"
         )
+    again = "save or copy the adapter again"
     if damage := damage_of(path):
-        raise AdapterError(f"{path} {damage}: save or copy the adapter again")
+        raise AdapterError(f"{path} {damage}: {again}")
     record = json.loads(path.read_text(encoding="utf-8"))
     try:
         _ = [record["base"][name] for name in ("name", *CHECKED)]
         _ = dict(record["placement"]), dict(record["files"])
     except (ValueError, KeyError, TypeError) as error:
         raise AdapterError(
-            f"{path} does not say what the adapter belongs to ({error} is missing or wrong): save "
-            "or copy the adapter again"
+            f"{path} does not say what the adapter belongs to ({error} is missing or wrong): "
+            f"{again}"
         ) from error
     for name, digest in record["files"].items():
-        if damage := damage_of(folder / name):
-            raise AdapterError(f"{folder / name} {damage}: save or copy the adapter again")
-        if sha256_file(folder / name) != digest:
-            raise AdapterError(
-                f"{folder / name} differs from what was saved: save or copy the adapter again"
-            )
+        damage = damage_of(folder / name)
+        if not damage and sha256_file(folder / name) != digest:
+            damage = "differs from what was saved"
+        if damage:
+            raise AdapterError(f"{folder / name} {damage}: {again}")
     return record
 
 

@@ -183,20 +183,16 @@ def damage_of(path: Path) -> str:
     if head.startswith(POINTER):
         return f"is a git-lfs pointer of {size} bytes, not the file itself"
     if path.suffix == ".json":
-        return _damage_of_json(path)
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:  # a JSONDecodeError or a UnicodeDecodeError
+            return f"is no JSON ({error})"
+        return "" if isinstance(found, dict) else "is no JSON object"
     if path.suffix == ".safetensors":
         return _damage_of_safetensors(path, size)
     if path.suffix == ".bin" and head.startswith(b"PK") and not zipfile.is_zipfile(path):
         return f"was cut off after {size:,} bytes"
     return ""
-
-
-def _damage_of_json(path: Path) -> str:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # a JSONDecodeError or a UnicodeDecodeError
-        return f"is no JSON ({error})"
-    return "" if isinstance(found, dict) else "is no JSON object"
 
 
 def _damage_of_safetensors(path: Path, size: int) -> str:

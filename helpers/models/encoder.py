@@ -39,13 +39,9 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 class Family:
     """What differs between dual encoders.
 
-    Attributes
-    ----------
-    heads : tuple of str
-        The projection heads of the vision and the text tower, by their path in the model.
-    pads_to_full_length : bool
-        SigLIP pools the last token and attends to the padding, as in its training: its texts are
-        padded to the model's length and have no mask. CLIP pools the end token.
+    ``heads`` are the projection heads of the vision and the text tower, by their path in the model.
+    SigLIP pools the last token and attends to the padding, as in its training: its texts are padded
+    to the model's length and have no mask (``pads_to_full_length``). CLIP pools the end token.
     """
 
     heads: tuple[str, str]
@@ -138,16 +134,11 @@ class Encoder:
     def prepare_texts(self, captions: Sequence[str]) -> dict[str, torch.Tensor]:
         """Tokens for the text tower: ``input_ids`` (n, length) int64, with CLIP also a mask."""
         full = FAMILIES[self.family].pads_to_full_length
-        return dict(
-            self.processor.tokenizer(
-                list(captions),
-                padding="max_length" if full else "longest",
-                truncation=True,
-                max_length=self.text_length,
-                return_attention_mask=not full,
-                return_tensors="pt",
-            )
-        )
+        tokens = self.processor.tokenizer(
+            list(captions), padding="max_length" if full else "longest", truncation=True,
+            max_length=self.text_length, return_attention_mask=not full, return_tensors="pt",
+        )  # fmt: skip
+        return dict(tokens)
 
     def image_features(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Embeddings of prepared images with their gradient: (n, dimension) float32, unit rows."""

@@ -138,12 +138,8 @@ def fill_prompts(
 def quantize(model: PreTrainedModel, *, device: str) -> None:
     """Replace the linear layers of both encoders by layers of 8-bit weights, in place.
 
-    Embeddings, norms, biases and projection heads stay as they are.
-
-    Raises
-    ------
-    ValueError
-        If the weights are not in fp32, or the device is neither a CPU nor CUDA.
+    Embeddings, norms, biases and projection heads stay as they are. Raises ``ValueError`` if the
+    weights are not in fp32, or the device is neither a CPU nor CUDA.
     """
     from bitsandbytes.nn import Int8Params, Linear8bitLt
 
@@ -156,7 +152,9 @@ def quantize(model: PreTrainedModel, *, device: str) -> None:
     logging.getLogger("bitsandbytes.autograd._functions").addFilter(
         lambda record: "inputs will be cast" not in record.msg
     )
-    for name, old in _linear_layers(model):
+    towers = ("vision_model.encoder.layers.", "text_model.encoder.layers.")
+    layers = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Linear)]
+    for name, old in [(name, layer) for name, layer in layers if name.startswith(towers)]:
         with torch.device("meta"):  # no memory for weights that are replaced at once
             new = Linear8bitLt(old.in_features, old.out_features, has_fp16_weights=False)
         values = old.weight.detach().cpu().clone()
@@ -183,9 +181,3 @@ def restore(model: nn.Module) -> None:
             if base.bias is not None:
                 plain.bias = nn.Parameter(base.bias.detach().clone(), requires_grad=False)
             model.set_submodule(name, plain.eval())
-
-
-def _linear_layers(model: PreTrainedModel) -> list[tuple[str, nn.Linear]]:
-    towers = ("vision_model.encoder.layers.", "text_model.encoder.layers.")
-    named = model.named_modules()
-    return [(n, m) for n, m in named if n.startswith(towers) and isinstance(m, nn.Linear)]

@@ -8,7 +8,8 @@ would hit both towers.
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -69,10 +70,6 @@ class Placement:
     method: str = "lora"
 
     def __post_init__(self) -> None:
-        def put(**values: Any) -> None:
-            for name, value in values.items():
-                object.__setattr__(self, name, value)
-
         if self.method in INSTEAD:
             raise PlacementError(f"method {self.method!r}: {INSTEAD[self.method]}")
         if self.method not in METHODS:
@@ -80,15 +77,18 @@ class Placement:
                 f"method {self.method!r} is not available: use one of {', '.join(METHODS)}"
                 + _closest(self.method, METHODS)
             )
-        put(alpha=float(self.alpha))  # 16 and 16.0 are one placement
+        put = partial(object.__setattr__, self)  # a frozen record
+        put("alpha", float(self.alpha))  # 16 and 16.0 are one placement
         if self.method in ("prompt", "full"):
-            put(alpha=0.0, dropout=0.0, modules="")
+            put("alpha", 0.0)
+            put("dropout", 0.0)
+            put("modules", "")
         if self.method == "full":
-            put(rank=0)
+            put("rank", 0)
         for name in ("vision_layers", "text_layers"):
             value = getattr(self, name)
             if value == "all":
-                put(**{name: -1})
+                put(name, -1)
             elif not isinstance(value, int) or isinstance(value, bool) or value < -1:
                 raise PlacementError(
                     f"{name} is {value!r}: give the number of last layers, 0 for none, -1 for all"
