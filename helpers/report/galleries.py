@@ -15,22 +15,20 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from helpers.evaluation.ranking import first_hit_ranks_of_scores
-from helpers.report.style import FAINT, HIT, INK, MISS, MUTED, plain, wrapped
-
-_THUMB_PX = 192
+from helpers.report.style import HIT, INK, MISS, MUTED, plain, wrapped
 
 
 @dataclass(frozen=True, slots=True)
 class GalleryRow:
     """A query and the best of its results, best first.
 
-    ``query`` is a text or a PIL image, ``results`` texts or PIL images, ``scores`` and ``correct``
-    one value a result; ``rank`` is that of the first hit in the whole gallery (None: unknown);
+    ``query`` is a text or a PIL image, ``results`` are PIL images, ``scores`` and ``correct`` one
+    value a result; ``rank`` is that of the first hit in the whole gallery (None: unknown);
     ``label`` names what searched, such as a model.
     """
 
     query: str | Image.Image
-    results: Sequence[str | Image.Image]
+    results: Sequence[Image.Image]
     scores: Sequence[float]
     correct: Sequence[bool]
     rank: float | None = None
@@ -50,18 +48,8 @@ def retrieval_gallery(
 ) -> Figure:
     """One line a query: the query on the left, its results with scores to the right of it.
 
-    Images come as thumbnails side by side; captions as a list, the best on top. The rank of the
-    first hit stands under the query. At most eight results are drawn, and rows may differ in kind.
-
-    Raises
-    ------
-    ValueError
-        If there is no row.
-
-    Examples
-    --------
-    >>> row = GalleryRow("red soup", ["hot soup", "a pie"], [0.8, 0.3], [True, False], rank=1)
-    >>> figure = retrieval_gallery([row])
+    The rank of the first hit stands under the query. At most eight results are drawn. Raises
+    ``ValueError`` if there is no row.
     """
     if not rows:
         raise ValueError("retrieval_gallery: no row to draw; choose some queries first")
@@ -74,9 +62,6 @@ def retrieval_gallery(
     )  # fmt: skip
     for i, row in enumerate(rows):
         _draw_query(fig.add_subplot(grid[i, 0]), row)
-        if isinstance(row.results[0], str):
-            _draw_texts(fig.add_subplot(grid[i, 1:]), row)
-            continue
         for j in range(min(len(row.results), columns)):
             ax = fig.add_subplot(grid[i, j + 1])
             _draw_image(ax, row.results[j], score=row.scores[j], hit=bool(row.correct[j]))
@@ -96,10 +81,7 @@ def image_grid(
 ) -> Figure:
     """Thumbnails of images of any size, each above its caption (wrapped, at most three lines).
 
-    Raises
-    ------
-    ValueError
-        If there is no image, or captions are given but not one an image.
+    Raises ``ValueError`` if there is no image, or captions are given but not one an image.
     """
     if not images or (captions and len(captions) != len(images)):
         raise ValueError(
@@ -125,7 +107,7 @@ def image_grid(
     return fig
 
 
-def thumbnail(image: Image.Image, *, px: int = _THUMB_PX) -> np.ndarray:
+def thumbnail(image: Image.Image, *, px: int = 192) -> np.ndarray:
     """The image on a white square of ``px`` pixels, ratio kept: (px, px, 3) uint8.
 
     Small images are enlarged by whole pixels, so that drawn ones stay sharp.
@@ -171,40 +153,14 @@ def _draw_image(ax: Axes, image: Image.Image, *, score: float, hit: bool) -> Non
             color=HIT if hit else MUTED)  # fmt: skip
 
 
-def _draw_texts(ax: Axes, row: GalleryRow) -> None:
-    """Captions as a list: place, mark, score, text; a hit's frame is solid, a miss's dashed."""
-    shown = min(len(row.results), 8)
-    ax.set(xlim=(0, 1), ylim=(shown, 0))
-    ax.set_axis_off()
-    width = int(ax.get_window_extent().width / ax.figure.dpi * 13.4) - 16
-    for j in range(shown):
-        hit = bool(row.correct[j])
-        look = {"ec": HIT, "lw": 2} if hit else {"ec": FAINT, "lw": 1, "ls": (0, (4, 3))}
-        ax.add_patch(Rectangle((0.012, j + 0.07), 0.982, 0.86, fill=False, clip_on=False, **look))
-        ax.text(0.03, j + 0.5, f"{j + 1}", va="center", fontsize=8, color=MUTED)
-        ax.text(
-            0.06, j + 0.5, "✓" if hit else "", va="center", fontsize=10, color=HIT, weight="bold"
-        )
-        ax.text(0.095, j + 0.5, f"{row.scores[j]:.3f}", va="center", fontsize=8.5,
-                color=HIT if hit else MUTED)  # fmt: skip
-        text = wrapped(row.results[j], width=width - hit * width // 12, lines=1)  # bold is wider
-        ax.text(0.185, j + 0.5, text, va="center", fontsize=9, clip_on=True,
-                weight="bold" if hit else "normal")  # fmt: skip
-
-
 def search_gallery(
     queries: Sequence[int], data, scores: np.ndarray | Mapping[str, np.ndarray], *, k: int = 5,
     heading: str = "",
 ) -> Figure:  # fmt: skip
-    """The first ``k`` images of some captions.
+    """The first ``k`` images of some captions of a ``RetrievalSet``, by their numbers.
 
-    Parameters
-    ----------
-    queries : sequence of int
-        Numbers of captions.
-    data : RetrievalSet
-    scores : (captions, images) float, or a mapping of model to such
-        With several models each caption has a line for each.
+    ``scores`` are (captions, images) float, or a mapping of model to such: with several models each
+    caption has a line for each.
     """
     named = scores if isinstance(scores, Mapping) else {"": scores}
     rows = []

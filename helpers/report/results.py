@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from importlib import import_module
 from io import BytesIO
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -50,21 +51,9 @@ class Lesson:
     def show(self, name: str, what: Figure | pd.DataFrame, found: str = "", read: str = "") -> None:
         """Display and save a figure or table; below it, what was found and how to read it.
 
-        Parameters
-        ----------
-        name : str
-            Of the file; a second one of this name takes its place.
-        what : Figure or DataFrame
-        found : str
-            A sentence made from the numbers; it is the figure's text for who cannot see it, and the
-            last cell of the lesson lists it.
-        read : str
-            How to read what is shown.
-
-        Raises
-        ------
-        ValueError
-            If the name is no file name.
+        ``name`` is that of the file; a second one of this name takes its place. ``found`` is a
+        sentence made from the numbers: the figure's text for who cannot see it, listed once more by
+        the last cell of the lesson. Raises ``ValueError`` if the name is no file name.
         """
         if not NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no name of a figure: use letters, digits, '_' and '-'")
@@ -77,9 +66,8 @@ class Lesson:
             display(data, raw=True, metadata={"image/png": {"alt": found or name}})
         else:
             index = not isinstance(what.index, pd.RangeIndex)
-            write_file_atomically(
-                self.folder / "tables" / f"{name}.csv", what.to_csv(index=index).encode()
-            )
+            path = self.folder / "tables" / f"{name}.csv"
+            write_file_atomically(path, what.to_csv(index=index).encode())
             html = frame_html(what, index=index)
             display({"text/html": html, "text/plain": what.to_string(index=index)}, raw=True)
         if found:
@@ -119,11 +107,11 @@ class Lesson:
     @property
     def measured(self) -> bool:
         """Whether the study of this lesson is there; if not, that is said with the command."""
-        there = (paths.study(self.name) / "ranks.parquet").is_file()
-        if not there:
-            command = f"course run --profile study --only {self.name[:2]}"
-            say(f"The study of this lesson has not been measured yet: `{command}` does it.")
-        return there
+        if (paths.study(self.name) / "ranks.parquet").is_file():
+            return True
+        command = f"course run --profile study --only {self.name[:2]}"
+        say(f"The study of this lesson has not been measured yet: `{command}` does it.")
+        return False
 
     def answer(self, n: int = 2) -> None:
         """Say what the committed study found, from the first ``n`` hypotheses on ranks."""
@@ -172,16 +160,9 @@ def begin(
 ) -> Lesson:  # fmt: skip
     """Check the parameters of a lesson, set seeds and style, and say what its study found.
 
+    ``values`` are the notebook's ``globals()``: its parameters are brought to their types in place.
+    ``others`` gives the estimates of hypotheses that do not rest on ranks, from the study, by name.
     Where a tiny model is asked about images that are not drawn, that is said first.
-
-    Parameters
-    ----------
-    name : str
-        The lesson, such as ``03_baseline_eval``.
-    values : mapping
-        The notebook's ``globals()``: its parameters are brought to their types in place.
-    others : callable, optional
-        Estimates of the hypotheses that do not rest on ranks, from the study, by name.
     """
     import_module(CHECKER).check(name, values)  # by its name: it belongs to the runner
     set_style()
@@ -210,25 +191,17 @@ def save_experiment(
 ) -> None:  # fmt: skip
     """Write results and examples of a model below ``fine-tuning-zone/experiments/<name>/``.
 
-    Parameters
-    ----------
-    zone : Zone
-    live : Study
-        With the ranks of ``arm`` (its first one by default).
-    data : RetrievalSet
-    scores : (captions, images) float
-    about : mapping
-        What was measured: ``model``, and what an encoder's ``record`` says.
-    more : mapping of file name to text, optional
+    ``live`` has the ranks of ``arm`` (its first one by default), ``scores`` are (captions, images)
+    float. ``about`` says what was measured: ``model``, and what an encoder's ``record`` says;
+    ``more`` maps names of further files to their text.
     """
     arm, folder = arm or live.arms[0], f"fine-tuning-zone/experiments/{name}"
     table = live.table([arm], metrics=METRICS, test=live.tests[0])
     told = {"lesson": "", "run": "", "model": about["model"], "data": data.name, "split": "test"}
     rows = [
-        record(**told, direction=r.direction, metric=r.metric, estimate=r.estimate,
-               unit="rank" if "rank" in r.metric else "fraction")
+        record(**told, direction=r.direction, metric=r.metric, estimate=r.estimate)
         for r in table.itertuples()
-    ]  # fmt: skip
+    ]
     keys = data.image_keys
     examples = [
         {"caption": data.captions[i], "item": str(data.caption_items[i]),
@@ -238,16 +211,13 @@ def save_experiment(
         for i in np.linspace(0, len(data.captions) - 1, 10).astype(int)
     ]  # fmt: skip
     kind = "lora" if name.startswith("lora") else "baseline"
-    files = {
-        f"results_{kind}.json": _json({**about, "results": rows}),
-        "examples_top5.json": _json(examples),
+    files = {f"results_{kind}.json": {**about, "results": rows}, "examples_top5.json": examples}
+    texts = {
+        file: json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        for file, value in files.items()
     }
-    for file, text in (files | (more or {})).items():
+    for file, text in (texts | (more or {})).items():
         zone.write_bytes(f"{folder}/{file}", text.encode())
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def say(text: str) -> None:
@@ -258,27 +228,28 @@ def say(text: str) -> None:
 def study_records(study: Study, about: dict[str, Any]) -> list[dict[str, Any]]:
     """One record for each arm, test, direction and metric."""
     records = []
-    for arm in study.arms:
-        for test in study.tests:
-            for one in study.table([arm], metrics=METRICS, test=test).itertuples():
-                unit = "rank" if "rank" in one.metric else "fraction"
-                hit, at = one.metric.startswith("hit@"), {"test": test, "direction": one.direction}
-                where = {"data": test} if len(study.tests) > 1 else {}
-                seeds = study.seeds(arm)
-                named = {"model": f"{about['model']}, {arm}"} if len(study.arms) > 1 else {}
-                records.append(record(**{
-                    **about, **where, **named, "direction": one.direction, "metric": one.metric,
-                    "estimate": one.estimate, "unit": unit,
-                    "chance": study.chance(one.metric, **at) if hit else None,
-                    "seed": seeds[0] if len(seeds) == 1 else about["seed"],
-                }))  # fmt: skip
+    for arm, test in product(study.arms, study.tests):
+        known, seeds = dict(about), study.seeds(arm)
+        if len(study.tests) > 1:
+            known["data"] = test
+        if len(study.arms) > 1:
+            known["model"] = f"{about['model']}, {arm}"
+        if len(seeds) == 1:
+            known["seed"] = seeds[0]
+        for one in study.table([arm], metrics=METRICS, test=test).itertuples():
+            known |= {"direction": one.direction, "metric": one.metric, "estimate": one.estimate}
+            is_hit = one.metric.startswith("hit@")
+            chance = (
+                study.chance(one.metric, test=test, direction=one.direction) if is_hit else None
+            )
+            records.append(record(**known, chance=chance))
     return records
 
 
 def record(
     *, lesson: str, run: str, model: str, data: str, split: str, direction: str, metric: str,
     value: float | None = None, low: float | None = None, high: float | None = None, n: int = 0,
-    seed: int = UNTRAINED, unit: str = "fraction", estimate: Any = None,
+    seed: int = UNTRAINED, unit: str = "", estimate: Any = None,
     chance: float | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """A flat record of one number; one that could not be measured is null with the reason."""
@@ -291,7 +262,7 @@ def record(
     found = {
         "lesson": lesson, "run": run, "model": model, "data": data, "split": split,
         "direction": direction, "metric": metric, **plain, "n": int(n), "seed": int(seed),
-        "unit": unit,
+        "unit": unit or ("rank" if "rank" in metric else "fraction"),
     }  # fmt: skip
     if flag:
         return found | {"flag": flag, "reason": reason}

@@ -34,8 +34,6 @@ def set_style() -> None:
             "figure.dpi": 120,
             "savefig.dpi": 120,
             "savefig.bbox": "tight",
-            "savefig.facecolor": "white",
-            "figure.facecolor": "white",
             "font.family": ["DejaVu Sans"],
             "font.size": 9.5,
             "text.color": INK,
@@ -49,7 +47,6 @@ def set_style() -> None:
             "axes.linewidth": 0.8,
             "axes.spines.top": False,
             "axes.spines.right": False,
-            "axes.axisbelow": True,
             "grid.color": "#e6e9ec",
             "grid.linewidth": 0.7,
             "xtick.labelsize": 9,
@@ -86,19 +83,14 @@ def plain(text: str) -> str:
     become U+FFFD, which it has: users' captions can hold anything.
     """
     text = unicodedata.normalize("NFC", " ".join(str(text).split()))
-    known = _glyphs()
-    text = "".join(c if ord(c) in known else "\ufffd" for c in text)
-    return text.replace("$", r"\$")
+    shown = "".join(c if ord(c) in _glyphs() else "\ufffd" for c in text)
+    return shown.replace("$", r"\$")
 
 
 def wrapped(text: str, *, width: int, lines: int) -> str:
     """``plain`` text broken to ``width`` characters, cut after ``lines`` lines with an ellipsis."""
-    return "\n".join(
-        plain(line)
-        for line in textwrap.wrap(
-            " ".join(str(text).split()), width, max_lines=lines, placeholder=" …"
-        )
-    )
+    text = " ".join(str(text).split())
+    return "\n".join(map(plain, textwrap.wrap(text, width, max_lines=lines, placeholder=" …")))
 
 
 @cache

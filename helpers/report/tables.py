@@ -32,10 +32,11 @@ def value_text(one: Estimate, metric: str = "hit@10") -> str:
     """A value with its interval: percent for hit@K, else three digits; or why there is none."""
     if one.missing:
         return one.missing
-    scale, digits = (100, 1) if metric.startswith("hit") else (1, 3 if metric == "mrr" else 1)
-    text = [f"{scale * x:.{digits}f}" for x in (one.value, one.low, one.high) if math.isfinite(x)]
-    unit = " %" if metric.startswith("hit") else ""
-    return text[0] + unit + (f" [{text[1]}, {text[2]}]" if len(text) == 3 else "")
+    text = number(one.value, metric)
+    if not math.isfinite(one.low):
+        return text
+    low, high = (number(end, metric).removesuffix(" %") for end in (one.low, one.high))
+    return f"{text} [{low}, {high}]"
 
 
 def difference_text(one: Estimate) -> str:
@@ -66,9 +67,8 @@ def wide_table(
     """
     rows: dict[tuple[str, str], dict[str, str]] = {}
     for one in table.itertuples():
-        shown = (
-            difference_text(one.estimate) if differences else value_text(one.estimate, one.metric)
-        )
+        found = one.estimate
+        shown = difference_text(found) if differences else value_text(found, one.metric)
         rows.setdefault((one.arm, one.metric), {})[_heading(one.direction, differences)] = shown
     for (metric, direction), level in (chance or {}).items():
         shown = number(level, metric)
@@ -113,12 +113,8 @@ def verdict_table(judged: pd.DataFrame) -> pd.DataFrame:
         "smallest detectable difference, points": [f"{100 * d:.1f}" for d in judged["detectable"]],
     }
     frame = pd.DataFrame(known)
-    empty = [name for name in ("trainings", "reported", "size") if not _says(frame[name])]
-    return frame.drop(columns=empty)
-
-
-def _says(column: pd.Series) -> bool:
-    return bool((~column.isin(["–", ""])).any())
+    optional = ("trainings", "reported", "size")
+    return frame.drop(columns=[name for name in optional if frame[name].isin(["–", ""]).all()])
 
 
 def verdict_sentences(judged: pd.DataFrame) -> list[str]:
@@ -131,11 +127,8 @@ def verdict_sentences(judged: pd.DataFrame) -> list[str]:
 
 def difference_sentences(table: pd.DataFrame) -> list[str]:
     """``centered, text to image: +2.4 [0.6, 4.1] points`` for each row of a study's table."""
-    return [
-        f"{row.arm}, {DIRECTION_NAMES.get(row.direction, 'both directions')}: "
-        f"{points(row.estimate)}"
-        for row in table.itertuples()
-    ]
+    names = DIRECTION_NAMES | {"both": "both directions"}
+    return [f"{r.arm}, {names[r.direction]}: {points(r.estimate)}" for r in table.itertuples()]
 
 
 def frame_html(frame: pd.DataFrame, *, index: bool = False) -> str:
