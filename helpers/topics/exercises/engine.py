@@ -102,18 +102,9 @@ def exercises_of(lesson: str) -> dict[str, Exercise]:
 def check(name: str, answer: Any) -> Verdict:
     """Judge an answer: *correct*, a hint that names the likely mistake, or *not attempted*.
 
-    Parameters
-    ----------
-    name : str
-        Lesson, a dot, the exercise: ``03.hit_at_k``.
-    answer : function or value
-        The learner's; None, ``...`` or a function that returns either is no attempt. An exception
-        inside the learner's function becomes a hint.
-
-    Raises
-    ------
-    ValueError
-        If there is no exercise of that name.
+    ``name`` is lesson, a dot, the exercise: ``03.hit_at_k``. None, ``...`` or a function that
+    returns either is no attempt; an exception inside the learner's function becomes a hint. Raises
+    ``ValueError`` if there is no exercise of that name.
     """
     lesson, _, title = name.partition(".")
     known = exercises_of(lesson)
@@ -131,11 +122,8 @@ def judge(task: Exercise, answer: Any) -> Verdict:
     try:
         if task.example is not None:
             if not callable(answer):
-                return hint(
-                    f"the answer is a function, and this is {_short(answer)}: hand over the "
-                    "function "
-                    "itself, without calling it."
-                )
+                given = f"the answer is a function, and this is {_short(answer)}"
+                return hint(f"{given}: hand over the function itself, without calling it.")
             if _empty(_call(answer, task.example)):
                 return not_attempted()
         return task.check(answer)
@@ -146,10 +134,7 @@ def judge(task: Exercise, answer: Any) -> Verdict:
 def ask(answer: Callable, **arguments: Any) -> Any:
     """Call the learner's function on copies of the arguments, by position, in the order given.
 
-    Raises
-    ------
-    Settled
-        With a hint, if the function raises, or returns nothing where an answer is due.
+    Raises ``Settled`` with a hint, if it raises, or returns nothing where an answer is due.
     """
     result = _call(answer, arguments)
     if _empty(result):
@@ -164,12 +149,8 @@ def number(result: Any, arguments: Mapping[str, Any]) -> float:
             raise TypeError("text")
         return float(result)
     except (TypeError, ValueError):
-        raise Settled(
-            hint(
-                f"a single number is due, and you returned {_short(result)} when "
-                f"{_called(arguments)}."
-            )
-        ) from None
+        given = f"{_short(result)} when {_called(arguments)}"
+        raise Settled(hint(f"a single number is due, and you returned {given}.")) from None
 
 
 def compare(
