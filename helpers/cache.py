@@ -26,6 +26,7 @@ from helpers import paths
 from helpers.store.zones import write_file_atomically
 
 FILE_BYTES = 64 * 2**20  # what a kill can cost at most
+Compute = Callable[[list[int]], Iterable[torch.Tensor]]
 
 
 class CacheError(ValueError):
@@ -84,26 +85,12 @@ class Cache:
         parent = paths.cache() / "items" if self.folder is None else Path(self.folder)
         return parent / f"{self.kind.replace(' ', '-')}-{self.fingerprint}"
 
-    def fetch(
-        self,
-        keys: Sequence[str],
-        compute: Callable[[list[int]], Iterable[torch.Tensor]],
-        *,
-        batch_size: int = 32,
-    ) -> Items:
+    def fetch(self, keys: Sequence[str], compute: Compute, *, batch_size: int = 32) -> Items:
         """The arrays of some items; what is missing is computed and written.
 
-        Parameters
-        ----------
-        keys : sequence of str
-            A SHA-256 in hex for each item; items with one key are one item.
-        compute : callable
-            Numbers of items to the (t, d) or (d,) array of each.
-
-        Raises
-        ------
-        CacheError
-            If a file there is of another cache.
+        ``keys`` are a SHA-256 in hex for each item; items with one key are one item. ``compute``
+        gives the (t, d) or (d,) array of each, from their numbers. Raises ``CacheError`` if a file
+        there is of another cache.
         """
         files, found = self._read()
         if any(key not in found for key in keys):
@@ -144,11 +131,7 @@ class Cache:
         return files, found
 
     def _build(
-        self,
-        todo: list[int],
-        keys: Sequence[str],
-        compute: Callable[[list[int]], Iterable[torch.Tensor]],
-        batch_size: int,
+        self, todo: list[int], keys: Sequence[str], compute: Compute, batch_size: int
     ) -> None:
         waiting: dict[str, torch.Tensor] = {}
         with tqdm(total=len(todo), desc=f"computing {self.kind}", delay=5, leave=False) as bar:

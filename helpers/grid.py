@@ -7,8 +7,10 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -73,33 +75,30 @@ def run_grid(
     identity : str
         What the results depend on beside the factors: data, base weights, version of the code.
     """
+
+    def ensure(run: Run, timeout: float = -1) -> None:
+        with FileLock(folder / f"{run.name}.lock", timeout=timeout):
+            if not _is_done(folder, run, identity):
+                _write(folder, run, identity, train(seed=run.seed, **run.factors))
+
     folder.mkdir(parents=True, exist_ok=True)
     runs = list(_in_order(arms, seeds))
     todo = [run for run in runs if not _is_done(folder, run, identity)]
-    with tqdm(total=len(todo), desc="runs", disable=not progress) as bar:
-        for run in todo:
-            try:
-                with FileLock(folder / f"{run.name}.lock", timeout=0):
-                    if not _is_done(folder, run, identity):
-                        _write(folder, run, identity, train(seed=run.seed, **run.factors))
-            except Timeout:
-                continue  # another process trains it
-            bar.update()
+    for run in tqdm(todo, desc="runs", disable=not progress):
+        with suppress(Timeout):  # another process trains it
+            ensure(run, timeout=0)
     for run in runs:  # wait for what other processes still train
-        with FileLock(folder / f"{run.name}.lock"):
-            if not _is_done(folder, run, identity):
-                _write(folder, run, identity, train(seed=run.seed, **run.factors))
+        ensure(run)
         (folder / f"{run.name}.lock").unlink(missing_ok=True)
     return join(folder, runs, identity)
 
 
 def _in_order(arms: Mapping[str, Mapping], seeds: Callable[[str], Sequence[int]]) -> Iterator[Run]:
     """Seed by seed, so that a grid that was stopped holds all arms with some seeds."""
-    most = max(len(seeds(arm)) for arm in arms)
-    for i in range(most):
-        for arm, factors in arms.items():
-            if i < len(seeds(arm)):
-                yield Run(arm, seeds(arm)[i], factors)
+    for some in zip_longest(*map(seeds, arms)):
+        for (arm, factors), seed in zip(arms.items(), some, strict=True):
+            if seed is not None:
+                yield Run(arm, seed, factors)
 
 
 def _is_done(folder: Path, run: Run, identity: str) -> bool:

@@ -44,8 +44,6 @@ def accumulate_cached(
     -------
     () float32, detached
 
-    Examples
-    --------
     >>> w = torch.tensor(2.0, requires_grad=True)
     >>> rows = torch.tensor([1.0, 2.0]).split(1)
     >>> accumulate_cached(lambda x: (w * x,), rows, lambda y: y.sum() ** 2).item(), w.grad.item()
@@ -58,9 +56,7 @@ def accumulate_cached(
             parts.append(encode(batch))
     columns = [torch.cat(column) for column in zip(*parts, strict=True)]
     lengths = [len(column) for column in columns]
-    rank, starts = 0, [0] * len(columns)
-    if gather is not None:
-        columns, rank, starts = gather(columns)
+    columns, rank, starts = gather(columns) if gather else (columns, 0, [0] * len(columns))
     leaves = [c.requires_grad_() if c.is_floating_point() else c for c in columns]
     value = loss(*leaves)
     value.backward(inputs=None if rank == 0 else [c for c in leaves if c.requires_grad])
@@ -88,8 +84,8 @@ def accumulate_plain(
 ) -> torch.Tensor:
     """Add to ``.grad`` the mean of the gradients of each micro-batch's own loss; returns the mean.
 
-    Parameters as for :func:`accumulate_cached`, except that ``loss`` is called for each micro-batch
-    alone. The two agree only where a loss is a mean over items, which no contrastive loss is.
+    ``loss`` is called for each micro-batch alone. This and :func:`accumulate_cached` agree only
+    where a loss is a mean over items, which no contrastive loss is.
     """
     total = 0.0
     for batch in micro_batches:
