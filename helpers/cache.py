@@ -37,12 +37,8 @@ class CacheError(ValueError):
 class Items:
     """Cached arrays of n items.
 
-    Attributes
-    ----------
-    files : tuple of (rows, d) tensors
-        Memory-mapped.
-    places : (n, 3) int64
-        Of each item: its file, its first row there, and how many rows it has.
+    ``files`` are (rows, d) tensors, memory-mapped; ``places``, (n, 3) int64, say of each item in
+    which file it lies, at which row it begins there, and how many rows it has.
     """
 
     files: tuple[torch.Tensor, ...]
@@ -65,14 +61,9 @@ class Items:
 class Cache:
     """A folder of arrays by item.
 
-    Attributes
-    ----------
-    fingerprint : str
-        Of everything that decides the arrays: weights, preprocessing, device, library versions.
-    kind : str
-        What the arrays are, such as ``vision states at layer 10``.
-    folder : Path, optional
-        The parent of all caches; default: ``data/cache/items``.
+    ``fingerprint`` is that of everything that decides the arrays: weights, preprocessing, device,
+    library versions. ``kind`` says what they are, such as ``vision states at layer 10``. ``folder``
+    is the parent of all caches, by default ``data/cache/items``.
     """
 
     fingerprint: str

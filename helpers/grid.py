@@ -62,18 +62,11 @@ def run_grid(
 ) -> Study:  # fmt: skip
     """Train every arm with every seed, each once, and join the results.
 
-    Parameters
-    ----------
-    train : callable
-        ``train(seed=..., **factors)`` gives a :class:`Result`.
-    arms : mapping of name to factors
-    seeds : callable
-        The seeds of an arm; ``UNTRAINED`` for one that is only evaluated.
-    folder : Path
-        Each finished run is a folder in it, whole or not there; what is found is not trained again.
-        Several processes may share it: a run that another one holds is left to it.
-    identity : str
-        What the results depend on beside the factors: data, base weights, version of the code.
+    ``train(seed=..., **factors)`` gives a :class:`Result`, with the factors of an arm; ``seeds``
+    gives its seeds, ``UNTRAINED`` for one that is only evaluated. Each finished run is a folder
+    below ``folder``, whole or not there; what is found is not trained again. Several processes may
+    share it: a run that another one holds is left to it. ``identity`` is what the results depend on
+    beside the factors: data, base weights, version of the code.
     """
 
     def ensure(run: Run, timeout: float = -1) -> None:

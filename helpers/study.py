@@ -292,13 +292,8 @@ def judge(
     """Judge all hypotheses of a design as one family.
 
     ``others`` holds estimates of hypotheses that do not rest on ranks. A hypothesis whose gate does
-    not hold keeps its place in the family, with p = 1.
-
-    Returns
-    -------
-    DataFrame
-        A row a hypothesis: its fields, ``estimate``, ``p_holm``, ``detectable``, ``verdict``,
-        ``text`` and ``size``.
+    not hold keeps its place in the family, with p = 1. There is a row for each: its fields,
+    ``estimate``, ``p_holm``, ``detectable``, ``verdict``, ``text`` and ``size``.
     """
     others, rows = others or {}, []
     found = {

@@ -15,14 +15,9 @@ _MB = 2**20
 class PeakMemory:
     """Measure the peak memory of a ``with`` block; read the fields after it.
 
-    The process is sampled every 10 ms in a thread, and at both ends: a shorter peak can be missed.
-
-    Attributes
-    ----------
-    peak_mb : float
-        Highest resident memory of the process, MiB.
-    cuda_peak_mb : float
-        Highest memory of torch's tensors on the current CUDA device, MiB; 0 without CUDA.
+    ``peak_mb`` is the highest resident memory of the process in MiB, sampled every 10 ms in a
+    thread, and at both ends: a shorter peak can be missed. ``cuda_peak_mb`` is that of torch's
+    tensors on the current CUDA device, 0 without CUDA.
     """
 
     def __init__(self) -> None:

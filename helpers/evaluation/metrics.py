@@ -48,14 +48,10 @@ def not_applicable(metric: str, gallery_size: int) -> str:
 
 
 def chance(metric: str, gallery_size, positives) -> np.ndarray:
-    """The expected metric of a random ranking, for each query.
+    """The expected metric of a random ranking, for each query; of ``median rank`` the mean's.
 
-    Parameters
-    ----------
-    metric : str
-        A ``median rank`` has the expected first rank as well.
-    gallery_size, positives : int or (q,) int
-        Rows of the gallery, and how many of them are positives of the query.
+    ``gallery_size`` and ``positives``, int or (q,) int, are the rows of the gallery, and how many
+    of them are positives of the query.
     """
     n, r = np.broadcast_arrays(np.asarray(gallery_size, float), np.asarray(positives, float))
     k = k_of(metric)

@@ -82,21 +82,14 @@ def estimate(
 ) -> Estimate:
     """The mean of values by seed and query with its interval; of several samples, their mean.
 
-    Parameters
-    ----------
-    *samples : Sample
-        One, or one for each direction of retrieval: their means are averaged, whatever the number
-        of their queries. All have the same seeds (rows); a sample without seeds has one row.
-    bounds : (float, float)
-        What the interval is cut to: (0, 1) for a share.
-    shift : float
-        Added to the value: "at least -s" says that the value shifted by s exceeds 0.
+    There is one sample, or one for each direction of retrieval: their means are averaged, whatever
+    the number of their queries. All have the same seeds (rows); one without seeds has one row.
+    ``bounds`` are what the interval is cut to: (0, 1) for a share. ``shift`` is added to the value:
+    "at least -s" says that the value shifted by s exceeds 0.
 
     Raises ``ValueError`` if shapes do not agree, a value is not finite, or there are fewer than two
     items.
 
-    Examples
-    --------
     >>> values = np.array([[0, 1, 1, 0, 1, 1, 0, 1], [1, 1, -1, -1, 0, 0, 0, 1],
     ...                    [1, 1, 0, 0, 0, 1, 1, 1]])
     >>> found = estimate(Sample(values, list("abcdefgh")))

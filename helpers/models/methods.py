@@ -39,15 +39,9 @@ def lora_config(
 class PromptedLayer(nn.Module):
     """An encoder layer over a sequence with ``n`` learned tokens after its first one.
 
-    Parameters
-    ----------
-    layer : Module
-        Called as ``layer(hidden_states, attention_mask, **kwargs)``.
-    n : int
-    width : int
-        Length of a token where this layer has them and inserts them; 0 in the layers that follow.
-    last : bool
-        Whether the tokens leave the sequence after this layer.
+    ``layer`` is called as ``layer(hidden_states, attention_mask, **kwargs)``. ``width`` is the
+    length of a token where this layer has them and inserts them, 0 in the layers that follow; after
+    the ``last`` one they leave the sequence.
     """
 
     def __init__(self, layer: nn.Module, *, n: int, width: int = 0, last: bool = False):

@@ -162,16 +162,8 @@ def pooled_last_layer(
     """What a tower's last layer makes of its pooled token alone: (b, t, d) to (b, d).
 
     Keys and values of all tokens, but query, attention, output and MLP of one: the same numbers at
-    a fraction of the work.
-
-    Parameters
-    ----------
-    layer : Module
-        An encoder layer of CLIP or SigLIP, its projections adapted or not.
-    at : (b,) int64
-        The pooled token of each item.
-    causal : bool
-        It attends to no later token.
+    a fraction of the work. ``layer`` is one of CLIP or SigLIP, its projections adapted or not, and
+    ``at``, (b,) int64, the pooled token of each item; if ``causal``, it attends to no later token.
     """
     attention, (b, t, d) = layer.self_attn, hidden.shape
     rows = torch.arange(b, device=hidden.device)

@@ -32,14 +32,9 @@ def points_with_intervals(
 ) -> Figure:  # fmt: skip
     """A line for each arm, a point with its 95 % interval for each direction.
 
-    Parameters
-    ----------
-    table : DataFrame
-        ``arm, direction, estimate``, as :meth:`helpers.study.Study.table` gives it for one metric.
-    chance : mapping of direction to chance level, optional
-        Drawn as a dashed line in the direction's color.
-    differences : bool
-        The values are differences: a line at zero, the axis in points.
+    ``table`` has the columns ``arm, direction, estimate``, as :meth:`helpers.study.Study.table`
+    gives it for one metric. ``chance`` maps a direction to its level, a dashed line in its color.
+    Of ``differences`` there is a line at zero, and the axis is in points.
     """
     arms = list(dict.fromkeys(table["arm"]))
     directions = list(dict.fromkeys(table["direction"]))
@@ -80,13 +75,9 @@ def lines_with_intervals(
 ) -> Figure:  # fmt: skip
     """Values over a number, a line with its interval for each series.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        The columns named by ``x`` and ``series``, and ``estimate`` (or ``value``, ``low``,
-        ``high``; NaN where there is no interval).
-    references : mapping of name to value, optional
-        Horizontal lines, such as chance or the zero-shot value.
+    ``frame`` has the columns named by ``x`` and ``series``, and ``estimate`` (or ``value``,
+    ``low``, ``high``; NaN where there is no interval). ``references`` are the names and values of
+    horizontal lines, such as chance or the zero-shot value.
     """
     if "estimate" in frame:
         numbers = ("value", "low", "high")
@@ -95,14 +86,8 @@ def lines_with_intervals(
     for i, (name, part) in enumerate(frame.groupby(series, sort=False)):
         part = part.sort_values(x)
         color, marker = LINES[i % len(LINES)], MARKERS[i % len(MARKERS)]
-        ax.plot(
-            part[x],
-            part["value"],
-            color=color,
-            marker=marker,
-            ms=5,
-            label=plain(DIRECTION_NAMES.get(name, name)),
-        )
+        label = plain(DIRECTION_NAMES.get(name, name))
+        ax.plot(part[x], part["value"], color=color, marker=marker, ms=5, label=label)
         if "low" in part and part["low"].notna().any():
             ax.fill_between(part[x], part["low"], part["high"], color=color, alpha=0.14, lw=0)
     for name, level in (references or {}).items():
@@ -149,14 +134,8 @@ def learning_curves(
 ) -> Figure:
     """The training loss by step, and the validation score at each evaluation.
 
-    Parameters
-    ----------
-    losses : DataFrame
-        ``step, loss`` and, with several runs, ``run``.
-    evaluations : DataFrame
-        ``step, score`` and, with several runs, ``run``.
-    guessing : float, optional
-        The loss of a model that tells nothing apart.
+    ``losses`` has the columns ``step, loss``, ``evaluations`` ``step, score``, both ``run`` where
+    there are several. ``guessing`` is the loss of a model that tells nothing apart.
     """
     fig, (left, right) = plt.subplots(1, 2, figsize=(8.6, 3.1), layout="constrained")
     for i, (name, part) in enumerate(_runs(losses)):
@@ -187,11 +166,8 @@ def gain_against_loss(
 ) -> Figure:
     """The path between a base and its adapted model: gain on one domain against loss on another.
 
-    Parameters
-    ----------
-    path : DataFrame
-        ``factor``, ``gain``, ``loss`` (points, the loss negative) and the column named by
-        ``series``; ``gain_low, gain_high, loss_low, loss_high`` where there are intervals.
+    ``path`` has the columns ``factor``, ``gain``, ``loss`` (points, the loss negative) and the one
+    named by ``series``; ``gain_low, gain_high, loss_low, loss_high`` where there are intervals.
     """
     fig, ax = plt.subplots(figsize=(6.6, 4.0), layout="constrained")
     for i, (name, part) in enumerate(path.groupby(series, sort=False)):

@@ -65,14 +65,9 @@ def why_not(placement: Placement, encoder: Encoder, *, transforms: bool = False)
 
 @dataclass(frozen=True)
 class Prefixes:
-    """The cached prefixes of an adapted encoder; it embeds images and captions from them.
+    """The cached prefixes of an adapted encoder, which embed images and captions.
 
-    Attributes
-    ----------
-    encoder : Encoder
-        Adapted.
-    folder : Path, optional
-        The parent of the caches; default: ``data/cache/items``.
+    ``folder`` is the parent of the caches, by default ``data/cache/items``.
     """
 
     encoder: Encoder
