@@ -8,6 +8,7 @@ import copy
 import html
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import bleach
@@ -41,6 +42,8 @@ ATTRIBUTES = {
     "details": ["open"],
 }
 LINK = re.compile(r"https?:|mailto:|[^:]*$|[^:/?#]*[/?#]", re.IGNORECASE)  # or relative
+IMG = re.compile(r"<img\b(?:\"[^\"]*\"|'[^']*'|[^'\">])*>", re.IGNORECASE)
+NOTEBOOK = re.compile(r"(\w+)\.ipynb")
 
 TEMPLATE = """{%- extends 'classic/base.html.j2' -%}
 {% block input_group %}
@@ -51,12 +54,13 @@ TEMPLATE = """{%- extends 'classic/base.html.j2' -%}
 """
 
 STYLE = """
-body { margin: 0 auto; max-width: 60rem; padding: 1.5rem; color: #1c2330; background: #fff;
-  font: 16px/1.6 system-ui, sans-serif; }
+:root { color-scheme: only light; } body { margin: 0 auto; max-width: 60rem; padding: 1.5rem;
+  color: #1c2330; background: #fff; font: 16px/1.6 system-ui, sans-serif; }
 h1, h2, h3 { line-height: 1.25; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #e3e6ec; }
 pre, code { font: 13.5px/1.5 ui-monospace, Consolas, monospace; }
 .input_area pre { background: #f6f7f9; border-left: 3px solid #b9c2d0; padding: .6rem .8rem;
-  overflow-x: auto; margin: .6rem 0 0; }
+  margin: .6rem 0 0; }
+pre, math[display=block] { overflow-x: auto; max-width: 100%; }
 .output_area { margin: .4rem 0 .4rem .9rem; overflow-x: auto; }
 .output_area pre { white-space: pre-wrap; margin: .3rem 0; }
 .output_stderr pre { color: #6b7280; } .output_error pre { background: #fdeeee; }
@@ -90,13 +94,9 @@ def sanitize(fragment: str) -> str:
     for element in soup(["script", "style", "iframe", "object", "embed", "template"]):
         element.decompose()
     return bleach.clean(
-        str(soup),
-        tags=TAGS.split(),
-        attributes=_allow,
-        protocols=["http", "https", "mailto", "data"],
-        css_sanitizer=CSSSanitizer(),
-        strip=True,
-    )
+        str(soup), tags=TAGS.split(), attributes=_allow, css_sanitizer=CSSSanitizer(),
+        protocols=["http", "https", "mailto", "data"], strip=True,
+    )  # fmt: skip
 
 
 def _plain(markup: str) -> str:
@@ -109,16 +109,8 @@ def _bar(state: Mapping[str, Any], model: str) -> str:
     parts = [state.get(child.removeprefix("IPY_MODEL_"), {}) for child in children]
     if not any("Progress" in part.get("model_name", "") for part in parts):
         return ""
-    return " ".join(
-        filter(
-            None,
-            (
-                _plain(part["state"].get("value", ""))
-                for part in parts
-                if "HTML" in part.get("model_name", "")
-            ),
-        )
-    )
+    texts = [part["state"] for part in parts if "HTML" in part.get("model_name", "")]
+    return " ".join(filter(None, (_plain(text.get("value", "")) for text in texts)))
 
 
 def without_widgets(notebook: NotebookNode) -> NotebookNode:
@@ -143,7 +135,22 @@ def without_widgets(notebook: NotebookNode) -> NotebookNode:
 
 
 class _Renderer(IPythonRenderer):
-    """Markdown whose formulas are MathML, which browsers draw without a script."""
+    """Markdown with formulas as MathML, which needs no script, and links to pages of the run."""
+
+    run: Path | None
+
+    def _html_embed_images(self, html: str) -> str:
+        """Tag by tag: a fragment such as ``<details>``, parsed alone, would be closed at once."""
+        return IMG.sub(lambda tag: super(_Renderer, self)._html_embed_images(tag[0]), html)
+
+    def link(self, text: str, url: str, title: str | None = None) -> str:
+        """A link; to another lesson: its page, or the notebook's name where there is none."""
+        lesson = NOTEBOOK.fullmatch(url)
+        if lesson and self.run and (self.run / lesson[1] / "lesson.html").is_file():
+            url = f"../{lesson[1]}/lesson.html"
+        elif lesson:
+            return f"{text} (<code>{url}</code>)"
+        return super().link(text, url, title)
 
     def block_math(self, body: str) -> str:
         return convert(body, display="block")
@@ -155,29 +162,22 @@ class _Renderer(IPythonRenderer):
 class _Page(HTMLExporter):
     """nbconvert's exporter with formulas as MathML and pictures held by the page."""
 
+    run: Path | None  # the folder with the pages of other lessons
+
     @pass_context
     def markdown2html(self, context: Context, source: str) -> str:
-        attachments = context.get("cell", {}).get("attachments", {})
         renderer = _Renderer(
-            escape=False,
-            attachments=attachments,
-            embed_images=True,
-            path=str(paths.notebooks()),
-            exclude_anchor_links=True,
-        )
+            escape=False, embed_images=True, path=str(paths.notebooks()), exclude_anchor_links=True,
+            attachments=context.get("cell", {}).get("attachments", {}),
+        )  # fmt: skip
+        renderer.run = self.run
         return MarkdownWithMath(renderer=renderer).render(source)
 
 
-def to_html(notebook: NotebookNode, *, title: str) -> str:
-    """The page of an executed notebook.
-
-    Parameters
-    ----------
-    notebook : NotebookNode
-    title : str
-        The text of the browser's tab; escaped here.
-    """
+def to_html(notebook: NotebookNode, *, title: str, run: Path | None = None) -> str:
+    """The page of an executed notebook; ``run`` is the folder with the pages of other lessons."""
     exporter = _Page(raw_template=TEMPLATE, sanitize_html=True)
+    exporter.run = run
     exporter.log.setLevel("ERROR")
     exporter.register_filter("clean_html", sanitize)
     body, _ = exporter.from_notebook_node(without_widgets(notebook))

@@ -108,7 +108,7 @@ def _finish(plan: Plan, notebook: NotebookNode, folder: Path, record: Mapping[st
     _check_results(folder, slug)
     names = {folder.name: slug, str(paths.root()): "."}
     notebook = tidy(notebook, replace=names)
-    page = to_html(notebook, title=plan.lesson.question or slug)
+    page = to_html(notebook, title=plan.lesson.question or slug, run=folder.parent)
     try:
         (folder / "lesson.ipynb").write_text(nbformat.writes(notebook), encoding="utf-8")
         (folder / "lesson.html").write_text(page, encoding="utf-8")
