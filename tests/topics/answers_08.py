@@ -26,6 +26,11 @@ def mined_where(allowed, *, sign=-1):
     return mine
 
 
+def mined_with_a_zero(scores, image_groups, text_groups, k):
+    own = image_groups[:, None] == text_groups
+    return np.argsort(np.where(own, 0, -scores), axis=1)[:, :k]
+
+
 MINING_MISTAKES = [
     (mined_where(lambda s, own: np.ones_like(own)), "punish them"),
     (mined_where(lambda s, own: ~np.eye(*s.shape, dtype=bool)), "not positions"),
@@ -36,6 +41,7 @@ MINING_MISTAKES = [
     (lambda s, i, t, k: mined_right(s, i, t, k + 1), "one too many"),
     (lambda s, i, t, k: np.take_along_axis(s, mined_masked(s, i, t, k), axis=1), "columns are due"),
     (lambda s, i, t, k: mined_masked(s, i, t, k).ravel(), "shape"),
+    (mined_with_a_zero, "with infinity"),
     (lambda s, i, t, k: np.zeros((len(s), k)), "is due in the first row|of the image's own"),
 ]  # fmt: skip
 

@@ -8,8 +8,9 @@ from PIL import Image
 
 from helpers.data.sets import RetrievalSet
 from helpers.models.encoder import load_encoder
-from helpers.study import Design
+from helpers.study import Design, Study
 from helpers.topics.heads import effects, models, study, training
+from helpers.training.loop import Fitted
 from tests.small_models import small_encoder
 
 
@@ -219,35 +220,125 @@ def test_space_by_hand():
     assert effects.neighbors_kept(rows, rows[::-1]) < 0.7
 
 
-def test_kinds_of_query_and_their_hits():
+def ranks_by_query(rank, **about) -> pd.DataFrame:
+    n = len(rank)
+    ranks = pd.DataFrame({
+        "direction": "text_to_image", "query": range(n), "group": [f"r{i}" for i in range(n)],
+        "gallery": 0, "gallery_size": 100, "positives": 1, "rank": np.asarray(rank, float),
+    })  # fmt: skip
+    back = ranks.assign(direction="image_to_text", query=ranks["query"] + n, rank=1.0)
+    return pd.concat([ranks, back], ignore_index=True).assign(**about)
+
+
+def test_kinds_of_query_and_what_heads_change_for_them():
     captions = ["red soup", "soup on a blue plate", "red onion salad with peas", "zucchini"] * 10
     kinds = effects.query_kinds(captions, ["soup on a plate", "salad with peas", "red onion"] * 5)
     assert kinds["all captions"].all()
     assert kinds["names a color"].tolist() == [True, True, False, False] * 10
     assert kinds["names no color"].sum() == 20
-    assert "has a rare word" in kinds  # blue, zucchini
-    assert kinds["has a rare word"].tolist() == [False, True, False, True] * 10
-    n = len(captions)
-    ranks = pd.DataFrame({
-        "direction": "text_to_image", "query": range(n), "group": [f"r{i}" for i in range(n)],
-        "gallery": 0, "gallery_size": 100, "positives": 1,
-        "rank": np.where(kinds["names a color"], 1.0, 50.0),
-    })  # fmt: skip
-    back = ranks.assign(direction="image_to_text", query=ranks["query"] + n)  # more images
-    ranks = pd.concat([ranks, back], ignore_index=True)
-    table = effects.by_kind({"frozen": ranks}, kinds).set_index("arm")["estimate"]
-    assert table["names a color (20)"].value == 1
-    assert table["names no color (20)"].value == 0
-    assert "highest “names a color (20)”, 100.0%" in effects.extremes(
-        effects.by_kind({"frozen": ranks}, kinds), "frozen"
-    )
-    queries, said = effects.cases(ranks, ranks.assign(rank=1.0), seed=1)
+    assert kinds["has a new word"].tolist() == [False, True, False, True] * 10  # blue, zucchini
+    before = ranks_by_query(np.where(kinds["names a color"], 50, 1))
+    after = ranks_by_query(np.where(kinds["has a new word"], 50, 1))
+    kinds = {k: kinds[k] for k in ("all captions", "names a color", "names no color")}
+    kinds["rare"] = np.arange(40) < 3
+    table, said = effects.gains_by_kind(before, after, kinds)
+    found = table.set_index("arm")["estimate"]
+    assert found["names a color (20), zero-shot 0.0 %"].value == 0.5
+    assert found["names no color (20), zero-shot 100.0 %"].value == -0.5
+    assert said.startswith("Largest change: names a color (20), zero-shot 0.0 %, +50.0 [")
+    assert "smallest change: names no color (20), zero-shot 100.0 %, -50.0 [" in said
+    assert said.endswith("Left out, fewer than 20 captions: rare.")
+    queries, said = effects.cases(before, ranks_by_query(np.ones(40)), seed=1)
     assert said == "Among the first 5, of 40 captions: 20 gained, 0 lost, 0 found by neither."
-    assert not kinds["names a color"][queries[0]]
+    assert kinds["names a color"][queries[0]]
 
 
 def test_few_captions_still_have_a_kind():
-    assert list(effects.query_kinds(["a soup"] * 3, ["a soup"])) == ["all captions"]
+    kinds = effects.query_kinds(["a soup"] * 3, ["a soup"])
+    table, said = effects.gains_by_kind(*[ranks_by_query([1, 1, 1])] * 2, kinds)
+    assert "all captions (3), zero-shot 100.0 %" in table["arm"].tolist()
+    assert "has a new word" in said
+
+
+def test_gains_and_the_selected_step(encoder):
+    features = features_of(20)
+    spoiled = models.make_heads("residual", encoder, seed=1)
+    with torch.no_grad():
+        spoiled.text.mlp[-1].weight.normal_(std=50)
+    named = {"frozen": models.make_heads("residual", encoder, seed=1), "spoiled": spoiled}
+    found = effects.gains(named, features)
+    assert found["frozen"].value == 0
+    assert found["spoiled"].value < 0
+    assert effects.below(found) == ["spoiled"]
+    level = effects.references(features)["zero-shot"]
+    assert level == pytest.approx(training.hit10(training.ranks_of(None, features)))
+    scores = pd.DataFrame({"step": [0, 5, 10], "score": [0.1, 0.3, 0.2]})
+    fitted = {name: Fitted(pd.DataFrame(), scores, step, False, 1.0)
+              for name, step in (("frozen", 5), ("spoiled", 10))}  # fmt: skip
+    table, said = effects.selection_table(found, fitted, level)
+    assert table["selected step"].tolist() == ["", "5 of 10", "10 of 10"]
+    assert said == "Best at their last step, so perhaps not finished: spoiled."
+    assert effects.curves(fitted)["value"].tolist() == [0.1, 0.3, 0.2] * 2
+    assert "With 20 validation items" in effects.few_items(features)
+    assert effects.few_items(features_of(50)) == ""
+
+
+def test_the_worst_row_and_its_wrong_pairs():
+    features = features_of(30, noise=0.3)
+    turned = training.replace(features, texts=-features.texts)
+    study_ = Study.of({"zero-shot": training.ranks_of(None, features)}, test="t")
+    study_ = study_.add("turned", training.ranks_of(None, turned), test="t", seed=1)
+    study_ = study_.add("same", training.ranks_of(None, features), test="t", seed=1)
+    after = {"turned": turned, "same": features}
+    table = effects.space_table(study_, features, after, {"turned": 3, "same": 0}, test="t")
+    assert table["trainable parameters"].tolist() == [0, 3, 0]
+    said, low, unaligned = effects.space_sentence(study_, table, test="t")
+    assert low == unaligned == "turned"
+    assert f"turned {100 * table['wrong above'][1]:.1f} %" in said
+    assert "highest same (+0.0 [" in said
+
+
+def test_ranges_over_alpha_and_the_line_that_ends_lower():
+    rows = [("set before training", 0.0, 0.9), ("set before training", 0.1, 0.5),
+            ("set before training", 0.4, 0.52), ("set after training", 0.1, 0.6),
+            ("set after training", 0.4, 0.3)]  # fmt: skip
+    said, lower = effects.alpha_ranges(pd.DataFrame(rows, columns=["when", "alpha", "value"]))
+    assert "set before training, 50.0 % (alpha 0.1) to 52.0 % (0.4)" in said
+    assert "set after training, 30.0 % (alpha 0.4) to 60.0 % (0.1)" in said
+    assert lower == "after"
+
+
+def test_overlap_of_neighbors_and_a_larger_gallery():
+    exact, found = np.array([[1, 2], [3, 4]]), np.array([[2, 9], [4, 3]])
+    assert effects.overlap(exact, found) == "75.0 %"
+    assert "not measured" in effects.overlap(exact, found, n_images=499)
+    rows = effects.enlarged(unit(np.eye(5)), 40, seed=1)
+    assert rows.shape == (40, 5)
+    assert np.linalg.norm(rows, axis=1) == pytest.approx(np.ones(40), abs=1e-5)
+
+
+def test_a_prediction_is_answered():
+    assert effects.answered(..., "a") == ""
+    assert effects.answered("a", "a") == " You predicted 'a': right."
+    assert effects.answered("b", "a") == " You predicted 'b': it is 'a'."
+    assert effects.answered(0.5, 0.53, within=0.05).endswith("right.")
+    assert effects.answered(0.5, 0.6, within=0.05).endswith("it is 0.6.")
+
+
+def test_paired_differences_and_hits_of_a_million_queries():
+    a, b = np.array([True, True, False, True]), np.array([True, False, False, False])
+    gain = effects.paired_difference(a, b, np.array(list("aabb")))
+    assert gain.value == 0.5
+    assert effects.more_hits(gain).startswith("+500,000 [")
+
+
+def test_a_study_is_described_by_its_design():
+    said = effects.study_sentence(Design(**DESIGN), False, test="kitchen")
+    assert "not yet measured) trains 4 kinds of heads on 8 to 12 recipes with 2 seeds" in said
+    assert "tests them on 12 new recipes" in said
+    assert "measured and committed" in effects.study_sentence(
+        Design(**DESIGN), True, test="kitchen"
+    )
 
 
 SHORT = {"head": "residual", "n": 8, "steps": 4, "rate": 0.01}
@@ -291,6 +382,9 @@ def test_a_tiny_design_runs_and_goes_on_from_what_is_done(tmp_path, monkeypatch)
     sizes = study.by_size(found, design)
     assert sizes["arm"].tolist() == ["residual, InfoNCE"] * 2 + ["ProLIP"]
     assert sizes["n"].tolist() == [8, 12, 8]
+    said = effects.sizes_sentence(sizes, dial)
+    assert said.startswith("hit@10 minus zero-shot with 12 recipes, mean of both directions: res")
+    assert "With 8 recipes: hit@10 on validation, alpha set before training, " in said
     done = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").glob("*/ranks.parquet")}
     monkeypatch.setattr(study.Experiment, "train", None)  # nothing is trained again
     again = study.run_study(design, tmp_path / "runs")

@@ -1,4 +1,4 @@
-"""Checks of lesson 08: one dial in two forms, hard negatives, a caption that denies something."""
+"""Checks of lesson 08: two forms of alpha, hard negatives, a caption with a negation."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,9 +8,9 @@ import numpy as np
 from helpers.topics.exercises.engine import Verdict, ask, correct, exercise, hint
 
 _DIALS = {
-    0.2: "0.2 in both is not the same: `convex` also takes 0.2 away from `x`. Divide "
-         "`0.8 * x + 0.2 * A(x)` by 0.8; unit rows do not notice.",
-    0.8: "0.8 is what is left of `x` in the convex form. Divide `0.8 * x + 0.2 * A(x)` by it.",
+    0.2: "0.2 in both is not the same: CLIP-Adapter's form also takes 0.2 away from `x`. Divide "
+         "`0.8 * x + 0.2 * A(x)` by 0.8: the length is divided out at the end.",
+    0.8: "0.8 is what is left of `x` in CLIP-Adapter's form. Divide `0.8 * x + 0.2 * A(x)` by it.",
     4.0: "the other way round: 0.8 / 0.2. The weight of `A(x)` is divided by that of `x`.",
     0.16: "0.2 * 0.8 multiplies where one has to divide: make the weight of `x` equal to 1.",
     1.2: "dividing by 0.8 is right, but the weight of `A(x)` is 0.2, not 1.",
@@ -20,7 +20,7 @@ _DIALS = {
 
 @exercise()
 def one_dial(answer: Any) -> Verdict:
-    """The alpha of the form "add" that gives the same unit rows as alpha 0.2 of "convex"."""
+    """The alpha of ``x + alpha A(x)`` that equals alpha 0.2 of CLIP-Adapter's form."""
     try:
         if isinstance(answer, bool):
             raise TypeError("a truth value")
@@ -61,6 +61,8 @@ _MINING_CASES = [
     _scores(6, 12, 4, 3, 2),
     _scores(3, 20, 2, 4, 3),
 ]
+# Cosines can be negative: a mask of 0 then puts an image's own captions first.
+_MINING_CASES.append({**_MINING_CASES[-1], "scores": _MINING_CASES[-1]["scores"] - 1})
 
 
 def _ranked(scores: np.ndarray, allowed: np.ndarray, k: int, *, hardest: bool = True) -> np.ndarray:
@@ -93,6 +95,9 @@ _MINING_MISTAKES: list[tuple[Callable[..., np.ndarray], str]] = [
      "model likes."),
     (lambda **c: _ranked(c["scores"], ~_others(c), c["k"]),
      "these are the captions of the own group: the positives."),
+    (lambda **c: np.argsort(np.where(_others(c), -c["scores"], 0), axis=1)[:, : c["k"]],
+     "a mask of 0 ranks an image's own captions above others with a negative cosine: mask with "
+     "infinity."),
     (lambda **c: _mined(**c)[:, ::-1],
      "right captions in the wrong order: the hardest first."),
     (lambda **c: _mined(**c) + 1,
@@ -143,8 +148,8 @@ def negated(answer: Callable) -> Verdict:
     wrong = [text for text, right in _NEGATED.items() if got[text] != right]
     if not wrong:
         return correct(
-            "the caption is now false for its image, and differs in a single word. A model that "
-            "uses the word prefers the true caption to it."
+            "the caption is now false for its image, and differs in a single word. Compare with "
+            "a word of the same meaning: an unusual word lowers the cosine as well."
         )
     for mistake, text in _NEGATION_MISTAKES:
         if all(got[one] == mistake(one) for one in wrong):

@@ -391,11 +391,11 @@ def study_sentence(design: Design, measured: bool, *, test: str) -> str:
     n = [factors["n"] for factors in design.arms.values() if "n" in factors]
     seeds = [count for count in design.seeds.values() if count]
     state = "measured and committed" if measured else "not yet measured"
-    state = f"designed {design.date}, {state}"
+    n, seeds = (f"{min(x):,}" + f" to {max(x):,}" * (min(x) < max(x)) for x in (n, seeds))
     return (
-        f"The study ({state}) trains {len(kinds)} kinds of heads on {min(n):,} to {max(n):,} "
-        f"recipes with {min(seeds)} to {max(seeds)} seeds each, tests them on "
-        f"{design.data[test]['n']:,} new recipes, and judges {len(design.hypotheses)} hypotheses."
+        f"The study (designed {design.date}, {state}) trains {len(kinds)} kinds of heads on {n} "
+        f"recipes with {seeds} seeds each, tests them on {design.data[test]['n']:,} new recipes, "
+        f"and judges {len(design.hypotheses)} hypotheses."
     )
 
 
