@@ -384,7 +384,9 @@ def test_a_tiny_design_runs_and_goes_on_from_what_is_done(tmp_path, monkeypatch)
     assert sizes["n"].tolist() == [8, 12, 8]
     said = effects.sizes_sentence(sizes, dial)
     assert said.startswith("hit@10 minus zero-shot with 12 recipes, mean of both directions: res")
-    assert "With 8 recipes: hit@10 on validation, alpha set before training, " in said
+    assert (
+        "With 8 recipes: hit@10 on validation, both directions, alpha set before training, " in said
+    )
     done = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").glob("*/ranks.parquet")}
     monkeypatch.setattr(study.Experiment, "train", None)  # nothing is trained again
     again = study.run_study(design, tmp_path / "runs")

@@ -329,7 +329,9 @@ def alpha_ranges(sweep: pd.DataFrame) -> tuple[str, str]:
             + (f", length of αA(x) {part['length'].min():.2f} to {part['length'].max():.2f}"
                if "length" in part else "")
         )  # fmt: skip
-    return f"hit@10 on validation, alpha {'; '.join(said)}.", min(ends, key=ends.get)
+    return f"hit@10 on validation, both directions, alpha {'; '.join(said)}.", min(
+        ends, key=ends.get
+    )
 
 
 def overlap(exact: np.ndarray, found: np.ndarray, *, n_images: int = MIN_IMAGES) -> str:
