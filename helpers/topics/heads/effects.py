@@ -384,7 +384,8 @@ def answered(prediction: Any, right: Any, *, within: float = 0.0) -> str:
     if prediction is ...:
         return ""
     hit = abs(prediction - right) <= within if within else prediction == right
-    return f" You predicted {prediction!r}: " + ("right." if hit else f"it is {right!r}.")
+    text = f"{right:g}" if within else repr(right)
+    return f" You predicted {prediction!r}: " + ("right." if hit else f"it is {text}.")
 
 
 def study_sentence(design: Design, measured: bool, *, test: str) -> str:
