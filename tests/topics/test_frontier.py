@@ -126,7 +126,7 @@ def test_a_prepared_set_is_ranked_as_the_set_is():
 DESIGN = {
     "lesson": "04", "version": 1, "date": "2026-01-01", "question": "?", "base": {"small": ""},
     "seeds": {"default": 2, "zero-shot": 0}, "hypotheses": [],
-    "settings": {"steps": 4, "batch_size": 4,
+    "settings": {"shown": ["LoRA", "full, replay"], "steps": 4, "batch_size": 4,
                  "placements": {"LoRA": {"rank": 2, "dropout": 0.0}, "full": {"method": "full"}}},
     "arms": {
         "zero-shot": {"base": "small"},
@@ -167,3 +167,5 @@ def test_the_points_of_a_path_are_arms_of_the_study(tmp_path, monkeypatch):
     assert (curves.loc[("LoRA", 0.0)] == 0).all()
     at_one = 100 * study.difference("LoRA", "zero-shot", test="kitchen").value
     assert curves.loc[("LoRA", 1.0), "gain"] == pytest.approx(at_one)
+    shown = frontier.figure(study, Design(**{**DESIGN, "arms": without})).axes[0]
+    assert [line.get_label() for line in shown.lines[:2]] == ["LoRA", "full, replay"]

@@ -302,10 +302,12 @@ def curves(study: Study, design: Design) -> pd.DataFrame:
 
 
 def figure(study: Study, design: Design) -> Figure:
-    """Gain against loss, one curve a method."""
+    """Gain against loss, one curve for each method that the design's settings list as shown."""
     own, other = (design.data[test]["source"] for test in TESTS)
+    found = curves(study, design)
     return gain_against_loss(
-        curves(study, design), heading="What holds a model near its base",
+        found[found["method"].isin(design.settings["shown"])],
+        heading="What holds a model near its base",
         xlabel=f"hit@10 on {other}, change in points", ylabel=f"hit@10 on {own}, change in points",
     )  # fmt: skip
 
