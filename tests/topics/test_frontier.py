@@ -169,3 +169,20 @@ def test_the_points_of_a_path_are_arms_of_the_study(tmp_path, monkeypatch):
     assert curves.loc[("LoRA", 1.0), "gain"] == pytest.approx(at_one)
     shown = frontier.figure(study, Design(**{**DESIGN, "arms": without})).axes[0]
     assert [line.get_label() for line in shown.lines[:2]] == ["LoRA", "full, replay"]
+
+
+def test_scrambled_data_have_the_pixels_of_images_and_words_of_the_vocabulary():
+    base, data = small_encoder("siglip"), small_data()
+    made = frontier.scrambled(base, data, seed=3)
+    again = frontier.scrambled(base, data, seed=3)
+    assert len(made.images) == len(made.captions) == len(data.items)
+    assert list(made.captions) == list(again.captions)
+    own = [np.sort(np.asarray(one.convert("RGB")).reshape(-1, 3).sum(1)) for one in data.images]
+    inverted = [np.sort(765 - one) for one in own]
+    for image, twin in zip(made.images, again.images, strict=True):
+        assert np.array_equal(image, twin)
+        sums = np.sort(np.asarray(image).reshape(-1, 3).sum(1))  # neither order nor channels count
+        assert any(np.array_equal(sums, one) for one in (*own, *inverted))
+    assert all(3 <= len(text.split()) <= 10 for text in made.captions)
+    vocabulary = {base.processor.tokenizer.decode([i]).strip() for i in range(2000)}
+    assert {word for text in made.captions for word in text.split()} <= vocabulary

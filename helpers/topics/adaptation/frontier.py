@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 
 from helpers.data.sets import RetrievalSet
 from helpers.evaluation.ranking import rank_both_directions
@@ -31,6 +32,7 @@ from helpers.training.batches import TrainingPairs, plain_towers, prepare_pairs
 from helpers.training.loop import Settings, fit
 from helpers.training.runs import contrastive_step
 
+SCRAMBLED = "scrambled"
 TESTS = ("kitchen", "general")  # the domain of the training, then the other one
 PATH = ("gain", "gain_low", "gain_high", "loss", "loss_low", "loss_high")
 Step = Callable[[int, np.random.Generator], Any]
@@ -46,9 +48,9 @@ class Holding:
         A set of another domain, of which each step also takes so many pairs, with the same loss and
         negatives of their own (rehearsal: Robins 1995).
     distill, distill_pairs, distill_weight : str, int, float
-        A set without labels: embeddings of so many of its images and captions shall stay where the
-        base has them. Added to the loss: weight times the mean of 1 - cosine, of both towers (in
-        the manner of LDIFS: Mukhoti et al. 2023).
+        A set without labels, or ``SCRAMBLED``: embeddings of so many of its images and captions
+        shall stay where the base has them. Added to the loss: weight times the mean of 1 - cosine,
+        of both towers (in the manner of LDIFS: Mukhoti et al. 2023).
     penalty : float
         Times the sum of squares of all changes of trained weights (L2-SP: Li et al. 2018).
     """
@@ -59,6 +61,33 @@ class Holding:
     distill_pairs: int = 0
     distill_weight: float = 0.0
     penalty: float = 0.0
+
+
+def scrambled(encoder: Encoder, data: RetrievalSet, *, seed: int) -> RetrievalSet:
+    """Images and texts of no domain, to distill on where there are no data of another one.
+
+    Each item has one image of ``data``, its color channels in random order, inverted or not, cut
+    into 1, 4 or 16 tiles that are shuffled; and a text of 3 to 10 random words of the tokenizer's
+    vocabulary (random texts hold a model: Nam et al., "Lipsum-FT", 2024).
+    """
+    rng, n = np.random.default_rng(seed), len(data.items)
+    tokenizer = encoder.processor.tokenizer
+    parts = {tokenizer.decode([i]).strip() for i in range(len(tokenizer))}
+    words = sorted(word for word in parts if word.isalpha() and len(word) > 1)
+    texts = [" ".join(rng.choice(words, rng.integers(3, 11))) for _ in range(n)]
+    images = [_shuffled(data.images[i], rng) for i in rng.choice(len(data.images), n)]
+    items = np.arange(n).astype(str)
+    return RetrievalSet(images, items, texts, items, SCRAMBLED)
+
+
+def _shuffled(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    pixels = np.asarray(image.convert("RGB"))[:, :, rng.permutation(3)]
+    pixels = 255 - pixels if rng.random() < 0.5 else pixels
+    k = int(rng.choice([1, 2, 4]))
+    h, w = (side // k for side in pixels.shape[:2])
+    tiles = pixels[: h * k, : w * k].reshape(k, h, k, w, 3).swapaxes(1, 2).reshape(-1, h, w, 3)
+    tiles = rng.permutation(tiles).reshape(k, k, h, w, 3)
+    return Image.fromarray(tiles.swapaxes(1, 2).reshape(k * h, k * w, 3))
 
 
 def replayed(encoder: Encoder, pairs: TrainingPairs, settings: Settings, n: int) -> Step:
@@ -186,7 +215,9 @@ class Frontier(Experiment):
     def pairs_of(self, base: str, name: str) -> TrainingPairs:
         """The pairs of a set, prepared once for a base model."""
         if (base, name) not in self._prepared_pairs:
-            pairs = prepare_pairs(self.bases[base], self.sets[name], progress=False)
+            encoder, made = self.bases[base], name == SCRAMBLED
+            data = scrambled(encoder, self.sets["training"], seed=1) if made else self.sets[name]
+            pairs = prepare_pairs(encoder, data, progress=False)
             self._prepared_pairs[base, name] = pairs
         return self._prepared_pairs[base, name]
 
