@@ -1,0 +1,325 @@
+"""The study of lesson 05: rates, length and a search on validation, then every row and seed.
+
+The order is that of ``reports/study/05_placement_study/design.yaml``. Each stage goes on from what
+it finds finished, and none before the last one ranks a test.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+
+from helpers.data.sets import RetrievalSet, drawn_sets
+from helpers.evaluation.stats import Estimate
+from helpers.grid import Result, run_grid
+from helpers.models.encoder import Encoder, load_encoder
+from helpers.models.lora import scaled
+from helpers.report import tables
+from helpers.repro import hash_of, library_versions
+from helpers.store.artefacts import code_of
+from helpers.study import Design, Study, gate_fails
+from helpers.topics.placement import search
+from helpers.topics.placement.rows import REPORTED, parse
+from helpers.topics.placement.training import Embeds, Prepared, Trained, train_row
+from helpers.training.loop import Settings
+
+TESTS = ("kitchen", "general")  # the domain of the training, then one that nothing trains on
+PILOT = (101, 102)  # seeds of what is chosen on validation; none of the study's
+EDGES = 2  # values that a rate at an edge may add
+TURN = ("r8 v2 heads", "r32 a32 v2 heads", "r16 v4 heads qkvo")  # from small to large
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The data and base models of a design, and the training of a row."""
+
+    design: Design
+    device: str = "cpu"
+
+    @cached_property
+    def sets(self) -> dict[str, RetrievalSet]:
+        """The sets of the design by name."""
+        return drawn_sets(self.design.data)
+
+    @cached_property
+    def bases(self) -> dict[str, Encoder]:
+        """The base models of the design by name."""
+        return {name: load_encoder(name, device=self.device) for name in self.design.base}
+
+    @cached_property
+    def _prepared(self) -> dict[tuple[str, str], Prepared]:
+        return {}
+
+    def prepared(self, base: str, name: str) -> Prepared:
+        """A set of the design, prepared once for a base model."""
+        if (base, name) not in self._prepared:
+            self._prepared[base, name] = Prepared.of(self.bases[base], self.sets[name])
+        return self._prepared[base, name]
+
+    def settings(self, seed: int, rate: float, steps: int) -> Settings:
+        """How a row is trained: the last step is kept, validation searched at every quarter."""
+        evaluated = tuple(round(steps * share) for share in (0.25, 0.5, 0.75, 1))
+        return Settings(
+            steps=steps, batch_size=self.design.settings["batch_size"], draw="image", keep="last",
+            learning_rate=rate, evaluations=evaluated, seed=seed,
+        )  # fmt: skip
+
+    def trained(self, *, seed: int, base: str, row: str, rate: float, steps: int, **how) -> Trained:
+        """A trained row; ``how`` replaces settings, ``evaluate`` the score on validation."""
+        validation = self.prepared(base, "validation, kitchen")
+        evaluate = how.pop("evaluate", validation.hit10)
+        return train_row(
+            self.bases[base], parse(row), self.prepared(base, "training").pairs,
+            settings=replace(self.settings(seed, rate, steps), **how), evaluate=evaluate,
+        )  # fmt: skip
+
+    def validate(self, *, seed: int, base: str, row: str, rate: float, steps: int) -> Result:
+        """Train a row and rank validation alone; ``score`` and ``other`` are its two domains."""
+        found = self.trained(seed=seed, base=base, row=row, rate=rate, steps=steps,
+                             evaluations=(steps,))  # fmt: skip
+        sets = {test: self.prepared(base, f"validation, {test}") for test in TESTS}
+        ranks = [one.ranks(found.embeds).assign(test=test) for test, one in sets.items()]
+        score, other = (one.hit10(found.embeds) for one in sets.values())
+        return Result(pd.concat(ranks), {**found.info, "score": score, "other": other})
+
+    def train(
+        self, *, seed: int, base: str, row: str = "", rate: float = 0.0, steps: int = 0,
+        factors: Sequence[float] = (1.0,),
+    ) -> Result:  # fmt: skip
+        """Train a row with one seed and rank every test; without ``row`` the base itself.
+
+        With several ``factors`` each test is ranked at each of these points of the path from the
+        base, and the frame ``path`` has the scores on validation.
+        """
+        if not row:
+            encoder = self.bases[base]
+            score = self.prepared(base, "validation, kitchen").hit10(encoder)
+            frames = {"evaluations": pd.DataFrame({"step": [0], "score": [score]})}
+            return self._ranked(base, encoder, encoder, (1.0,), {}, frames)
+        found = self.trained(seed=seed, base=base, row=row, rate=rate, steps=steps)
+        frames = {"evaluations": found.evaluations[["step", "score"]]}
+        return self._ranked(base, found.encoder, found.embeds, factors, found.info, frames)
+
+    def _ranked(
+        self, base: str, encoder: Encoder, embeds: Embeds, factors: Sequence[float],
+        info: Mapping[str, Any], frames: Mapping[str, pd.DataFrame],
+    ) -> Result:  # fmt: skip
+        ranks, path = [], []
+        for factor in factors:
+            with scaled(encoder, factor) if len(factors) > 1 else nullcontext():
+                for test in TESTS:
+                    if factor:  # 0 is the base, which is an arm of its own
+                        found = self.prepared(base, test).ranks(embeds)
+                        ranks.append(found.assign(test=test, factor=float(factor)))
+                    if len(factors) > 1:
+                        score = self.prepared(base, f"validation, {test}").hit10(embeds)
+                        path.append({"test": test, "factor": float(factor), "score": score})
+        more = {"path": pd.DataFrame(path)} if path else {}
+        return Result(pd.concat(ranks), info, {**frames, **more})
+
+
+def identity_of(experiment: Experiment) -> str:
+    """What the results depend on beside the factors of an arm."""
+    design = experiment.design
+    settings = {k: v for k, v in design.settings.items() if k in ("batch_size",)}
+    return hash_of({
+        "design": [design.version, design.data, settings],
+        "bases": {name: one.fingerprint for name, one in experiment.bases.items()},
+        "settings": asdict(experiment.settings(1, 0.001, 8)),
+        "code": code_of("helpers.models.lora", "helpers.training.loop", "helpers.training.losses",
+                        "helpers.training.batches", "helpers.training.runs",
+                        "helpers.evaluation.ranking", "helpers.data.sets",
+                        "helpers.topics.placement.rows", "helpers.topics.placement.training"),
+        "libraries": library_versions(),
+    })  # fmt: skip
+
+
+def run_study(design: Design, folder: Path, *, device: str = "cpu") -> Study:
+    """Choose on validation and train what the design asks; what is finished is found again."""
+    experiment = Experiment(design, device)
+    identity, base, steps = (
+        identity_of(experiment),
+        next(iter(design.base)),
+        design.settings["steps"],
+    )
+    parts = []
+    for name, about in design.settings["rates"].items():
+        part = rate_scores(experiment, folder / "rates", base=base, steps=steps, edges=EDGES,
+                           rows=about["rows"], values=about["values"],
+                           within=about.get("within"))  # fmt: skip
+        parts.append(part.assign(name=name))
+    rates = pd.concat(parts, ignore_index=True)
+    chosen = rates[rates["chosen"]].groupby("name")["rate"].first()
+    trials = search_trials(experiment, folder, base)
+    row, rate = search.winner(trials)
+    for length in (steps, 2 * steps):  # twice as long, once, if a gate still moves
+        arms = {}
+        for arm, about in design.arms.items():
+            if "of" in about:
+                continue
+            factors = {"base": base} | {k: v for k, v in about.items() if k == "factors"}
+            if about.get("rate") == "search":
+                factors |= {"row": row, "rate": rate, "steps": length}
+            elif "row" in about:
+                factors |= {"row": about["row"], "rate": float(chosen[about["rate"]]),
+                            "steps": length}  # fmt: skip
+            arms[arm] = factors
+        study = run_grid(experiment.train, arms, seeds=design.seeds_of,
+                         folder=folder / f"{length} steps", identity=identity)  # fmt: skip
+        if not any(gate_fails(study, h.gate) for h in design.hypotheses if h.gate[:4] == "flat"):
+            break
+    points = {arm: about for arm, about in design.arms.items() if "of" in about}
+    found = with_points(study, points)
+    return Study(found.ranks, found.runs, {**found.frames, "rates": rates, "trials": trials})
+
+
+def rate_scores(
+    experiment: Experiment, folder: Path, *, base: str, rows: Sequence[str],
+    values: Sequence[float], steps: int, edges: int = 0, within: float | None = None,
+) -> pd.DataFrame:  # fmt: skip
+    """Scores on validation by learning rate, mean over ``rows`` and pilot seeds; one is ``chosen``.
+
+    A best rate at an edge adds a value beyond it, ``edges`` times at most. ``within``: of the rates
+    whose other domain lies within so many points of the best there.
+    """
+    identity, values = identity_of(experiment), sorted(values)
+    ratio = values[1] / values[0]
+    for extra in range(edges + 1):
+        arms = {
+            f"{row}, {base}, {rate:g}, {steps} steps":
+            {"base": base, "row": row, "rate": rate, "steps": steps}
+            for row in rows for rate in values
+        }  # fmt: skip
+        found = run_grid(experiment.validate, arms, seeds=lambda _: PILOT, folder=folder,
+                         identity=identity, progress=False)  # fmt: skip
+        scores = found.runs.groupby("rate")[["score", "other"]].mean()
+        best = best_rate(scores, within)
+        if extra == edges or best not in (values[0], values[-1]):
+            break
+        beyond = values[-1] * ratio if best == values[-1] else values[0] / ratio
+        values = sorted([*values, float(f"{beyond:.4g}")])
+    scores = scores.reset_index()
+    return scores.assign(chosen=scores["rate"] == best, rows=", ".join(rows), base=base)
+
+
+def best_rate(scores: pd.DataFrame, within: float | None = None) -> float:
+    """The rate (the index) with the highest ``score`` of those that forget little.
+
+    ``within`` are points of ``other`` below its best; None: no such condition.
+    """
+    if within is not None:
+        scores = scores[scores["other"] >= scores["other"].max() - within / 100]
+    return float(scores["score"].idxmax())
+
+
+def search_trials(experiment: Experiment, folder: Path, base: str) -> pd.DataFrame:
+    """The trials of the design's search; each one is trained with the first pilot seed."""
+    about = experiment.design.settings["search"]
+
+    def objective(trial: optuna.Trial) -> float:
+        row, rate = search.suggest(trial, experiment.bases[base], tuple(about["rates"]))
+        validation = experiment.prepared(base, "validation, kitchen")
+        last, scores = about["steps"], []
+
+        def look(embeds: Embeds) -> float:
+            scores.append(validation.hit10(embeds))
+            trial.report(scores[-1], len(scores))
+            if len(scores) == 1 and trial.should_prune():
+                raise optuna.TrialPruned
+            return scores[-1]
+
+        found = experiment.trained(seed=PILOT[0], base=base, row=row.name, rate=rate, steps=last,
+                                   evaluations=(last // 2, last), evaluate=look)  # fmt: skip
+        return found.info["validation"]
+
+    journal = folder / f"search-{hash_of([identity_of(experiment), about], digits=8)}.jsonl"
+    study = search.run(objective, n_trials=about["trials"], seed=about["seed"], journal=journal)
+    return search.trials_of(study, about["trials"])
+
+
+def with_points(study: Study, points: Mapping[str, Mapping[str, Any]]) -> Study:
+    """The study with an arm for each point of a path: ``of`` which arm, and at which ``factor``."""
+    ranks, runs = [study.ranks[study.ranks["factor"] == 1]], [study.runs]
+    for name, point in points.items():
+        of = study.ranks["arm"] == point["of"]
+        ranks.append(study.ranks[of & (study.ranks["factor"] == point["factor"])].assign(arm=name))
+        runs.append(study.runs[study.runs["arm"] == point["of"]].assign(arm=name))
+    joined = pd.concat(ranks, ignore_index=True).drop(columns="factor")
+    return Study(joined, pd.concat(runs, ignore_index=True), study.frames)
+
+
+def other_estimates(study: Study) -> dict[str, Estimate]:
+    """The hypothesis on two differences at once: what :func:`helpers.study.judge` takes."""
+    return {"turn": turn(study, TURN)} if set(TURN) <= set(study.arms) else {}
+
+
+def turn(study: Study, rows: Sequence[str], test: str = TESTS[0]) -> Estimate:
+    """Whether a trend over three rows turns: the less certain of its two steps.
+
+    It counts above zero where it goes against the other step; both have to be shown (the
+    intersection-union test of Berger 1982).
+    """
+    first, middle, last = rows
+    steps = [study.difference(middle, first, test=test), study.difference(last, middle, test=test)]
+    certain, other = sorted(steps, key=lambda step: (step.p, -abs(step.value)))
+    if certain.value > 0:  # the other step has to go down
+        other = replace(other, value=-other.value + 0.0, low=-other.high, high=-other.low)
+    return other
+
+
+def table(study: Study, arms: Sequence[str], base: str = "zero-shot") -> pd.DataFrame:
+    """Rows side by side: reported and measured score, what they forget, what they cost."""
+    runs = study.runs.groupby("arm")
+    lines = []
+    for arm in arms:
+        at = partial(study.estimate, arm, test=TESTS[0])
+        known = f"{100 * REPORTED[arm]:.2f}" if arm in REPORTED else ""
+        line = {"row": arm, "reported score": known,
+                "score, hit@10 [95 %]": tables.value_text(at()),
+                "text to image": tables.value_text(at(direction="text_to_image")),
+                "image to text": tables.value_text(at(direction="image_to_text"))}  # fmt: skip
+        if arm != base:
+            lost = study.difference(arm, base, test=TESTS[1])
+            line["other domain, points [95 %]"] = tables.difference_text(lost)
+            one = runs.get_group(arm)
+            line["trainable parameters"] = f"{int(one['trainable_parameters'].iloc[0]):,}"
+            line["seconds"] = f"{one['seconds'].median():.0f}"
+            line["seeds"] = str(len(study.seeds(arm)))
+        lines.append(line)
+    return pd.DataFrame(lines).fillna("–").replace("", "–")
+
+
+def curves(study: Study, design: Design, base: str = "zero-shot") -> pd.DataFrame:
+    """Paths from the base: ``method``, ``factor``, gain and loss in points with their intervals."""
+    of = {about["of"] for about in design.arms.values() if "of" in about}
+    rows = [(arm, 0.0, *[0.0] * 6) for arm in of]
+    for arm, about in design.arms.items():
+        if "of" not in about and arm not in of:
+            continue
+        found = [study.difference(arm, base, test=test) for test in TESTS]
+        numbers = [100 * x for one in found for x in (one.value, one.low, one.high)]
+        rows.append((about.get("of", arm), about.get("factor", 1.0), *numbers))
+    names = ["gain", "gain_low", "gain_high", "loss", "loss_low", "loss_high"]
+    frame = pd.DataFrame(rows, columns=["method", "factor", *names])
+    return frame.sort_values(["method", "factor"], ignore_index=True)
+
+
+def named_factors(study: Study, most: float = 3.0) -> dict[str, float]:
+    """The largest factor of each path whose loss elsewhere is at most ``most`` points.
+
+    Read on the validation of the other domain, mean over seeds; the base is factor 0.
+    """
+    path = study.frames["path"]
+    scores = path[path["test"] == TESTS[1]].groupby(["arm", "factor"])["score"].mean()
+    found = {}
+    for arm, part in scores.groupby(level="arm"):
+        by_factor = part.droplevel("arm")
+        kept = by_factor.index[by_factor >= by_factor[0.0] - most / 100]
+        found[str(arm)] = float(np.max(kept))
+    return found
