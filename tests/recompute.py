@@ -78,6 +78,19 @@ def cost(frame: pd.DataFrame) -> dict[str, float]:
     return {k: math.expm1(v) for k, v in numbers.items()} | {"p": p, "se": se, "df": n - 1.0}
 
 
+def turn(ranks: pd.DataFrame, rows: list[str], h: dict) -> dict[str, float]:
+    """Of the two steps over three rows the less certain, above zero where it goes against the other.
+
+    Both steps have to be shown, so that the larger p counts.
+    """
+    first, middle, last = rows
+    steps = [contrast(ranks, {b: 1.0, a: -1.0}, h) for a, b in ((first, middle), (middle, last))]
+    certain, other = sorted(steps, key=lambda step: (step["p"], -abs(step["value"])))
+    if certain["value"] <= 0:
+        return other
+    return other | {"value": -other["value"], "low": -other["high"], "high": -other["low"]}
+
+
 def holm(p: list[float]) -> list[float]:
     """p-values of one family, each multiplied by the number of those not smaller."""
     order, worst, found = np.argsort(p, kind="stable"), 0.0, [0.0] * len(p)
@@ -133,10 +146,12 @@ def recompute(folder: Path) -> pd.DataFrame:
     for h in design["hypotheses"]:
         h = {"metric": "hit@10"} | h
         weights = h.get("arms") or {h.get("a"): 1.0, h.get("b"): -1.0}
-        found = (
-            cost(pd.read_parquet(folder / f"{h['frame']}.parquet")) if h.get("frame")
-            else contrast(ranks, weights, h)
-        )  # fmt: skip
+        if h.get("frame") == "turn":
+            found = turn(ranks, list(weights), h)
+        elif h.get("frame"):
+            found = cost(pd.read_parquet(folder / f"{h['frame']}.parquet"))
+        else:
+            found = contrast(ranks, weights, h)
         open_gate = gate_holds(h, folder) and enough(h, design, weights)
         rows.append({"name": h["name"], **found, "asked": open_gate})
     frame = pd.DataFrame(rows)
@@ -155,7 +170,8 @@ def recompute(folder: Path) -> pd.DataFrame:
 def main(numbers: list[str]) -> None:
     """Print the tables of some lessons' studies, or of all that have ranks."""
     for folder in sorted(path.parent for path in STUDIES.glob("*/ranks.parquet")):
-        if not numbers or folder.name[:2] in numbers:
+        asked = yaml.safe_load((folder / "design.yaml").read_text(encoding="utf-8"))["hypotheses"]
+        if asked and (not numbers or folder.name[:2] in numbers):
             print(folder.name)
             print(recompute(folder).round(3).to_string(index=False))
 

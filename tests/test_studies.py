@@ -7,25 +7,30 @@ import pytest
 
 from helpers.repro import sha256_file
 from helpers.study import Design, Study, judge
-from helpers.topics.adaptation.study import other_estimates
+from helpers.topics.adaptation import study as adaptation
+from helpers.topics.placement import leaderboard
+from helpers.topics.placement import study as placement
 from tests.house import ROOT
-from tests.recompute import STUDIES, recompute
+from tests.recompute import STUDIES, contrast, recompute
 
 FOLDERS = sorted(path.parent for path in STUDIES.glob("*/ranks.parquet"))
+JUDGED = [folder for folder in FOLDERS if Design.load(folder).hypotheses]
+BOARDS = [folder for folder in FOLDERS if folder.name == "05_leaderboard"]
 MEASURED = {"03", "04"}  # lessons whose study is committed: its absence would pass every test here
 LIMIT_MB = 16
 
 
 def judged_of(folder):
     study = Study.load(folder)
-    return judge(study, Design.load(folder), other_estimates(study))
+    others = adaptation.other_estimates(study) | placement.other_estimates(study)
+    return judge(study, Design.load(folder), others)
 
 
 def test_what_was_measured_is_there():
     assert {folder.name[:2] for folder in FOLDERS} >= MEASURED
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", JUDGED, ids=lambda folder: folder.name)
 def test_every_number_can_be_computed_from_the_files_alone(folder):
     judged = judged_of(folder).set_index("name")
     again = recompute(folder).set_index("name")
@@ -52,7 +57,8 @@ def test_the_design_holds_what_judging_needs(folder):
             assert h.planned <= reach or f"cannot decide {h.name}" in design.notes, h.name
     for arm in design.arms:
         wanted = [seed for seed in design.seeds_of(arm) if seed > 0]
-        assert study.seeds(arm) == wanted, arm
+        more = list(range(1, design.settings.get("more seeds", 0) + 1))
+        assert study.seeds(arm) in (wanted, more), arm  # a leaderboard's best have more
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -76,6 +82,21 @@ def test_every_run_answers_the_design_as_it_stands(folder):
     runs, design = Study.load(folder).runs, Design.load(folder)
     assert set(runs["design"]) == {sha256_file(folder / "design.yaml")}
     assert runs["finished"].min() >= design.date
+
+
+@pytest.mark.parametrize("folder", BOARDS, ids=lambda folder: folder.name)
+def test_pairs_of_a_leaderboard_can_be_computed_from_the_files_alone(folder):
+    study, design = Study.load(folder), Design.load(folder)
+    best = leaderboard.best_by_validation(study, next(iter(design.base)), 8)
+    assert {arm for arm in design.arms if len(study.seeds(arm)) == 10} == set(best)
+    for base in design.base:
+        found = leaderboard.pairs(study, design, base)
+        for pair in found.iloc[:: max(1, len(found) // 5)].itertuples():
+            weights = {pair.a: 1.0, pair.b: -1.0}
+            h = {"test": "kitchen", "metric": "hit@10"}
+            again = contrast(study.ranks, weights, h)
+            for name in ("value", "low", "high", "p"):
+                assert again[name] == pytest.approx(getattr(pair, name), abs=1e-9), name
 
 
 def test_the_studies_stay_small():

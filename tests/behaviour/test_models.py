@@ -264,7 +264,7 @@ LESSONS = {
     "02": ("siglip", "-p source={source} -p arms=none -p batch_size=8"),
     "05": (
         "siglip2",
-        f"-p source={{source}} -p 'rows=r8 v2 heads' -p methods= -p n_trials=1 {SMALL}",
+        "-p source={source} -p 'rows=r8 v2 heads' -p n_trials=2 -p steps=4",
     ),
     "06": (
         "siglip",

@@ -101,10 +101,10 @@ def test_a_number_is_a_list_of_one(checkout, path, one):
 def test_a_list_is_the_text_of_a_list(checkout):
     """Fault 28: a YAML list of papermill, and of `course run -y`."""
     path = notebook("05")
-    rates, words = [0.001, 0.003], ["dora", "rslora"]
-    (found,) = tried(checkout, [(path, {"learning_rates": rates, "methods": words})])
-    assert found["values"]["learning_rates"] == "0.001, 0.003"
-    assert found["values"]["methods"] == "dora, rslora"
+    rates, words = [0.001, 0.003], ["r8 v2", "r4 v1 heads"]
+    (found,) = tried(checkout, [(path, {"search_rates": rates, "rows": words})])
+    assert found["values"]["search_rates"] == "0.001, 0.003"
+    assert found["values"]["rows"] == "r8 v2, r4 v1 heads"
     (found,) = tried(checkout, [(path, {"rank": [8, 16]})])
     assert "'rank' of 05" in found["error"]
     assert "a parameter is one value, and this is a list" in found["error"]
@@ -167,11 +167,8 @@ def test_a_path_is_looked_for_where_the_command_was_given_and_below_the_root(che
     here = patterns.parent
     (found,) = tried(checkout, [(notebook("03"), {"source": "captions.csv"})], cwd=here)
     assert found["values"]["source"] == str(patterns)
-    profile = "notebooks/profiles/placement_grid.yaml"
-    (found,) = tried(checkout, [(notebook("05"), {"grid": profile})], cwd=here)
-    assert found["values"]["grid"] == profile
     paths = {
-        "source": "03", "model": "03", "augmentation": "02", "other": "04", "grid": "05",
+        "source": "03", "model": "03", "augmentation": "02", "other": "04",
         "real": "06", "synthetic": "06", "benchmarks": "07", "blip2": "07", "generator": "07",
         "transfer": "07", "cars": "09", "annotations": "09", "adapter": "10", "detector": "01",
         "inpainter": "01",
@@ -222,8 +219,8 @@ def text_of(path: Path) -> list[str]:
 def test_the_search_counts_trials_and_follows_the_rates(checkout, shell, patterns):
     """Faults 30, 31: rates around those that were given, and equal searches on every machine."""
     options = (
-        f"-p source={patterns} -p rows='r4 v1' -p methods= -p learning_rates=0.0001 -p epochs=1 "
-        "-p batch_size=8 -p n_trials=4"
+        f"-p source={patterns} -p rows='r4 v1' -p learning_rate=0.0001 -p steps=4 "
+        "-p n_trials=4 -p search_rates=0.00003,0.0003"
     )
     found = []
     for name, threads in (("search-a", "1"), ("search-b", "2")):
@@ -233,11 +230,10 @@ def test_the_search_counts_trials_and_follows_the_rates(checkout, shell, pattern
         assert done.code == 0, done.text
         report = next((checkout / "reports" / name).glob("05_*"))
         printed = "\n".join(text_of(report / "lesson.ipynb"))
-        assert "learning rates of the search: 3.3333e-05 to 0.0003, around 0.0001" in printed
-        assert "\n4 trials, " in printed
+        assert "Of 4 trials with rates from 3e-05 to 0.0003, the best on validation" in printed
         numbers = json.loads((report / "results.json").read_text(encoding="utf-8"))
         trials = [r for r in numbers if r["metric"].startswith("search trial")]
-        assert len(trials) == 4
+        assert 1 <= len(trials) <= 4  # one that adapts no layer is not trained
         # hit@10 is n/a in so small a gallery: what is compared are the settings that were drawn
         found.append(
             [(r["model"], r["metric"], r["value"] and round(r["value"], 4)) for r in trials]

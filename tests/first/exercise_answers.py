@@ -13,7 +13,6 @@ from tests.first import exercise_answers_composed as composed
 from tests.first import exercise_answers_distributions as distributions
 from tests.first import exercise_answers_instances as instances
 from tests.first import exercise_answers_mixtures as mixtures
-from tests.first import exercise_answers_placement as placement
 from tests.first import exercise_answers_serving as serving
 from tests.first import exercise_answers_training as training
 
@@ -143,7 +142,6 @@ RIGHT = {
     "01.split_by_recipe": [split_right, split_numpy],
     **cleaning.RIGHT,
     **training.RIGHT,
-    **placement.RIGHT,
     **distributions.RIGHT,
     **mixtures.RIGHT,
     **composed.RIGHT,
@@ -155,7 +153,6 @@ WRONG = {
     "01.split_by_recipe": SPLIT_MISTAKES,
     **cleaning.WRONG,
     **training.WRONG,
-    **placement.WRONG,
     **distributions.WRONG,
     **mixtures.WRONG,
     **composed.WRONG,

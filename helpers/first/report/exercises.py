@@ -15,7 +15,6 @@ from helpers.first.report import (
     checks_instances,
     checks_mixtures,
     checks_pairs,
-    checks_placement,
     checks_serving,
 )
 from helpers.first.report.verdicts import EXERCISES, Verdict, exercise, judge
@@ -24,7 +23,6 @@ LESSONS = (
     checks_pairs,
     checks_cleaning,
     checks_augmentation,
-    checks_placement,
     checks_distributions,
     checks_mixtures,
     checks_composed,

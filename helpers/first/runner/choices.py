@@ -15,7 +15,11 @@ PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
 COMPOSERS = (
     "image only", "text only", "sum", "combiner", "TIRG", "ARTEMIS", "SPRC",
 )  # fmt: skip
-ROW = r"(r\d+|a\d+(\.\d+)?|[vt](\d+|all)|heads|(q|k|v|o|f1|f2)+|d\d*\.?\d+)"
+MORE_METHODS = (
+    "full", "pissa", "loha", "lokr", "oft", "hra", "vera", "ia3", "biases", "norms", "rla", "prolip",
+)  # fmt: skip
+ROW = r"(r\d+|a\d+(\.\d+)?|[vt](\d+|all)|heads|(q|k|v|o|f1|f2)+|d\d*\.?\d+|{methods})"
+ROW = ROW.replace("{methods}", "|".join((*METHODS, *MORE_METHODS)))
 PERCENT = Range("from 0 to 100", lambda value: 0 <= value <= 100)
 SOME_PERCENT = Range("above 0 and at most 100", lambda value: 0 < value <= 100)
 UP_TO_ONE = Range("above 0 and at most 1", lambda value: 0 < value <= 1)
@@ -38,7 +42,6 @@ TEXTS: Mapping[str, Text] = {
     "benchmarks": FOLDER,
     "adapter": FOLDER,
     "augmentation": FILE,
-    "grid": FILE,
     "model": Model(),
     "blip2": Model(),
     "generator": Model(),
@@ -51,11 +54,9 @@ TEXTS: Mapping[str, Text] = {
     "marks": Words(options=("auto", "drawn", "none", "found")),
     "negatives": Words(options=("random", "hard", "none")),
     "accumulate": Words(options=("cached", "plain")),
-    "draw": Words(options=("recipe", "image", "pair")),
-    "prefix": Words(options=("auto", "fp32", "bf16", "off")),
     "method": Words(options=LORA_METHODS),
-    "05.method": Words(options=METHODS),
-    "methods": Words(",", options=METHODS, least=0),
+    "05.method": Words(options=(*METHODS, *MORE_METHODS)),
+    "05.run_study": Words(",", options=("placement", "leaderboard"), least=0),
     "modules": Words(",", options=PROJECTIONS),
     "02.arms": Text(","),  # its names stand in the augmentation file: see ``conditions``
     "04.arms": Words(
@@ -65,9 +66,10 @@ TEXTS: Mapping[str, Text] = {
     ),
     "rows": Words(
         ",",
-        options=("original", "names such as r4 v3 heads"),
-        pattern=rf"{ROW}( ({ROW}|{'|'.join(METHODS)}))*",
+        options=("original", "names such as r4 v3 heads", "a .yaml file"),
+        pattern=rf"{ROW}( {ROW})*|.+\.ya?ml",
     ),
+    "search_rates": Numbers(each=LEARNING_RATE, exactly=2),
     "models": Words(",", options=COMPOSERS),
     "pretrained": Words(",", options=COMPOSERS, least=0),
     "studied": Words(options=COMPOSERS),
@@ -92,6 +94,6 @@ def rule_of(name: str, lesson: str) -> Text:
     """The rule of a parameter of a lesson; any text where the table has none.
 
     >>> rule_of("method", "05_placement_study").options[-1]
-    'prompt'
+    'prolip'
     """
     return TEXTS.get(f"{lesson[:2]}.{name}") or TEXTS.get(name) or Text()

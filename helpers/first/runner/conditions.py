@@ -21,7 +21,8 @@ class Condition:
 
 
 def _no_layer(v: Values) -> str:
-    none = v["vision_layers"] == v["text_layers"] == 0
+    heads_alone = v.get("method") == "full" and v.get("heads")
+    none = v["vision_layers"] == v["text_layers"] == 0 and not heads_alone
     return "an adapter needs a layer: give one of them 1 or more, or -1 for all" if none else ""
 
 

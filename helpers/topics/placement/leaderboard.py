@@ -19,7 +19,9 @@ from helpers.evaluation.ranking import DIRECTIONS
 from helpers.evaluation.stats import ALPHA, holm
 from helpers.grid import run_grid
 from helpers.report import tables
+from helpers.report.results import Lesson
 from helpers.study import Design, Study
+from helpers.topics.placement import widget
 from helpers.topics.placement.rows import parse
 from helpers.topics.placement.study import TESTS, Experiment, identity_of, rate_scores
 
@@ -224,3 +226,38 @@ def board(study: Study, design: Design, base: str, found: pd.DataFrame) -> pd.Da
                        f"-p learning_rate={one['rate'].iloc[0]:g} {row.options}",
         })  # fmt: skip
     return pd.DataFrame(rows).sort_values("hit@10, %", ascending=False, ignore_index=True)
+
+
+def told(study: Study, design: Design, found: pd.DataFrame, base: str) -> str:
+    """What was found, in sentences: the decided share of all pairs, and the error rate."""
+    others = [pairs(study, design, other) for other in design.base if other != base]
+    every = pd.concat([found, *others], ignore_index=True)
+    counts = every["verdict"].value_counts()
+    text = f"{len(every)} pairs: {', '.join(f'{n} {verdict}' for verdict, n in counts.items())}; "
+    text += f"{decided_share(every):.0%} are decided. "
+    arm = best_by_validation(study, base, 1)[0]
+    for level, named in ((ALPHA, "p ≤ 0.05"), (ALPHA / len(found), "the family's first step")):
+        calls, n = error_rate(study, arm, level=level)
+        low, high = share_interval(calls, n)
+        text += f"{arm} against itself, {named}: {calls} of {n} calls are false "
+        text += f"[{low:.1%}, {high:.1%}]. "
+    return text.strip()
+
+
+def show(lesson: Lesson, base: str = "") -> None:
+    """The table of a base, the first of the design where none of its own is committed."""
+    study, design = lesson.study, lesson.design
+    base = base if base in design.base else next(iter(design.base))
+    found = pairs(study, design, base)
+    read = (
+        "Sort by a heading, filter by words. *Better than* and *worse than* count pairs of which "
+    )
+    read += "one is better after Holm's correction over the table; the last column trains the row."
+    widget.show(
+        lesson,
+        "leaderboard",
+        board(study, design, base, found),
+        title=f"Ways of adapting {base}",
+        found=told(study, design, found, base),
+        read=read,
+    )

@@ -5,7 +5,7 @@ draws from a generator of its own number: a search that was stopped goes on as i
 """
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,17 @@ import numpy as np
 import optuna
 import pandas as pd
 from filelock import FileLock
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalStorage
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
+from helpers import paths
 from helpers.models.encoder import Encoder
+from helpers.repro import hash_of, library_versions
+from helpers.store.artefacts import code_of
 from helpers.topics.placement.rows import LETTERS, Row, row_of
 
-FEWEST = 8  # complete trials that say which choice mattered
+FEWEST = 6  # complete trials that say which choice mattered
 MODULES = ("qv", "qkvo", "qkvof1f2")
 STARTUP = 5  # trials that are drawn at random, and that no trial is stopped below
 
@@ -97,6 +101,12 @@ def run(
     return study
 
 
+def journal_of(*parts: Any) -> Path:
+    """Where the trials of a search are kept: a file of the cache for all that decides them."""
+    code = code_of("helpers.topics.placement.rows", "helpers.topics.placement.training", __name__)
+    return paths.cache() / "search" / f"{hash_of([*parts, code, library_versions()])}.jsonl"
+
+
 def finished(study: optuna.Study) -> list[FrozenTrial]:
     """Trials that came to an end, pruned ones included; one that was cut short is run again."""
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
@@ -124,14 +134,25 @@ def winner(trials: pd.DataFrame) -> tuple[str, float]:
     return str(best["row"]), float(best["learning_rate"])
 
 
-def importance(study: optuna.Study, *, seed: int) -> Mapping[str, float]:
+def importance(trials: pd.DataFrame, *, seed: int) -> dict[str, float]:
     """Each choice's share of the variance of the score (Hutter et al. 2014); empty if too few.
 
-    It speaks of the space that was searched: where a rate ranges over decades, it drowns the rest.
+    ``trials`` are those of :func:`trials_of`, of a search that just ran or of a committed one. The
+    shares speak of the space that was searched: a rate that ranges over decades drowns the rest.
     """
-    complete = [one for one in finished(study) if one.state == TrialState.COMPLETE]
-    if len(complete) < FEWEST or len({one.value for one in complete}) == 1:
+    complete = trials[trials["score"].notna()]
+    if len(complete) < FEWEST or complete["score"].nunique() == 1:
         return {}
+    names = [name for name in trials if name not in ("number", "state", "row", "score")]
+    space = {
+        name: CategoricalDistribution(sorted(complete[name].unique().tolist()))
+        if name in ("heads", "modules")
+        else FloatDistribution(float(complete[name].min()), float(complete[name].max()))
+        for name in names if complete[name].nunique() > 1
+    }  # fmt: skip
+    study = optuna.create_study(direction="maximize")
+    for one in complete.to_dict("records"):
+        values = {k: one[k] if k in ("heads", "modules") else float(one[k]) for k in space}
+        study.add_trial(create_trial(params=values, distributions=space, value=one["score"]))
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed)
-    found: dict[str, Any] = optuna.importance.get_param_importances(study, evaluator=evaluator)
-    return found
+    return optuna.importance.get_param_importances(study, evaluator=evaluator)

@@ -4,6 +4,7 @@ The order is that of ``reports/study/05_placement_study/design.yaml``. Each stag
 it finds finished, and none before the last one ranks a test.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -16,6 +17,7 @@ import optuna
 import pandas as pd
 
 from helpers.data.sets import RetrievalSet, drawn_sets
+from helpers.evaluation.ranking import DIRECTIONS
 from helpers.evaluation.stats import Estimate
 from helpers.grid import Result, run_grid
 from helpers.models.encoder import Encoder, load_encoder
@@ -23,15 +25,16 @@ from helpers.models.lora import scaled
 from helpers.report import tables
 from helpers.repro import hash_of, library_versions
 from helpers.store.artefacts import code_of
-from helpers.study import Design, Study, gate_fails
+from helpers.study import UNTRAINED, Design, Study, gate_fails
 from helpers.topics.placement import search
-from helpers.topics.placement.rows import REPORTED, parse
-from helpers.topics.placement.training import Embeds, Prepared, Trained, train_row
+from helpers.topics.placement.rows import REPORTED, Row, parse
+from helpers.topics.placement.training import Embeds, Prepared, Trained, settings_of, train_row
 from helpers.training.loop import Settings
 
 TESTS = ("kitchen", "general")  # the domain of the training, then one that nothing trains on
 PILOT = (101, 102)  # seeds of what is chosen on validation; none of the study's
 EDGES = 2  # values that a rate at an edge may add
+WINNER = "the search's winner"
 TURN = ("r8 v2 heads", "r32 a32 v2 heads", "r16 v4 heads qkvo")  # from small to large
 
 
@@ -65,10 +68,9 @@ class Experiment:
     def settings(self, seed: int, rate: float, steps: int) -> Settings:
         """How a row is trained: the last step is kept, validation searched at every quarter."""
         evaluated = tuple(round(steps * share) for share in (0.25, 0.5, 0.75, 1))
-        return Settings(
-            steps=steps, batch_size=self.design.settings["batch_size"], draw="image", keep="last",
-            learning_rate=rate, evaluations=evaluated, seed=seed,
-        )  # fmt: skip
+        size = self.design.settings["batch_size"]
+        found = settings_of(steps=steps, rate=rate, seed=seed, batch_size=size)
+        return replace(found, evaluations=evaluated)
 
     def trained(self, *, seed: int, base: str, row: str, rate: float, steps: int, **how) -> Trained:
         """A trained row; ``how`` replaces settings, ``evaluate`` the score on validation."""
@@ -273,19 +275,42 @@ def turn(study: Study, rows: Sequence[str], test: str = TESTS[0]) -> Estimate:
     return other
 
 
-def table(study: Study, arms: Sequence[str], base: str = "zero-shot") -> pd.DataFrame:
+def train_rows(
+    base: Encoder, rows: Sequence[Row], sets: Mapping[str, Prepared], tests: Mapping[str, Prepared],
+    *, seed: int, rate: float, steps: int, named: str = "",
+) -> Study:  # fmt: skip
+    """Each row trained once on ``sets["train"]`` and ranked on all tests.
+
+    ``info`` has the score on ``sets["validation"]``; ``named`` stands before the rows' names.
+    """
+    parts = []
+    how = settings_of(steps=steps, rate=rate, seed=seed)
+    for row in rows:
+        found = train_row(base, row, sets["train"].pairs, settings=how,
+                          evaluate=sets["validation"].hit10)  # fmt: skip
+        ranks = [one.ranks(found.embeds).assign(test=test) for test, one in tests.items()]
+        arm, about = named + row.name, {"row": row.name, "rate": rate, "steps": steps}
+        one = Study.of({arm: pd.concat(ranks)}, seed=seed, info=found.info | about)
+        losses = found.losses[["step", "loss"]].assign(arm=arm, seed=seed)
+        parts.append(replace(one, frames={"losses": losses}))
+    return parts[0].join(*parts[1:])
+
+
+def table(
+    study: Study, arms: Sequence[str], base: str = "zero-shot", tests: Sequence[str] = TESTS
+) -> pd.DataFrame:
     """Rows side by side: reported and measured score, what they forget, what they cost."""
     runs = study.runs.groupby("arm")
     lines = []
     for arm in arms:
-        at = partial(study.estimate, arm, test=TESTS[0])
+        at = partial(study.estimate, arm, test=tests[0])
         known = f"{100 * REPORTED[arm]:.2f}" if arm in REPORTED else ""
         line = {"row": arm, "reported score": known,
                 "score, hit@10 [95 %]": tables.value_text(at()),
                 "text to image": tables.value_text(at(direction="text_to_image")),
                 "image to text": tables.value_text(at(direction="image_to_text"))}  # fmt: skip
         if arm != base:
-            lost = study.difference(arm, base, test=TESTS[1])
+            lost = study.difference(arm, base, test=tests[1])
             line["other domain, points [95 %]"] = tables.difference_text(lost)
             one = runs.get_group(arm)
             line["trainable parameters"] = f"{int(one['trainable_parameters'].iloc[0]):,}"
@@ -323,3 +348,73 @@ def named_factors(study: Study, most: float = 3.0) -> dict[str, float]:
         kept = by_factor.index[by_factor >= by_factor[0.0] - most / 100]
         found[str(arm)] = float(np.max(kept))
     return found
+
+
+def save_logs(zone: Any, live: Study, *, model: str) -> list[str]:
+    """Write ``experiments/placement/<row>/`` for each trained row: a record and its losses.
+
+    Returns the keys of the records.
+    """
+    keys = []
+    for run in live.runs[live.runs["seed"] != UNTRAINED].to_dict("records"):
+        folder = "fine-tuning-zone/experiments/placement/"
+        folder += "".join(c if c.isalnum() else "-" for c in run["arm"])
+        numbers = {
+            f"hit@10, {test}, {way}":
+            live.estimate(run["arm"], test=test, direction=way).value
+            for test in live.tests for way in DIRECTIONS
+        }  # fmt: skip
+        plain = {k: None if v != v else v for k, v in (run | numbers).items()}  # NaN is no JSON
+        losses = live.frames["losses"]
+        losses = losses[losses["arm"] == run["arm"]]
+        text = json.dumps({"model": model, **plain}, indent=1, default=str) + "\n"
+        zone.write_bytes(f"{folder}/record.json", text.encode())
+        zone.write_bytes(f"{folder}/losses.csv", losses.to_csv(index=False).encode())
+        keys.append(f"{folder}/record.json")
+    return keys
+
+
+def rates_told(study: Study) -> str:
+    """A sentence: which rates validation chose, and of how many values."""
+    rates = study.frames["rates"]
+    told = [
+        f"{name} {part.loc[part['chosen'], 'rate'].iloc[0]:g} of {len(part)}"
+        for name, part in rates.groupby("name", sort=False)
+    ]
+    return f"Rates chosen on validation: {', '.join(told)}."
+
+
+def reconciled(
+    live: Study, trials: pd.DataFrame, *, test: str, committed: Study | None = None,
+    judged: pd.DataFrame | None = None,
+) -> str:  # fmt: skip
+    """A paragraph that holds a live run, its search and the committed study side by side."""
+    rows = [arm for arm in live.arms if live.seeds(arm)]
+    level = {arm: live.estimate(arm, test=test) for arm in rows}
+    best = max(rows, key=lambda arm: level[arm].value)
+    told = f"This run trained {len(rows)} rows once each; highest: {best}, "
+    told += f"{tables.value_text(level[best])}. "
+    if trials["score"].notna().any():
+        row, rate = search.winner(trials)
+        told += f"Of its {len(trials)} short trials, {row} at {rate:.2g} validates best. "
+    if committed is None or judged is None:
+        return told + "The study is not measured yet, so none of this is a verdict."
+    own = {arm: committed.estimate(arm, test=TESTS[0]) for arm in committed.arms}
+    told += f"The study's highest row is {max(own, key=lambda arm: own[arm].value)}. "
+    if WINNER in own:
+        eight = max(set(REPORTED) & set(own), key=lambda arm: own[arm].value)
+        found = committed.difference(WINNER, eight, test=TESTS[0])
+        row = committed.runs.loc[committed.runs["arm"] == WINNER, "row"].iloc[0]
+        told += f"The winner of its search, {row}, differs from the best reported row, {eight}, "
+        told += f"by {tables.points(found)} on recipes that no choice has seen. "
+    both = [arm for arm in rows if arm in own]
+    pairs = [(a, b) for i, a in enumerate(both) for b in both[:i]]
+    alike = sum(
+        (level[a].value - level[b].value) * (own[a].value - own[b].value) > 0 for a, b in pairs
+    )
+    if pairs:
+        told += f"Of {len(pairs)} pairs of rows that both trained, {alike} have the same order. "
+    counts = judged["verdict"].value_counts()
+    return (
+        told + f"Of {len(judged)} hypotheses: {', '.join(f'{n} {v}' for v, n in counts.items())}."
+    )

@@ -6,7 +6,7 @@ training and in evaluation alike.
 
 import copy
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,7 +28,13 @@ from helpers.models.placement import (
     trainable_counts,
 )
 from helpers.topics.placement.rows import Row
-from helpers.training.batches import Towers, TrainingPairs, plain_towers, prepare_pairs
+from helpers.training.batches import (
+    Towers,
+    TrainingPairs,
+    normalized,
+    plain_towers,
+    prepare_pairs,
+)
 from helpers.training.loop import Settings, fit
 from helpers.training.prefix import Prefixes, why_not
 from helpers.training.runs import contrastive_step
@@ -72,6 +78,20 @@ class Prepared:
         """hit@10, mean of both directions: what every choice on validation is made by."""
         hits = self.ranks(embeds).assign(hit=lambda ranks: ranks["rank"] <= 10)
         return float(hits.groupby("direction")["hit"].mean().mean())
+
+
+def settings_of(*, steps: int, rate: float, seed: int, batch_size: int = 128) -> Settings:
+    """How a row is trained where nothing else is said: the last step is kept and validated."""
+    return Settings(
+        steps=steps, batch_size=batch_size, draw="image", keep="last", learning_rate=rate,
+        evaluations=(steps,), seed=seed,
+    )  # fmt: skip
+
+
+def pixel_batches(encoder: Encoder, held: Prepared, *, size: int = 64) -> Iterator[torch.Tensor]:
+    """The images of a prepared set as the vision tower reads them, (b, 3, px, px) float32."""
+    for pixels in held.pairs.pixels.split(size):
+        yield normalized(pixels.float() / 255, encoder).to(encoder.device)
 
 
 def towers_of(embeds: Embeds, pairs: TrainingPairs) -> Towers:

@@ -1,12 +1,21 @@
-"""Checks of lesson 05: equal size, Holm's correction, and the test set that a difference needs."""
+"""Checks of lesson 05: equal size, Holm's correction, and an adapter that is moved."""
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from helpers.first.report.verdicts import Settled, Verdict, ask, compare, correct, exercise, hint
+from helpers.topics.exercises.engine import (
+    Settled,
+    Verdict,
+    ask,
+    compare,
+    correct,
+    exercise,
+    hint,
+)
 
 # The heads of the tiny SigLIP and of ViT-B/32 among them; a target below one rank; a half.
 _RANK_CASES = [
@@ -53,7 +62,7 @@ _RANK_MISTAKES: list[tuple[Callable[..., float], str]] = [
 ]  # fmt: skip
 
 
-@exercise("05.matched_rank", example=_RANK_CASES[0])
+@exercise(example=_RANK_CASES[0])
 def matched_rank(answer: Callable) -> Verdict:
     """``f(target, layers, n_modules, width) -> int``: the rank that trains about ``target``."""
     if wrong := compare(answer, _RANK_CASES, _rank, _RANK_MISTAKES):
@@ -129,7 +138,7 @@ _HOLM_MISTAKES: list[tuple[Callable[[Sequence[float]], list[float]], str]] = [
 ]  # fmt: skip
 
 
-@exercise("05.holm", example={"p_values": _P_CASES[0]})
+@exercise(example={"p_values": _P_CASES[0]})
 def holm(answer: Callable) -> Verdict:
     """``f(p_values) -> list``: adjusted by Holm, in the order given."""
     got = [_numbers(ask(answer, p_values=case), case) for case in _P_CASES]
@@ -168,46 +177,36 @@ def _rounded(values: np.ndarray) -> list[float]:
     return [round(float(value), 4) for value in values]
 
 
-# A whole number is due only where floating point is exact: elsewhere a hair above it would count.
-_SIZE_CASES = [
-    {"n": 300, "shown": 0.04, "wanted": 0.03},
-    {"n": 300, "shown": 0.03, "wanted": 0.0014},
-    {"n": 48, "shown": 0.5, "wanted": 0.25},
-    {"n": 200, "shown": 0.02, "wanted": 0.03},
-]
+# LoRA on the queries and values of two layers with rank 8 trains so many ranks of A and B.
+_MOVED = 8 * 2 * 2
+_PART = re.compile(r"r(?P<rank>\d+)|t(?P<layers>\d+)|(?P<modules>[qkvo]+)")
 
 
-def _needed(n: int, shown: float, wanted: float) -> int:
-    return math.ceil(n * (shown / wanted) ** 2)
-
-
-_SIZE_MISTAKES: list[tuple[Callable[..., float], str]] = [
-    (lambda n, shown, wanted: math.ceil(n * shown / wanted),
-     "the error falls with the square root of the number of recipes: half the difference needs "
-     "four times as many, not twice."),
-    (lambda n, shown, wanted: n * shown / wanted,
-     "the error falls with the square root of the number of recipes: half the difference needs "
-     "four times as many, not twice."),
-    (lambda n, shown, wanted: math.ceil(n * (wanted / shown) ** 2),
-     "upside down: a smaller difference needs more recipes."),
-    (lambda n, shown, wanted: math.ceil(n * math.sqrt(shown / wanted)),
-     "the square, not the root: the error falls with the root of n, so n grows with the square."),
-    (lambda n, shown, wanted: math.floor(n * (shown / wanted) ** 2),
-     "you round down: that is just not enough, round up."),
-    (lambda n, shown, wanted: n * (shown / wanted) ** 2,
-     "there are no parts of recipes: round up."),
-    (lambda n, shown, wanted: _needed(n, shown, wanted) - n,
-     "these are the additional recipes: all of them are asked for."),
-]  # fmt: skip
-
-
-@exercise("05.recipes_needed", example=_SIZE_CASES[0])
-def recipes_needed(answer: Callable) -> Verdict:
-    """``f(n, shown, wanted) -> int``: recipes that show ``wanted`` where n just show ``shown``."""
-    if wrong := compare(answer, _SIZE_CASES, _needed, _SIZE_MISTAKES):
-        return wrong
-    case = _SIZE_CASES[1]
+@exercise()
+def moved(answer: Any) -> Verdict:
+    """A row of text layers alone that trains as many numbers as "r8 v2"."""
+    if not isinstance(answer, str):
+        return hint(f"a row's name is due, such as `r4 t1`; you gave {answer!r}.")
+    said = {"layers": 0, "rank": 0, "modules": "qv"}
+    for part in answer.split():
+        if part[0] == "v" and part[1:].isdecimal():
+            return hint("this row still adapts vision layers: move all of it to the text encoder.")
+        if part == "heads":
+            return hint("heads are trained besides: they are larger than all of `r8 v2`.")
+        if not (found := _PART.fullmatch(part)):
+            return hint(f"`{part}` is no rank (`r8`), text layers (`t2`) or letters of attention.")
+        said |= {k: int(v) if v.isdecimal() else v for k, v in found.groupdict().items() if v}
+    if not said["rank"] or not said["layers"]:
+        return hint("a rank and text layers are due, such as `r4 t1`.")
+    if said["layers"] > 4:
+        return hint("the text encoder of the tiny models has four layers.")
+    trained = said["rank"] * said["layers"] * len(set(said["modules"]))
+    if trained != _MOVED:
+        return hint(
+            f"`{answer}` trains {trained / _MOVED:.3g} times as many numbers as `r8 v2`: rank "
+            "times layers times projections has to stay, since both encoders are equally wide."
+        )
     return correct(
-        f"where {case['n']} recipes just show {100 * case['shown']:g} points, "
-        f"{100 * case['wanted']:.2g} points need {_needed(**case):,}."
+        "as many trainable parameters in another place. If the scores differ, it is the place, and "
+        "not the size, that makes the difference on these images and captions."
     )

@@ -81,47 +81,22 @@ HOLM_MISTAKES = [
     (lambda p: "abc", "a list of numbers"),
 ]
 
-# --- 05.recipes_needed ---------------------------------------------------------------------------
+# --- 05.moved ------------------------------------------------------------------------------------
 
-
-def size_right(n, shown, wanted):
-    return math.ceil(round(n * (shown / wanted) ** 2, 6))
-
-
-def size_by_the_book(n, shown, wanted):
-    return math.ceil(n * (shown / wanted) ** 2)
-
-
-def size_of_squares(n, shown, wanted):
-    return math.ceil(n * shown**2 / wanted**2)
-
-
-def size_by_errors(n, shown, wanted):
-    needed = 1
-    while shown * math.sqrt(n / needed) > wanted + 1e-12:
-        needed += 1
-    return needed
-
-
-SIZE_MISTAKES = [
-    (lambda n, s, w: math.ceil(round(n * s / w, 6)), "four times as many"),
-    (lambda n, s, w: n * s / w, "four times as many"),
-    (lambda n, s, w: math.ceil(round(n * (w / s) ** 2, 6)), "upside down"),
-    (lambda n, s, w: math.ceil(n * math.sqrt(s / w)), "not the root"),
-    (lambda n, s, w: int(n * (s / w) ** 2 + 1e-6), "round down"),
-    (lambda n, s, w: n * (s / w) ** 2, "parts of recipes"),
-    (lambda n, s, w: size_right(n, s, w) - n, "additional"),
-    (lambda n, s, w: int(n * (s / w) ** 2) + 1, "192 is due and you gave 193"),
-    (lambda n, s, w: 5, "is due and you gave 5"),
-]
+MOVED_MISTAKES = [
+    ("r8 v2", "still adapts vision layers"), ("r8 t2 heads", "heads are trained besides"),
+    ("r8 t4", "2 times as many"), ("r8 t1", "0.5 times"), ("r8 t2 qkvo", "2 times"),
+    ("r4 t8", "has four layers"), ("r8", "text layers are due"), ("t2", "a rank and"),
+    ("r8 x2", "`x2` is no rank"), (8, "a row's name"),
+]  # fmt: skip
 
 RIGHT = {
     "05.matched_rank": [rank_right, rank_by_trial],
     "05.holm": [holm_right, holm_with(falling), lambda p: tuple(holm_right(p))],
-    "05.recipes_needed": [size_right, size_by_the_book, size_of_squares, size_by_errors],
+    "05.moved": ["r8 t2", "r4 t4", "r4 t2 qkvo", "r16 t1"],
 }
 WRONG = {
     "05.matched_rank": RANK_MISTAKES,
     "05.holm": HOLM_MISTAKES,
-    "05.recipes_needed": SIZE_MISTAKES,
+    "05.moved": MOVED_MISTAKES,
 }
