@@ -202,13 +202,13 @@ def test_search_answers_in_a_run_that_holds_every_kind_of_artefact(checkout, sea
     once(
         checkout, "searched",
         f"course run --name searched --only {SEARCHING} -p source=build/photos/captions.csv "
-        "-p epochs=1 -p n_trials=1 -p methods=",
+        "-p steps=2 -p n_trials=2",
     )  # fmt: skip
     kinds = {}
     for file in (checkout / "data" / "zones" / "searched" / "manifests").glob("**/*.json"):
         stem = re.sub(r"[0-9a-f]{8,}$", "", file.stem)
         kinds.setdefault(stem, set()).add(json.loads(file.read_text())["kind"])
-    assert len(kinds) > 5
+    assert len(kinds) > 2
     assert {stem: found for stem, found in kinds.items() if len(found) > 1} == {}
     image = next((checkout / "build" / "photos" / "photos").iterdir())
     for options in ("soup", "--build soup", f"--image {image}", "--model tiny-siglip soup"):

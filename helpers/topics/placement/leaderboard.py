@@ -249,15 +249,10 @@ def show(lesson: Lesson, base: str = "") -> None:
     study, design = lesson.study, lesson.design
     base = base if base in design.base else next(iter(design.base))
     found = pairs(study, design, base)
-    read = (
-        "Sort by a heading, filter by words. *Better than* and *worse than* count pairs of which "
-    )
-    read += "one is better after Holm's correction over the table; the last column trains the row."
+    read = "Sort by a heading, filter by words. *Better* and *worse than*: pairs decided after "
+    read += "Holm's correction over this table. The last column trains the row."
+    text = told(study, design, found, base)
+    table = board(study, design, base, found)
     widget.show(
-        lesson,
-        "leaderboard",
-        board(study, design, base, found),
-        title=f"Ways of adapting {base}",
-        found=told(study, design, found, base),
-        read=read,
+        lesson, "leaderboard", table, title=f"Ways of adapting {base}", found=text, read=read
     )

@@ -414,7 +414,5 @@ def reconciled(
     )
     if pairs:
         told += f"Of {len(pairs)} pairs of rows that both trained, {alike} have the same order. "
-    counts = judged["verdict"].value_counts()
-    return (
-        told + f"Of {len(judged)} hypotheses: {', '.join(f'{n} {v}' for v, n in counts.items())}."
-    )
+    counts = [f"{n} {name}" for name, n in judged["verdict"].value_counts().items()]
+    return told + f"Of {len(judged)} hypotheses: {', '.join(counts)}."
