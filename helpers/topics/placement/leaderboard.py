@@ -214,7 +214,8 @@ def board(study: Study, design: Design, base: str, found: pd.DataFrame) -> pd.Da
         gain, lost = (study.difference(arm, zero, test=test) for test in TESTS)
         one, row = runs.get_group(arm), parse(design.arms[arm]["row"])
         rows.append({
-            "setting": row.name, "method": row.method, "hit@10, %": round(100 * score.value, 1),
+            "setting": row.name, "method": row.method,
+            "hit@10, %": f"{100 * score.value:.1f}", "order": score.value,
             "gain, points [95 %]": tables.difference_text(gain),
             "other domain, points [95 %]": tables.difference_text(lost),
             "better than": int((shown["a"] == arm).sum()),
@@ -225,7 +226,8 @@ def board(study: Study, design: Design, base: str, found: pd.DataFrame) -> pd.Da
             "command": f"course run --only 05 -p model={base} -p steps={int(one['steps'].iloc[0])} "
                        f"-p learning_rate={one['rate'].iloc[0]:g} {row.options}",
         })  # fmt: skip
-    return pd.DataFrame(rows).sort_values("hit@10, %", ascending=False, ignore_index=True)
+    found = pd.DataFrame(rows).sort_values("order", ascending=False, ignore_index=True)
+    return found.drop(columns="order")
 
 
 def told(study: Study, design: Design, found: pd.DataFrame, base: str) -> str:

@@ -109,10 +109,12 @@ def trials_plot(
 def paths_plot(study: Study, design: Design) -> Figure:
     """Gain on the domain of the training against loss on the other, along paths from the base."""
     own, other = (design.data[test]["source"] for test in TESTS)
-    return gain_against_loss(
+    fig = gain_against_loss(
         curves(study, design), heading="From the base to three adapted models",
         xlabel=f"hit@10 on {other}, change in points", ylabel=f"hit@10 on {own}, change in points",
     )  # fmt: skip
+    fig.axes[0].legend(loc="lower left")  # above the axes it would cover the note
+    return fig
 
 
 def gains_plot(study: Study, rows: Sequence[str], *, tests: Sequence[str], heading: str) -> Figure:

@@ -150,6 +150,7 @@ def importance(trials: pd.DataFrame, *, seed: int) -> dict[str, float]:
         else FloatDistribution(float(complete[name].min()), float(complete[name].max()))
         for name in names if complete[name].nunique() > 1
     }  # fmt: skip
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it reports every study otherwise
     study = optuna.create_study(direction="maximize")
     for one in complete.to_dict("records"):
         values = {k: one[k] if k in ("heads", "modules") else float(one[k]) for k in space}

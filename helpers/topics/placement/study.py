@@ -5,6 +5,7 @@ it finds finished, and none before the last one ranks a test.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -33,6 +34,7 @@ from helpers.training.loop import Settings
 
 TESTS = ("kitchen", "general")  # the domain of the training, then one that nothing trains on
 PILOT = (101, 102)  # seeds of what is chosen on validation; none of the study's
+POINT = re.compile(r", [\d.]+$")  # what ends the name of a point on a path
 EDGES = 2  # values that a rate at an edge may add
 WINNER = "the search's winner"
 TURN = ("r8 v2 heads", "r32 a32 v2 heads", "r16 v4 heads qkvo")  # from small to large
@@ -399,7 +401,8 @@ def reconciled(
         told += f"Of its {len(trials)} short trials, {row} at {rate:.2g} validates best. "
     if committed is None or judged is None:
         return told + "The study is not measured yet, so none of this is a verdict."
-    own = {arm: committed.estimate(arm, test=TESTS[0]) for arm in committed.arms}
+    trained = [arm for arm in committed.arms if not POINT.search(arm)]
+    own = {arm: committed.estimate(arm, test=TESTS[0]) for arm in trained}
     told += f"The study's highest row is {max(own, key=lambda arm: own[arm].value)}. "
     if WINNER in own:
         eight = max(set(REPORTED) & set(own), key=lambda arm: own[arm].value)

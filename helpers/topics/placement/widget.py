@@ -12,7 +12,7 @@ from helpers.store.zones import write_file_atomically
 STYLE = """
 .sortable input { margin: 0 0 .5rem; padding: .3rem .5rem; width: 18rem; font: inherit }
 .sortable table { border-collapse: collapse; font-size: .92em }
-.sortable th, .sortable td { padding: .25rem .6rem; text-align: left }
+.sortable th, .sortable td { padding: .25rem .6rem; text-align: left; white-space: nowrap }
 .sortable tr { border-bottom: 1px solid #d5dae0 }
 .sortable th button { all: unset; cursor: pointer; font-weight: bold }
 .sortable th button:focus-visible { outline: 2px solid #16324f }
@@ -74,7 +74,7 @@ def table_html(frame: pd.DataFrame, *, label: str) -> str:
     )  # fmt: skip
     return (
         f'<div class="sortable" style="overflow-x: auto"><style>{STYLE}</style>'
-        f'<input type="search" placeholder="filter: words, all of which a row has" '
+        f'<input type="search" placeholder="filter by words" '
         f'aria-label="filter {html.escape(label)}"> <output></output>'
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         f"<script>{SCRIPT}</script></div>"
