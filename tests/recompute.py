@@ -79,7 +79,7 @@ def cost(frame: pd.DataFrame) -> dict[str, float]:
 
 
 def turn(ranks: pd.DataFrame, rows: list[str], h: dict) -> dict[str, float]:
-    """Of the two steps over three rows the less certain, above zero where it goes against the other.
+    """Of two steps over three rows the less certain, above zero where it turns against the other.
 
     Both steps have to be shown, so that the larger p counts.
     """

@@ -16,7 +16,7 @@ import pandas as pd
 from scipy import stats
 
 from helpers.evaluation.ranking import DIRECTIONS
-from helpers.evaluation.stats import ALPHA, holm
+from helpers.evaluation.stats import ALPHA, Estimate, holm
 from helpers.grid import run_grid
 from helpers.report import tables
 from helpers.report.results import Lesson
@@ -93,22 +93,11 @@ def sums_of(study: Study, *, test: str = TESTS[0]) -> dict[str, Sums]:
     return found
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A difference with its two-way interval and p-value, as :class:`helpers.evaluation.stats`."""
-
-    value: float
-    low: float
-    high: float
-    p: float
-    n_seeds: int
-
-
 def difference(
     a: Sums, b: Sums, *, pick: tuple[Sequence[int], Sequence[int]] | None = None,
     counts: np.ndarray | None = None,
-) -> Difference:  # fmt: skip
-    """Setting ``a`` minus ``b``, both directions averaged.
+) -> Estimate:  # fmt: skip
+    """Setting ``a`` minus ``b``, both directions averaged, as ``Study.difference`` has it.
 
     Parameters
     ----------
@@ -134,11 +123,11 @@ def difference(
     error = math.hypot(of_items, of_seeds)
     if error < 1e-12:
         half = 1 - 0.025 ** (1 / g)
-        return Difference(value, value - half, value + half, float(value == 0), s)
+        return Estimate(value, value - half, value + half, float(value == 0), n_seeds=s)
     free = error**4 / (of_items**4 / (g - 1) + (of_seeds**4 / (s - 1) if s > 1 else 0.0))
     half = float(stats.t.ppf(0.975, free)) * error
     p = float(2 * stats.t.sf(abs(value) / error, free))
-    return Difference(value, value - half, value + half, p, s)
+    return Estimate(value, value - half, value + half, p, n_seeds=s)
 
 
 def pairs(study: Study, design: Design, base: str, *, test: str = TESTS[0]) -> pd.DataFrame:
@@ -156,7 +145,9 @@ def pairs(study: Study, design: Design, base: str, *, test: str = TESTS[0]) -> p
         if found.value < 0:
             a, b, found = b, a, difference(sums[b], sums[a])
         many = found.n_seeds >= design.settings["more seeds"]
-        rows.append({"a": a, "b": b, **vars(found), "margin": margins["more" if many else "usual"]})
+        numbers = {k: getattr(found, k) for k in ("value", "low", "high", "p", "n_seeds")}
+        margin = margins["more" if many else "usual"]
+        rows.append({"a": a, "b": b, **numbers, "margin": margin})
     frame = pd.DataFrame(rows)
     frame["p_holm"] = holm(frame["p"].tolist())
     margin = frame["margin"] / 100

@@ -6,7 +6,7 @@ alpha of twice the rank, ``qv``, dropout 0.05, plain LoRA; of a method without r
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -326,14 +326,3 @@ def _short(value: float) -> str:
 
 def _shown(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value).removesuffix(".0")
-
-
-def differing(rows: Mapping[str, Row], a: str, b: str) -> list[str]:
-    """In which choices two rows differ: an honest comparison differs in one.
-
-    >>> rows = {name: parse(name) for name in ("r8 v2", "r16 v2")}
-    >>> differing(rows, "r8 v2", "r16 v2")
-    ['rank', 'alpha']
-    """
-    first, second = (vars(rows[name].placement) | {"method": rows[name].method} for name in (a, b))
-    return [name for name in first if first[name] != second[name]]

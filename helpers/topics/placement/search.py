@@ -23,7 +23,7 @@ from helpers.repro import hash_of, library_versions
 from helpers.store.artefacts import code_of
 from helpers.topics.placement.rows import LETTERS, Row, row_of
 
-FEWEST = 6  # complete trials that say which choice mattered
+FEWEST = 5  # complete trials that say which choice mattered
 MODULES = ("qv", "qkvo", "qkvof1f2")
 STARTUP = 5  # trials that are drawn at random, and that no trial is stopped below
 
