@@ -1,5 +1,7 @@
 """Rows, their training, and the study of lesson 05, on models of a few thousand weights."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +14,7 @@ from helpers.models.encoder import load_encoder, weights_fingerprint
 from helpers.models.placement import PlacementError
 from helpers.study import Design, Study
 from helpers.topics.adaptation.study import ranks_of
-from helpers.topics.placement import rows, study, training
+from helpers.topics.placement import leaderboard, rows, study, training
 from helpers.topics.placement.rows import Row, parse, parse_grid, row_of, rows_of
 from helpers.topics.placement.training import Prepared, adapted, split, train_row
 from helpers.training.loop import Settings
@@ -256,9 +258,55 @@ def test_a_study_runs_by_its_stages_and_goes_on_where_it_stopped(tmp_path, monke
     table = study.table(found, [a for a in found.arms if a != "r2 v1, 0.5"])
     assert table["trainable parameters"].iloc[0] == "–"
     assert len(table) == 4
+    assert f"shared {rate:g} of " in study.rates_told(found)
+    told = study.reconciled(found, found.frames["trials"], test="kitchen")
+    assert "The study is not measured yet" in told
+    judged = pd.DataFrame({"verdict": ["undecided", "supported", "undecided"]})
+    told = study.reconciled(found, found.frames["trials"], test="kitchen", committed=found,
+                            judged=judged)  # fmt: skip
+    assert "Of 3 pairs of rows that both trained" in told
+    assert told.endswith("Of 3 hypotheses: 2 undecided, 1 supported.")
     monkeypatch.setattr(study, "train_row", None)  # nothing is trained a second time
     again = study.run_study(design, tmp_path)
     pd.testing.assert_frame_equal(again.ranks, found.ranks)
+
+
+@pytest.mark.slow
+def test_a_leaderboard_gives_its_best_more_seeds_and_resumes(tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "load_encoder", lambda name, device: small_encoder("clip"))
+    settings = {"steps": 4, "rate steps": 2, "batch_size": 8, "within": 100, "more for": 1,
+                "more seeds": 3, "margins": {"usual": 1.5, "more": 1}}  # fmt: skip
+    arms = {"zero-shot": {"base": "small"}} | {
+        name: {"base": "small", "row": name, "rates": [0.01, 0.02]} for name in ("r2 v1", "prolip")
+    }
+    design = Design(**DESIGN | {"settings": settings, "arms": arms, "hypotheses": []})
+    found = leaderboard.run_study(design, tmp_path)
+    (best,) = leaderboard.best_by_validation(found, "small", 1)
+    assert {arm: len(found.seeds(arm)) for arm in ("r2 v1", "prolip")} == {
+        arm: 3 if arm == best else 2 for arm in ("r2 v1", "prolip")
+    }
+    rates = found.frames["rates"]
+    assert rates.groupby("arm")["chosen"].sum().to_dict() == {"r2 v1": 1, "prolip": 1}
+    assert len(leaderboard.pairs(found, design, "small")) == 1
+    monkeypatch.setattr(study, "train_row", None)  # nothing is trained a second time
+    pd.testing.assert_frame_equal(leaderboard.run_study(design, tmp_path).ranks, found.ranks)
+
+
+def test_rows_trained_live_leave_a_record_and_their_losses(local_zone):
+    base, held = small_encoder("siglip"), Prepared.of(small_encoder("siglip"), small_data())
+    sets = {"train": held, "validation": held}
+    how = {"seed": 1, "rate": 0.01, "steps": 2}
+    live = study.train_rows(base, [parse("r2 v1"), parse("biases")], sets, {"own": held}, **how)
+    keys = study.save_logs(local_zone, live, model="small")
+    assert [key.split("/")[-2] for key in keys] == ["r2-v1", "biases"]
+    record = json.loads(local_zone.read_text(keys[0]))
+    assert (record["model"], record["row"], record["seed"], record["rate"]) == (
+        "small", "r2 v1", 1, 0.01
+    )  # fmt: skip
+    assert record["validation"] == pytest.approx(live.runs["validation"].iloc[0])
+    losses = local_zone.read_text(keys[1].replace("record.json", "losses.csv")).splitlines()
+    assert losses[0].startswith("step,loss")
+    assert len(losses) == 1 + 2
 
 
 def ranked(hits: dict[str, list[list[int]]], n: int = 6) -> Study:

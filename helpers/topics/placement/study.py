@@ -404,7 +404,7 @@ def reconciled(
     trained = [arm for arm in committed.arms if not POINT.search(arm)]
     own = {arm: committed.estimate(arm, test=TESTS[0]) for arm in trained}
     told += f"The study's highest row is {max(own, key=lambda arm: own[arm].value)}. "
-    if WINNER in own:
+    if WINNER in own and set(REPORTED) & set(own):
         eight = max(set(REPORTED) & set(own), key=lambda arm: own[arm].value)
         found = committed.difference(WINNER, eight, test=TESTS[0])
         row = committed.runs.loc[committed.runs["arm"] == WINNER, "row"].iloc[0]
