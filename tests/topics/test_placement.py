@@ -18,6 +18,7 @@ from helpers.topics.placement import leaderboard, rows, study, training
 from helpers.topics.placement.rows import Row, parse, parse_grid, row_of, rows_of
 from helpers.topics.placement.training import Prepared, adapted, split, train_row
 from helpers.training.loop import Settings
+from tests import recompute
 from tests.small_models import small_data, small_encoder, small_pairs
 
 SETTINGS = Settings(steps=3, batch_size=8, learning_rate=0.02, keep="last", draw="image", seed=1)
@@ -344,3 +345,15 @@ def test_a_trend_turns_where_its_steps_go_against_each_other(middle, last, value
 def test_a_row_is_a_placement_or_a_variant():
     assert parse("r8 v2") == Row(parse("r8 v2").placement)
     assert parse("r8 v2 loha").method == "loha"
+
+
+def test_the_turn_of_the_recomputation_is_the_studys():
+    rng = np.random.default_rng(4)
+    for _ in range(6):
+        arms = {name: rng.integers(0, 2, (3, 30)).tolist() for name in "abc"}
+        found = ranked(arms, n=30)
+        own = study.turn(found, ("a", "b", "c"))
+        where = {"test": "kitchen", "metric": "hit@10"}
+        again = recompute.turn(found.ranks, ["a", "b", "c"], where)
+        for name in ("value", "low", "high", "p"):
+            assert again[name] == pytest.approx(getattr(own, name), abs=1e-9)
