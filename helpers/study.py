@@ -28,6 +28,7 @@ QUERY = ["group", "gallery", "gallery_size", "positives"]  # what belongs to a q
 BOTH = "both"
 MIN_SEEDS = 5  # trainings of an arm below which no verdict on a method is given
 FLAT = 0.005  # two evaluations that differ by less are level
+OVERFIT = 0.01  # a fall from the best evaluation that shows overfitting
 
 
 @dataclass(frozen=True)
@@ -334,14 +335,18 @@ def gate_fails(study: Study, gate: str) -> str:
 
     ``flat: ARM``: the last two evaluations, means over seeds, differ by less than half a point.
     ``above: ARM > OTHER``: the last evaluation of one exceeds that of the other.
+    ``overfits: ARM``: the last evaluation is a point or more below the best one.
+    Several gates stand in one text with ``;`` between them: all have to hold.
     """
     if not gate:
         return ""
+    if ";" in gate:
+        return next(filter(None, (gate_fails(study, one.strip()) for one in gate.split(";"))), "")
     name, _, listed = gate.partition(":")
     arms = [arm.strip() for arm in listed.split(">")]
     scores = study.frames.get("evaluations", pd.DataFrame(columns=["arm", "step", "score"]))
     means = [scores[scores["arm"] == arm].groupby("step")["score"].mean() for arm in arms]
-    wanted = 2 if name == "flat" else 1
+    wanted = 1 if name == "above" else 2
     if short := [arm for arm, one in zip(arms, means, strict=True) if len(one) < wanted]:
         raise ValueError(
             f"gate {gate!r}: {short[0]!r} has fewer than {wanted} evaluations on validation; "
@@ -353,4 +358,9 @@ def gate_fails(study: Study, gate: str) -> str:
     if name == "above" and len(arms) == 2:
         lead = float(means[0].iloc[-1] - means[1].iloc[-1])
         return "" if lead > 0 else f"{arms[0]} is not above {arms[1]} ({100 * lead:+.1f} points)"
-    raise ValueError(f"unknown gate {gate!r}: use 'flat: ARM' or 'above: ARM > OTHER'")
+    if name == "overfits" and len(arms) == 1:
+        fall = float(means[0].max() - means[0].iloc[-1])
+        return "" if fall >= OVERFIT else f"{arms[0]} falls by {100 * fall:.1f} points only"
+    raise ValueError(
+        f"unknown gate {gate!r}: use 'flat: ARM', 'overfits: ARM' or 'above: ARM > OTHER'"
+    )

@@ -15,7 +15,6 @@ from tests.first import exercise_answers_instances as instances
 from tests.first import exercise_answers_mixtures as mixtures
 from tests.first import exercise_answers_placement as placement
 from tests.first import exercise_answers_serving as serving
-from tests.first import exercise_answers_training as training
 
 # --- 01.positive_pairs ---------------------------------------------------------------------------
 
@@ -142,7 +141,6 @@ RIGHT = {
     "01.positive_pairs": [pairs_right],
     "01.split_by_recipe": [split_right, split_numpy],
     **cleaning.RIGHT,
-    **training.RIGHT,
     **placement.RIGHT,
     **distributions.RIGHT,
     **mixtures.RIGHT,
@@ -154,7 +152,6 @@ WRONG = {
     "01.positive_pairs": PAIR_MISTAKES,
     "01.split_by_recipe": SPLIT_MISTAKES,
     **cleaning.WRONG,
-    **training.WRONG,
     **placement.WRONG,
     **distributions.WRONG,
     **mixtures.WRONG,

@@ -9,12 +9,12 @@ import torch
 from helpers.topics.exercises import lesson_03, lesson_04
 from helpers.topics.exercises.engine import Verdict, check, exercises_of
 from helpers.training.losses import info_nce
-from tests.topics import answers_03, answers_04, answers_08
+from tests.topics import answers_02, answers_03, answers_04, answers_08
 from tests.topics.answers_03 import boot_right, hit_right
 
-LESSONS = ("03", "04", "08")
-RIGHT = answers_03.RIGHT | answers_04.RIGHT | answers_08.RIGHT
-WRONG = answers_03.WRONG | answers_04.WRONG | answers_08.WRONG
+LESSONS = ("02", "03", "04", "08")
+RIGHT = answers_02.RIGHT | answers_03.RIGHT | answers_04.RIGHT | answers_08.RIGHT
+WRONG = answers_02.WRONG | answers_03.WRONG | answers_04.WRONG | answers_08.WRONG
 EXERCISES = {f"{n}.{k}": v for n in LESSONS for k, v in exercises_of(n).items()}
 
 

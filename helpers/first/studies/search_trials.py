@@ -45,7 +45,7 @@ class Trials:
     @cached_property
     def ready(self) -> TrainingPairs:
         """The training pairs, prepared once."""
-        frame = training_frame(self.pairs, Arm(training=self.training), None)
+        frame = training_frame(self.pairs)
         return prepare_pairs(frame, self.encoder, self.pairs.image, progress=False)
 
     @cached_property
