@@ -28,7 +28,6 @@ QUERY = ["group", "gallery", "gallery_size", "positives"]  # what belongs to a q
 BOTH = "both"
 MIN_SEEDS = 5  # trainings of an arm below which no verdict on a method is given
 FLAT = 0.005  # two evaluations that differ by less are level
-OVERFIT = 0.01  # a fall from the best evaluation that shows overfitting
 
 
 @dataclass(frozen=True)
@@ -331,17 +330,15 @@ def _too_few(one: Estimate) -> str:
 
 
 def gate_fails(study: Study, gate: str) -> str:
-    """Why a gate does not hold on validation, or "".
+    """Why a gate does not hold on validation, or "". Several stand with ``;`` between them.
 
     ``flat: ARM``: the last two evaluations, means over seeds, differ by less than half a point.
     ``above: ARM > OTHER``: the last evaluation of one exceeds that of the other.
     ``overfits: ARM``: the last evaluation is a point or more below the best one.
-    Several gates stand in one text with ``;`` between them: all have to hold.
     """
-    if not gate:
-        return ""
-    if ";" in gate:
-        return next(filter(None, (gate_fails(study, one.strip()) for one in gate.split(";"))), "")
+    if not gate or ";" in gate:
+        found = (gate_fails(study, one.strip()) for one in gate.split(";") if one)
+        return next(filter(None, found), "")
     name, _, listed = gate.partition(":")
     arms = [arm.strip() for arm in listed.split(">")]
     scores = study.frames.get("evaluations", pd.DataFrame(columns=["arm", "step", "score"]))
@@ -360,7 +357,5 @@ def gate_fails(study: Study, gate: str) -> str:
         return "" if lead > 0 else f"{arms[0]} is not above {arms[1]} ({100 * lead:+.1f} points)"
     if name == "overfits" and len(arms) == 1:
         fall = float(means[0].max() - means[0].iloc[-1])
-        return "" if fall >= OVERFIT else f"{arms[0]} falls by {100 * fall:.1f} points only"
-    raise ValueError(
-        f"unknown gate {gate!r}: use 'flat: ARM', 'overfits: ARM' or 'above: ARM > OTHER'"
-    )
+        return "" if fall >= 2 * FLAT else f"{arms[0]} falls by {100 * fall:.1f} points only"
+    raise ValueError(f"unknown gate {gate!r}: use 'flat: A', 'overfits: A' or 'above: A > B'")
