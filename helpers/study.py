@@ -168,9 +168,8 @@ class Study:
     def chance(self, metric: str, *, test: str, direction: str = BOTH) -> float:
         """The metric of a random ranking of the same galleries."""
         parts = self.queries(test, direction)
-        return float(
-            np.mean([metrics.chance(metric, p.gallery_size, p.positives).mean() for p in parts])
-        )
+        levels = [metrics.chance(metric, p.gallery_size, p.positives).mean() for p in parts]
+        return float(np.mean(levels))
 
     def table(
         self, of: Mapping[str, str | Mapping[str, float]] | Sequence[str], *,
@@ -302,10 +301,7 @@ def judge(
         for h in design.hypotheses
     }  # fmt: skip
     gates = {h.name: gate_fails(study, h.gate) for h in design.hypotheses}
-    closed = {
-        name: f"gate: {gates[name]}" if gates[name] else _too_few(one)
-        for name, one in found.items()
-    }
+    closed = {n: f"gate: {gates[n]}" if gates[n] else _too_few(one) for n, one in found.items()}
     p_holm = stats.holm([1.0 if closed[name] else one.p for name, one in found.items()])
     for hypothesis, p in zip(design.hypotheses, p_holm, strict=True):
         one, why = found[hypothesis.name], closed[hypothesis.name]
@@ -330,27 +326,29 @@ def _too_few(one: Estimate) -> str:
 
 
 def gate_fails(study: Study, gate: str) -> str:
-    """Why a gate does not hold on validation, or "".
+    """Why a gate does not hold on validation, or "". Several stand with ``;`` between them.
 
     ``flat: ARM``: the last two evaluations, means over seeds, differ by less than half a point.
     ``above: ARM > OTHER``: the last evaluation of one exceeds that of the other.
+    ``overfits: ARM``: the last evaluation is a point or more below the best one.
     """
-    if not gate:
-        return ""
+    if not gate or ";" in gate:
+        return next(filter(None, (gate_fails(study, x.strip()) for x in gate.split(";") if x)), "")
     name, _, listed = gate.partition(":")
     arms = [arm.strip() for arm in listed.split(">")]
     scores = study.frames.get("evaluations", pd.DataFrame(columns=["arm", "step", "score"]))
     means = [scores[scores["arm"] == arm].groupby("step")["score"].mean() for arm in arms]
-    wanted = 2 if name == "flat" else 1
+    wanted = 1 if name == "above" else 2
     if short := [arm for arm, one in zip(arms, means, strict=True) if len(one) < wanted]:
-        raise ValueError(
-            f"gate {gate!r}: {short[0]!r} has fewer than {wanted} evaluations on validation; "
-            "record them in the frame 'evaluations'"
-        )
+        few = f"{short[0]!r} has fewer than {wanted} evaluations on validation"
+        raise ValueError(f"gate {gate!r}: {few}; record them in the frame 'evaluations'")
     if name == "flat" and len(arms) == 1:
         gain = float(means[0].iloc[-1] - means[0].iloc[-2])
         return "" if abs(gain) < FLAT else f"{arms[0]} still moves by {100 * gain:+.1f} points"
     if name == "above" and len(arms) == 2:
         lead = float(means[0].iloc[-1] - means[1].iloc[-1])
         return "" if lead > 0 else f"{arms[0]} is not above {arms[1]} ({100 * lead:+.1f} points)"
-    raise ValueError(f"unknown gate {gate!r}: use 'flat: ARM' or 'above: ARM > OTHER'")
+    if name == "overfits" and len(arms) == 1:
+        fall = float(means[0].max() - means[0].iloc[-1])
+        return "" if fall >= 2 * FLAT else f"{arms[0]} falls by {100 * fall:.1f} points only"
+    raise ValueError(f"unknown gate {gate!r}: use 'flat: A', 'overfits: A' or 'above: A > B'")

@@ -101,15 +101,20 @@ def holm(p: list[float]) -> list[float]:
 
 
 def gate_holds(h: dict, folder: Path) -> bool:
-    """Whether the arms that a hypothesis rests on were level, or above another, on validation."""
-    name, _, listed = h.get("gate", "").partition(": ")
-    if not name:
-        return True
+    """Whether the arms that a hypothesis rests on behaved on validation as its gate asks."""
+    return all(one_holds(gate.strip(), folder) for gate in h.get("gate", "").split(";") if gate)
+
+
+def one_holds(gate: str, folder: Path) -> bool:
+    """Level at the end, a point below the best look, or above another arm."""
+    name, _, listed = gate.partition(": ")
     scores = pd.read_parquet(folder / "evaluations.parquet")
     arms = [scores[scores["arm"] == arm.strip()] for arm in listed.split(" > ")]
     last = [arm.groupby("step")["score"].mean().sort_index().to_numpy() for arm in arms]
     if name == "flat":
         return abs(last[0][-1] - last[0][-2]) < 0.005
+    if name == "overfits":
+        return last[0].max() - last[0][-1] >= 0.01
     return last[0][-1] > last[1][-1]
 
 

@@ -224,6 +224,32 @@ def test_an_arm_is_flat_that_neither_rises_nor_falls(study, scores, closed):
     assert bool(told) == closed
 
 
+@pytest.mark.parametrize(
+    ("scores", "told"),
+    [
+        ([0.50, 0.58, 0.56], ""),
+        ([0.50, 0.58, 0.575], "none, 100 falls by 0.5 points only"),
+        ([0.50, 0.56, 0.58], "none, 100 falls by 0.0 points only"),
+        ([0.50, 0.48, 0.47], ""),  # it never improved on its start
+    ],
+)
+def test_an_arm_overfits_that_falls_a_point_from_its_best_look(study, scores, told):
+    rows = [("none, 100", 1, step, score) for step, score in enumerate(scores)]
+    frame = pd.DataFrame(rows, columns=["arm", "seed", "step", "score"])
+    both = Study(study.ranks, study.runs, {"evaluations": frame})
+    assert gate_fails(both, "overfits: none, 100") == told
+
+
+def test_of_several_gates_every_one_has_to_hold(study):
+    rows = [(arm, 1, step, score) for arm, scores in (("a", (0.5, 0.5)), ("b", (0.4, 0.6)))
+            for step, score in enumerate(scores)]  # fmt: skip
+    frame = pd.DataFrame(rows, columns=["arm", "seed", "step", "score"])
+    both = Study(study.ranks, study.runs, {"evaluations": frame})
+    assert gate_fails(both, "flat: a; above: b > a") == ""
+    assert gate_fails(both, "flat: a; flat: b") == "b still moves by +20.0 points"
+    assert gate_fails(both, "flat: b; flat: a") == "b still moves by +20.0 points"
+
+
 def test_a_gate_without_evaluations_names_the_arm(study):
     bare = Study(study.ranks, study.runs)
     with pytest.raises(ValueError, match="'lora' has fewer than 2 evaluations"):

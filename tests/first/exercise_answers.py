@@ -14,7 +14,6 @@ from tests.first import exercise_answers_distributions as distributions
 from tests.first import exercise_answers_instances as instances
 from tests.first import exercise_answers_mixtures as mixtures
 from tests.first import exercise_answers_serving as serving
-from tests.first import exercise_answers_training as training
 
 # --- 01.positive_pairs ---------------------------------------------------------------------------
 
@@ -141,7 +140,6 @@ RIGHT = {
     "01.positive_pairs": [pairs_right],
     "01.split_by_recipe": [split_right, split_numpy],
     **cleaning.RIGHT,
-    **training.RIGHT,
     **distributions.RIGHT,
     **mixtures.RIGHT,
     **composed.RIGHT,
@@ -152,7 +150,6 @@ WRONG = {
     "01.positive_pairs": PAIR_MISTAKES,
     "01.split_by_recipe": SPLIT_MISTAKES,
     **cleaning.WRONG,
-    **training.WRONG,
     **distributions.WRONG,
     **mixtures.WRONG,
     **composed.WRONG,

@@ -223,7 +223,7 @@ def test_files_that_a_lesson_reads_unasked_are_inputs(home):
     for path in (settings, records, frozen):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("one")
-    names = ("prepare/augmentation_settings.py", "report/studies.py", "data/world/world.py")
+    names = ("topics/augmentation/config.py", "report/studies.py", "data/world/world.py")
     code = dict.fromkeys(names, "")
     read = state._read_unasked("02_x", "tiny", code)
     both = {"profiles/augmentation_config.yaml", "tiny/frozen.json"}

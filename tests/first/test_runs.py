@@ -1,7 +1,6 @@
 """Runs: trained once for their settings, stored whole, found again, resumed, rebuilt when stale."""
 
 import copy
-import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,9 +15,8 @@ from helpers.data.pairs import ensure_pairs, retrieval_set
 from helpers.first.models.evaluate import DIRECTIONS, evaluate
 from helpers.first.models.placement import Placement
 from helpers.first.models.prefix import SplitTower
-from helpers.first.prepare.augmentation_settings import load_config, only
 from helpers.first.training import arm_run, runs
-from helpers.first.training.arms import Arm, rules_as_json, training_frame
+from helpers.first.training.arms import Arm, training_frame
 from helpers.first.training.prefix_cache import PrefixError
 from helpers.first.training.runs import ensure_run, run_folder, validation_score
 from helpers.first.training.settings import Training
@@ -89,21 +87,10 @@ def test_a_second_call_reads_and_does_not_train(pairs, monkeypatch):
     [
         replace(ARM, training=replace(ARM.training, seed=7)),
         replace(ARM, placement=replace(ARM.placement, rank=3)),
-        replace(ARM, augment=("noise",)),
-        replace(ARM, negatives="random"),
     ],
 )
 def test_another_arm_is_another_run(pairs, other):
     assert run_of(pairs, other).id != run_of(pairs).id
-
-
-def test_another_strength_of_a_transform_is_another_run(pairs):
-    config = load_config()
-    rule = replace(config.images["noise"], range=(1.0, 2.0))
-    weak = replace(config, images={**config.images, "noise": rule})
-    arm = replace(ARM, augment=("noise",))
-    assert run_of(pairs, arm).id != run_of(pairs, arm, config=weak).id
-    assert run_of(pairs, config=weak).id == run_of(pairs).id  # nothing of it is used
 
 
 def test_a_run_that_was_killed_ends_as_if_it_had_not_been(pairs, monkeypatch, tmp_path):
@@ -135,35 +122,10 @@ def test_a_run_that_was_killed_ends_as_if_it_had_not_been(pairs, monkeypatch, tm
 
 def test_only_training_recipes_are_trained_on(pairs):
     held_out = set(pairs.test.recipe_id) | set(pairs.validation.recipe_id)
-    config = load_config()
-    for arm in (ARM, replace(ARM, augment=tuple(config.texts), negatives="hard")):
-        rules = only(config, *arm.augment) if arm.augment else None
-        frame = training_frame(pairs, arm, rules)
-        assert not held_out & set(frame.recipe_id)
-        captions = set(pairs.train.caption)
-        assert set(frame[frame.label == "0"].caption) <= captions
-        assert frame.label.isin(["0", "1"]).all()
-
-
-def test_the_frame_of_an_arm_has_what_the_arm_says(pairs):
-    config = load_config()
-    plain = training_frame(pairs, ARM, None)
-    assert len(plain) == len(pairs.train)
-    reworded = training_frame(pairs, replace(ARM, augment=("reorder",)), only(config, "reorder"))
-    assert len(reworded) > len(plain)
-    assert reworded.columns.tolist() == plain.columns.tolist()
-    wrong = training_frame(pairs, replace(ARM, negatives="random"), None)
-    assert (wrong.label == "0").sum() == len(plain)
-    images_only = training_frame(pairs, replace(ARM, augment=("blur",)), only(config, "blur"))
-    assert len(images_only) == len(plain)
-
-
-def test_rules_of_a_run_are_plain_json():
-    rules = rules_as_json(only(load_config(), "noise", "case"))
-    assert list(rules["images"]) == ["noise"]
-    assert list(rules["texts"]) == ["case"]
-    assert json.loads(json.dumps(rules))["images"]["noise"]["enabled"] is True
-    assert rules_as_json(None) == {}
+    frame = training_frame(pairs)
+    assert len(frame) == len(pairs.train)
+    assert not held_out & set(frame.recipe_id)
+    assert set(frame.label) == {"1"}
 
 
 def test_the_validation_score_is_the_mean_of_both_ways(pairs):
@@ -257,14 +219,8 @@ def test_a_run_from_prefixes_in_bf16_is_another_run(pairs):
     assert run_of(pairs, FEW, prefix="fp32").id == run_of(pairs, FEW).id
 
 
-@pytest.mark.parametrize(
-    ("arm", "reason"),
-    [
-        (replace(FEW, augment=("noise",)), "augmented at run time"),
-        (replace(FEW, placement=Placement(rank=2)), "nothing below is frozen"),
-    ],
-)
-def test_prefixes_that_cannot_be_kept_are_left_out_with_a_note_or_refused(pairs, arm, reason):
+def test_prefixes_that_cannot_be_kept_are_left_out_with_a_note_or_refused(pairs):
+    arm, reason = replace(FEW, placement=Placement(rank=2)), "nothing below is frozen"
     run = run_of(pairs, arm)
     assert run.results["prefix"] == "off"
     assert reason in run.results["prefix_note"]
@@ -275,8 +231,8 @@ def test_prefixes_that_cannot_be_kept_are_left_out_with_a_note_or_refused(pairs,
 def test_a_run_in_bf16_waits_to_be_asked():
     half = replace(FEW, training=replace(FEW.training, precision="bf16"))
     base = small_encoder("siglip")
-    assert arm_run.kept_precision("auto", half, base, augment=False)[0] == "off"
-    assert arm_run.kept_precision("bf16", half, base, augment=False) == ("bf16", "")
-    assert arm_run.kept_precision("off", FEW, base, augment=False)[0] == "off"
+    assert arm_run.kept_precision("auto", half, base)[0] == "off"
+    assert arm_run.kept_precision("bf16", half, base) == ("bf16", "")
+    assert arm_run.kept_precision("off", FEW, base)[0] == "off"
     with pytest.raises(PrefixError, match="'always': use one of auto, off"):
-        arm_run.kept_precision("always", FEW, base, augment=False)
+        arm_run.kept_precision("always", FEW, base)

@@ -1,4 +1,4 @@
-"""The topics of lessons 03 and 04 on embeddings and models small enough to check by hand."""
+"""The topics of lessons 02, 03 and 04 on embeddings and models small enough to check by hand."""
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,8 @@ from helpers.models.lora import adapt
 from helpers.models.placement import Placement
 from helpers.study import Design, judge
 from helpers.topics import adaptation, zero_shot
+from helpers.topics.augmentation import study as augmentation
+from helpers.topics.augmentation.config import load_config
 from helpers.training.batches import prepare_pairs
 from tests.small_models import small_encoder
 
@@ -174,7 +176,7 @@ LORA = {"base": "small", "steps": 4, "batch_size": 4, "learning_rate": 0.01}
 
 @pytest.fixture
 def small_bases(monkeypatch):
-    for module in (zero_shot, adaptation.study):
+    for module in (zero_shot, adaptation.study, augmentation):
         monkeypatch.setattr(module, "load_encoder", lambda name, device: small_encoder("siglip"))
 
 
@@ -234,3 +236,86 @@ def test_the_study_of_lora_goes_on_where_it_stopped(tmp_path, monkeypatch):
     lead = scores["LoRA", 4] > scores["zero-shot", 0]
     verdict = judge(study, design)["text"].item()
     assert verdict.startswith("not asked (gate") != lead
+
+
+def test_items_are_drawn_whole_by_seed(data):
+    part = augmentation.drawn_items(data, 3, seed=1)
+    assert len(part.items) == 3
+    assert set(part.image_items) == set(part.caption_items)
+    for item in part.items:
+        for of, mine in ((data.image_items, part.image_items),
+                         (data.caption_items, part.caption_items)):  # fmt: skip
+            assert (of == item).sum() == (mine == item).sum()
+    assert part.items == augmentation.drawn_items(data, 3, seed=1).items
+    others = {tuple(augmentation.drawn_items(data, 3, seed=s).items) for s in range(9)}
+    assert len(others) > 3
+    assert augmentation.drawn_items(data, 0, seed=1) is augmentation.drawn_items(data, 99, seed=1)
+
+
+def test_a_rewritten_caption_stands_beside_its_own_of_the_same_item():
+    drawn = drawn_set("world:kitchen", first=0, n=6)
+    both = augmentation.with_rewritten(drawn, load_config(), seed=1)
+    n = len(drawn.captions)
+    assert both.captions[:n] == list(drawn.captions)
+    assert len(both.captions) > n
+    assert len(both.captions) == len(both.caption_items)
+    pairs = list(zip(both.captions, both.caption_items, strict=True))
+    assert len(pairs) == len(set(pairs))
+    assert set(both.caption_items[n:]) <= set(drawn.items)
+    nothing = augmentation.with_rewritten(drawn, load_config().only(), seed=1)
+    assert nothing.captions == list(drawn.captions)
+
+
+def test_the_loss_of_pairs_is_that_of_a_plain_count():
+    base, drawn = small_encoder("siglip"), drawn_set("world:kitchen", first=0, n=5)
+    first = [int(np.argmax(drawn.image_items == item)) for item in drawn.items[:3]]
+    u = base.images([drawn.images[i] for i in first])
+    v = base.texts([drawn.captions_of[item][0] for item in drawn.items[:3]])
+    logits = base.logit_scale * u @ v.T
+    wanted = [np.log(np.exp(x).sum(axis=1)) - np.diag(x) for x in (logits, logits.T)]
+    assert augmentation.pair_loss(base, drawn, 3) == pytest.approx(np.mean(wanted), abs=1e-5)
+
+
+@pytest.mark.usefixtures("small_bases")
+def test_the_study_of_augmentation_changes_data_and_nothing_else(tmp_path, monkeypatch):
+    settings = {
+        "placement": {"rank": 2, "dropout": 0.1}, "looks": [0, 0.5, 1], "pairs of a loss": 6,
+    }  # fmt: skip
+    factors = {"steps": 4, "batch_size": 6, "rate": 0.01}
+    arms = {f"{c}, {n}": {"n": n, "condition": c, **factors}
+            for n in (8, 12) for c in augmentation.CONDITIONS}  # fmt: skip
+    gated = {
+        "name": "both at 8", "says": "Both help", "test": "kitchen", "a": "both, 8",
+        "b": "none, 8", "kind": "higher", "margin": 1.5, "gate": "overfits: none, 8",
+    }  # fmt: skip
+    design = Design(**{
+        **SMALL, "lesson": "02", "settings": settings, "seeds": {"default": 2}, "arms": arms,
+        "hypotheses": [gated],
+    })  # fmt: skip
+    study = augmentation.run_study(design, tmp_path)
+    assert study.arms == list(arms)
+    assert study.tests == ["kitchen"]
+    assert set(study.frames) == {"evaluations", "generalization", "losses"}
+    looks = study.frames["generalization"].set_index(["arm", "seed", "step"])
+    assert sorted(set(looks.index.get_level_values("step"))) == [0, 2, 4]
+    start = looks.xs((1, 0), level=("seed", "step"))
+    for n in (8, 12):  # one seed and number share recipes and start; validation is never changed
+        assert start.loc[[f"{c}, {n}" for c in ("none", "images")], "training"].nunique() == 1
+    assert start["validation"].nunique() == 1
+    last = study.frames["losses"].groupby(["arm", "seed"])["loss"].last().unstack()
+    assert last[1].nunique() == len(arms)  # every condition trains on something else
+    assert (study.runs["best_validation"] >= study.runs["validation"]).all()
+    means = augmentation.mean_losses(study, design)
+    wanted = looks.loc[[("both, 12", seed, 4) for seed in (1, 2)], "validation"].mean()
+    row = means[(means["recipes"] == 12) & (means["condition"] == "both") & (means["step"] == 4)]
+    assert row["validation"].item() == pytest.approx(wanted)
+    assert judge(study, design)["verdict"].item() == "not asked"  # two trainings are too few
+    monkeypatch.setattr(augmentation, "train_condition", None)
+    again = augmentation.run_study(design, tmp_path)  # nothing is trained twice
+    assert again.ranks.equals(study.ranks)
+
+
+def test_an_unknown_condition_is_named(data):
+    how = {"config": None, "steps": 1, "batch_size": 2, "learning_rate": 0.1, "seed": 1}
+    with pytest.raises(ValueError, match="'colors'; use one of none, images, texts, both"):
+        augmentation.train_condition(None, data, data, condition="colors", **how)

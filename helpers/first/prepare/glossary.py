@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
-from helpers.first.prepare.food_words import ALWAYS_WITH
 from helpers.first.prepare.glossary_terms import (
     Term,
     dictionary,
@@ -23,6 +22,7 @@ from helpers.first.prepare.glossary_words import MADE_OF, NOUNS
 from helpers.first.prepare.translation import Translation
 
 BOUND = 3  # the rank of adjectives that stay with their noun
+ALWAYS_WITH = "leafy greens"  # takes no noun before it: "leafy greens with egg"
 THINGS = "TP"  # the classes of nouns that are made of something: tables and plates
 
 

@@ -8,7 +8,6 @@ from difflib import get_close_matches
 from typing import Any
 
 from helpers.first.report import (
-    checks_augmentation,
     checks_cleaning,
     checks_composed,
     checks_distributions,
@@ -22,7 +21,6 @@ from helpers.first.report.verdicts import EXERCISES, Verdict, exercise, judge
 LESSONS = (
     checks_pairs,
     checks_cleaning,
-    checks_augmentation,
     checks_distributions,
     checks_mixtures,
     checks_composed,

@@ -58,12 +58,7 @@ TEXTS: Mapping[str, Text] = {
     "05.method": Words(options=(*METHODS, *MORE_METHODS)),
     "05.run_study": Words(",", options=("placement", "leaderboard"), least=0),
     "modules": Words(",", options=PROJECTIONS),
-    "02.arms": Text(","),  # its names stand in the augmentation file: see ``conditions``
-    "04.arms": Words(
-        ",",
-        options=("M1", "random negatives", "hard negatives", "plain 2 x 16", "cached 2 x 16"),
-        pattern=r"(plain|cached) [1-9]\d* x [1-9]\d*",
-    ),
+    "conditions": Words(",", options=("none", "images", "texts", "both")),
     "rows": Words(
         ",",
         options=("original", "names such as r4 v3 heads", "a .yaml file"),

@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from helpers.first.runner.lessons import did_you_mean
-
 Values = Mapping[str, Any]
 
 
@@ -83,21 +81,13 @@ def _parts(v: Values) -> str:
     )
 
 
-def _augmentations(v: Values) -> str:
-    from helpers.first.prepare.augmentation_settings import ConfigError, load_config
+def _augmentation(v: Values) -> str:
+    from helpers.topics.augmentation.config import ConfigError, load_config
 
     try:
-        config = load_config(v["augmentation"])
+        load_config(v["augmentation"])
     except ConfigError as error:
         return str(error)
-    rules = {**config.images, **config.texts}
-    known = ("none", "images", "texts", "both", *rules)
-    for arm in v["arms"].split(","):
-        for name in (part.strip() for part in arm.split("+")):
-            if name not in known:
-                return f"arm {name!r} is unknown; use {', '.join(known)}{did_you_mean(name, known)}"
-            if name in rules and not rules[name].enabled:
-                return f"{name!r} is switched off in the augmentation file; leave it out"
     return ""
 
 
@@ -105,7 +95,7 @@ CONDITIONS = (
     Condition(("vision_layers", "text_layers"), _no_layer),
     Condition(("batch_size", "epochs"), _no_negatives),
     Condition(("test_share", "validation_share"), _all_held_out),
-    Condition(("augmentation", "arms"), _augmentations),
+    Condition(("augmentation",), _augmentation),
     _pretraining("steps"),
     _pretraining("qformer_steps"),
     Condition(("real", "synthetic"), _half_a_pair),

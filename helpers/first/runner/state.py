@@ -111,7 +111,7 @@ def _read_unasked(slug: str, name: str, code: Mapping[str, str]) -> dict[str, st
     frozen = paths.tiny() / "frozen.json"  # hashes of the world's captions
     records = paths.reports() / STUDY / slug / "results.json"
     read = {
-        settings: "prepare/augmentation_settings.py" in code,
+        settings: "topics/augmentation/config.py" in code,
         frozen: "data/world/world.py" in code,
         records: "report/studies.py" in code and name != STUDY,
     }

@@ -4,7 +4,6 @@ A query's value is averaged over the seeds of an arm before recipes are resample
 difference then speaks of these recipes and of the mean over these seeds.
 """
 
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -16,93 +15,10 @@ import torch
 from helpers.data.pairs import Pairs
 from helpers.first.evaluation.intervals import Interval, bootstrap_interval
 from helpers.first.models.encoders import Encoder
-from helpers.first.prepare.augmentation_settings import (
-    AugmentationConfig,
-    ConfigError,
-    load_config,
-    only,
-)
 from helpers.first.training.arms import Arm
-from helpers.first.training.pairs import TrainingPairs, epoch_batches
 from helpers.first.training.runs import Run, ensure_run
-from helpers.first.training.settings import Training
-from helpers.first.training.step import optimizer_for, take_step
-from helpers.first.training.towers import towers_of
 
-GROUPS = ("none", "images", "texts", "both")
 BOUNDS = dict.fromkeys(("hit", "mrr", "map"), (0.0, 1.0))
-
-
-def augmentation_arms(
-    names: str, base: Arm, config: AugmentationConfig | None = None
-) -> dict[str, Arm]:
-    """Arms that differ in augmentation alone.
-
-    Parameters
-    ----------
-    names : str
-        Comma-separated: ``none``, ``images`` (all enabled transforms), ``texts`` (all enabled
-        rules), ``both``, or transforms and rules by name, with ``+`` between those of one arm.
-    base : Arm
-
-    Raises
-    ------
-    ConfigError
-        For a name that is none of these, or that the file switches off.
-    """
-    config = load_config() if config is None else config
-    images = tuple(name for name, rule in config.images.items() if rule.enabled)
-    texts = tuple(name for name, rule in config.texts.items() if rule.enabled)
-    groups = {"none": (), "images": images, "texts": texts, "both": images + texts}
-    arms = {}
-    for name in dict.fromkeys(part.strip() for part in names.split(",")):
-        parts = [one for part in name.split("+") for one in groups.get(part, (part,))]
-        only(config, *parts)  # refuses what is unknown
-        if off := [one for one in parts if one not in images + texts]:
-            raise ConfigError(
-                f"arm {name!r}: {off[0]!r} is switched off in the augmentation file; "
-                "set its `enabled` to true, or leave the arm out"
-            )
-        arms[name] = replace(base, augment=tuple(dict.fromkeys(parts)))
-    return arms
-
-
-def training_arms(names: str, base: Arm) -> dict[str, Arm]:
-    """Arms that differ in how they are trained.
-
-    Parameters
-    ----------
-    names : str
-        Comma-separated: ``M1`` (``base`` itself), ``random negatives`` or ``hard negatives``, and
-        ``plain 2 x 16`` or ``cached 2 x 16``: batches of 2, sixteen to a step, the loss over each
-        batch or over all pairs of the step.
-    base : Arm
-
-    Raises
-    ------
-    ValueError
-        For a name that is none of these.
-    """
-    arms = {}
-    for name in dict.fromkeys(part.strip() for part in names.split(",")):
-        if name == "M1":
-            arms[name] = base
-        elif found := re.fullmatch(r"(random|hard) negatives", name):
-            arms[name] = replace(base, negatives=found[1])
-        elif found := re.fullmatch(r"(plain|cached) (\d+) x (\d+)", name):
-            size, steps = int(found[2]), int(found[3])
-            arms[name] = replace(
-                base,
-                training=replace(
-                    base.training, accumulate=found[1], batch_size=size, accumulation=steps
-                ),
-            )
-        else:
-            raise ValueError(
-                f"unknown arm {name!r}: use M1, 'random negatives', 'hard negatives', "
-                "'plain 2 x 16' or 'cached 2 x 16'"
-            )
-    return arms
 
 
 def run_arms(
@@ -111,7 +27,6 @@ def run_arms(
     arms: Mapping[str, Arm],
     *,
     seeds: Sequence[int],
-    config: AugmentationConfig | None = None,
     n_resamples: int = 2000,
 ) -> dict[str, list[Run]]:
     """Every arm with every seed; what is done already is read from the zone."""
@@ -119,7 +34,7 @@ def run_arms(
     for seed in seeds:
         for name, arm in arms.items():
             seeded = replace(arm, training=replace(arm.training, seed=seed))
-            run = ensure_run(pairs, encoder, seeded, config=config, n_resamples=n_resamples)
+            run = ensure_run(pairs, encoder, seeded, n_resamples=n_resamples)
             done[name].append(run)
     return done
 
@@ -152,34 +67,6 @@ def interval(values: np.ndarray, metric: str, groups: Sequence[str], *, seed: in
     """The mean of per-query values with its interval over recipes."""
     bounds = BOUNDS[metric.partition("@")[0]]
     return bootstrap_interval(values, groups, bounds=bounds, seed=seed)
-
-
-def first_step(
-    encoder: Encoder, pairs: TrainingPairs, settings: Training
-) -> tuple[float, torch.Tensor]:
-    """Loss and gradient of the very first step, without taking it.
-
-    Returns
-    -------
-    float, (p,) float32
-        The loss, and the gradients of all trainable parameters in one row.
-    """
-    rows = next(
-        epoch_batches(
-            pairs,
-            batch_size=settings.pairs_per_step,
-            draw=settings.draw,
-            seed=settings.seed,
-            epoch=0,
-        )
-    )
-    still = replace(settings, learning_rate=0.0, weight_decay=0.0, clip=0.0)
-    optimizer = optimizer_for(encoder.model, still)
-    record = take_step(
-        encoder, pairs, still, towers_of(encoder, pairs), optimizer, rows, step=0, total=1
-    )
-    trainable = [p for p in encoder.model.parameters() if p.requires_grad]
-    return record["loss"], torch.cat([p.grad.flatten() for p in trainable]).cpu()
 
 
 def in_turns(

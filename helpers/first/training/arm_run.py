@@ -7,7 +7,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,6 @@ from helpers.first.models.evaluate import DIRECTIONS, evaluate, examples
 from helpers.first.models.experiments import results_of
 from helpers.first.models.lora import Adapted, adapt, load_adapter, save_adapter
 from helpers.first.models.placement import Placement, count_parameters
-from helpers.first.prepare.augmentation_settings import AugmentationConfig
-from helpers.first.prepare.image_augmentation import training_augmenter
 from helpers.first.training.arms import Arm, training_frame
 from helpers.first.training.loop import Trained, train
 from helpers.first.training.pairs import TrainingPairs, prepare_pairs
@@ -40,7 +38,7 @@ PREFIXES = ("auto", "off", "fp32", "bf16")
 SCALARS = {"info_nce": ("logit_scale",), "sigmoid": ("logit_scale", "logit_bias")}
 
 
-def kept_precision(prefix: str, arm: Arm, encoder: Encoder, *, augment: bool) -> tuple[str, str]:
+def kept_precision(prefix: str, arm: Arm, encoder: Encoder) -> tuple[str, str]:
     """How the prefixes of an arm are kept: ``fp32``, ``bf16`` or ``off``, and why they are not.
 
     Raises
@@ -52,7 +50,7 @@ def kept_precision(prefix: str, arm: Arm, encoder: Encoder, *, augment: bool) ->
         raise PrefixError(f"prefix is {prefix!r}: use one of {', '.join(PREFIXES)}")
     if prefix == "off":
         return "off", "switched off"
-    reason = why_not(arm.placement, augment=augment, encoder=encoder)
+    reason = why_not(arm.placement, augment=False, encoder=encoder)
     if prefix == "auto":
         if not reason and arm.training.precision == "bf16":
             reason = "the run is in bf16; ask for prefix='bf16'"
@@ -72,7 +70,6 @@ class ArmRun:
     encoder : Encoder
         The base.
     arm : Arm
-    rules : AugmentationConfig or None
     kept, note : str
         As :func:`kept_precision` gives them.
     also : tuple of Placement
@@ -83,7 +80,6 @@ class ArmRun:
     pairs: Pairs
     encoder: Encoder
     arm: Arm
-    rules: AugmentationConfig | None
     kept: str
     note: str
     also: tuple[Placement, ...]
@@ -96,19 +92,17 @@ class ArmRun:
             self.encoder, arm.placement, train_scalars=SCALARS[arm.training.loss],
             seed=arm.training.seed,
         )  # fmt: skip
-        frame = training_frame(pairs, arm, self.rules)
+        frame = training_frame(pairs)
         ready = prepare_pairs(frame, adapted.encoder, pairs.image, progress=False)
-        training = replace(arm.training, negatives=arm.negatives != "none")
         began = time.perf_counter()
         towers = self._towers(adapted, ready)
         waited = time.perf_counter() - began
-        augment = training_augmenter(self.rules.images) if transforms_pictures(self.rules) else None
         with PeakMemory() as memory:
             trained = train(
-                adapted.encoder, ready, training, towers=towers, augment=augment, state=state,
+                adapted.encoder, ready, arm.training, towers=towers, state=state,
                 validate=validation_score(pairs, self._quick(adapted)), progress=self.progress,
             )  # fmt: skip
-        about = {"training": asdict(training), "data": f"{pairs.source}, training part"}
+        about = {"training": asdict(arm.training), "data": f"{pairs.source}, training part"}
         with tempfile.TemporaryDirectory() as name:
             save_adapter(adapted, Path(name), **about)
             adapter = {path.name: path.read_bytes() for path in sorted(Path(name).iterdir())}
@@ -158,11 +152,6 @@ class ArmRun:
         if self.kept == "off":
             return adapted.encoder
         return prefix_encoder(adapted.encoder, adapted.placement)
-
-
-def transforms_pictures(rules: AugmentationConfig | None) -> bool:
-    """Whether pictures are augmented at run time."""
-    return rules is not None and any(rule.enabled for rule in rules.images.values())
 
 
 def validation_score(pairs: Pairs, encoder: Encoder) -> Callable[[], dict[str, float]]:

@@ -22,14 +22,8 @@ from helpers.first.models.encoders import Encoder
 from helpers.first.models.experiments import EXPERIMENTS
 from helpers.first.models.lora import Adapted, load_adapter
 from helpers.first.models.placement import Placement
-from helpers.first.prepare.augmentation_settings import AugmentationConfig, load_config, only
-from helpers.first.training.arm_run import (
-    ArmRun,
-    kept_precision,
-    transforms_pictures,
-    validation_score,
-)
-from helpers.first.training.arms import Arm, rules_as_json
+from helpers.first.training.arm_run import ArmRun, kept_precision, validation_score
+from helpers.first.training.arms import Arm
 from helpers.repro import hash_of
 from helpers.store.artefacts import Manifest, Writer, code_of, ensure
 from helpers.store.zones import write_file_atomically
@@ -102,7 +96,6 @@ def ensure_run(
     encoder: Encoder,
     arm: Arm,
     *,
-    config: AugmentationConfig | None = None,
     seed: int = 42,
     n_resamples: int = 2000,
     prefix: str = "auto",
@@ -118,8 +111,6 @@ def ensure_run(
     encoder : Encoder
         The base, in fp32.
     arm : Arm
-    config : AugmentationConfig, optional
-        The course's own by default.
     seed, n_resamples : int
         Of the intervals; the seed of training is in ``arm.training``.
     prefix : str
@@ -139,13 +130,10 @@ def ensure_run(
     --------
     >>> run = ensure_run(pairs, load_encoder("tiny-siglip"), Arm())  # doctest: +SKIP
     """
-    config = load_config() if config is None else config
-    rules = only(config, *arm.augment) if arm.augment else None
-    kept, note = kept_precision(prefix, arm, encoder, augment=transforms_pictures(rules))
+    kept, note = kept_precision(prefix, arm, encoder)
     parameters = {
         "model": encoder.name,
         "arm": asdict(arm),
-        "rules": rules_as_json(rules),
         "n_resamples": n_resamples,
         "seed": seed,
     }
@@ -160,7 +148,7 @@ def ensure_run(
     state.parent.mkdir(parents=True, exist_ok=True)
 
     def build(writer: Writer) -> None:
-        run = ArmRun(pairs, encoder, arm, rules, kept, note, tuple(also), progress)
+        run = ArmRun(pairs, encoder, arm, kept, note, tuple(also), progress)
         files = run.files(state, seed=seed, n_resamples=n_resamples, run_id=run_id)
         settings = {"method": "lora", "run_id": run_id, **parameters, "inputs": inputs}
         settings_yaml = yaml.safe_dump(json.loads(json.dumps(settings)), sort_keys=False)

@@ -1,27 +1,40 @@
-"""What a caption says that no rewriting may change: numbers, colors, negations, ingredients.
+"""What a caption says that no rewriting may change: amounts, colors, negations, ingredients.
 
-Two captions with equal facts need not mean the same; two with different facts do not. Every rule's
-result is held against this before it is used.
+Two captions with equal facts need not mean the same; two with different facts do not. The result of
+every rule is compared with the original by this before it is used.
 """
 
 import re
 import unicodedata
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import astuple, dataclass, fields
+from functools import cache, lru_cache
+from pathlib import Path
 
-from helpers.first.prepare.food_words import (
-    COLORS,
-    INGREDIENTS,
-    NEGATIONS,
-    SINGULAR,
-    SYNONYMS,
-    UNITS,
-)
+import yaml
 
 Pairs = tuple[tuple[str, str], ...]
 
+WORDS = yaml.safe_load(Path(__file__).with_name("food_words.yaml").read_text(encoding="utf-8"))
+SYNONYMS: Pairs = tuple(map(tuple, WORDS["synonyms"]))
+INGREDIENTS, DISHES, PRAISE, SMALL_WORDS, FIXED_NAMES, NEGATIONS, COLORS = (
+    frozenset(WORDS[name])
+    for name in ("ingredients", "dishes", "praise", "small_words", "fixed_names", "negations",
+                 "colors")
+)  # fmt: skip
+# Before a dish English takes the singular: prawns, but prawn curry.
+SINGULAR: dict[str, str] = {
+    plural: single
+    for single in INGREDIENTS
+    for plural in (f"{single}s", f"{single}es", f"{single[:-1]}ies")
+    if plural in INGREDIENTS
+}
+_UNITS = (
+    r"(?:k?g|mg|m[lL]|[lL]|dl|cl|oz|ounces?|lbs?|pounds?|cups?|tsps?|tbsps?|teaspoons?|tablespoons?|"
+    r"inch(?:es)?|cm|mm|minutes?|mins?|hours?|hrs?|h|%|°\s?[CF]?|degrees?|servings?|people|kcal|"
+    r"calories|ingredients?)"
+)
 WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
-AMOUNT = re.compile(rf"[\d¼½¾⅓⅔⅛]+(?:[.,/–-]\d+)*(?:\s*{UNITS}(?!\w))?", re.IGNORECASE)
+AMOUNT = re.compile(rf"[\d¼½¾⅓⅔⅛]+(?:[.,/–-]\d+)*(?:\s*{_UNITS}(?!\w))?", re.IGNORECASE)
 NUMBERING = re.compile(
     r"^\s*(?:#\s*\d+\s*[.:)]?|(?:no|nr|step|recipe|part)\.?\s*\d+\s*[.:)]|\(?\d+\s*[.):])\s+(?=[^\W\d])"
     r"|\s+(?:\(\s*(?:part\s+|no\.?\s*|v)?\d+\s*\)|#\s*\d+)\s*$",
@@ -47,17 +60,12 @@ class Facts:
 def facts_of(text: str, *, pairs: Pairs = ()) -> Facts:
     """The facts of a caption; synonyms count as one word, a list's numbering as nothing.
 
-    Parameters
-    ----------
-    pairs : tuple of (str, str)
-        Synonyms besides the built-in ones.
+    ``pairs`` are synonyms besides the built-in ones.
 
     >>> facts_of("2. Shrimp w/o nuts, 200 g") == facts_of("200 g prawns without nuts")
     True
     """
-    plain = unicodedata.normalize("NFC", NUMBERING.sub("", text))
-    for abbreviation, words in ABBREVIATIONS:
-        plain = abbreviation.sub(words, plain)
+    plain = unabbreviated(unicodedata.normalize("NFC", NUMBERING.sub("", text)))
     plain = one_word_each(plain.casefold(), pairs)
     words = WORD.findall(plain)
     single = [part for word in words for part in re.split(r"[-'’]", word)]
@@ -69,14 +77,23 @@ def facts_of(text: str, *, pairs: Pairs = ()) -> Facts:
     )
 
 
-def preserves(before: str, after: str, *, pairs: Pairs = ()) -> bool:
-    """Whether a rewriting kept the facts, and left anything at all.
+def changed_facts(before: str, after: str, *, pairs: Pairs = ()) -> list[str]:
+    """Which kinds of facts a rewriting changed; ``everything`` where it left no word.
 
-    >>> preserves("pie without nuts", "pie with nuts")
-    False
+    >>> changed_facts("pie without nuts", "pie with nuts")
+    ['negations']
     """
-    has_word = bool(WORD.search(after))
-    return has_word and facts_of(before, pairs=pairs) == facts_of(after, pairs=pairs)
+    if not WORD.search(after):
+        return ["everything"]
+    both = [astuple(facts_of(text, pairs=pairs)) for text in (before, after)]
+    return [f.name for f, a, b in zip(fields(Facts), *both, strict=True) if a != b]
+
+
+def unabbreviated(text: str) -> str:
+    """ "w/o", "w/" and "&" in words."""
+    for abbreviation, words in ABBREVIATIONS:
+        text = abbreviation.sub(words, text)
+    return text
 
 
 @cache
@@ -95,9 +112,13 @@ def terms(pairs: Pairs = ()) -> dict[str, str]:
 @cache
 def term_pattern(pairs: Pairs = ()) -> re.Pattern[str]:
     """Finds any of the terms as whole words, the longest first."""
-    longest_first = sorted(terms(pairs), key=lambda term: (-len(term), term))
-    found = "|".join(re.escape(term).replace(r"\ ", r"\s+") for term in longest_first)
+    found = any_of(terms(pairs)).replace(r"\ ", r"\s+")
     return re.compile(rf"(?<![\w-])(?:{found})(?![\w-])", re.IGNORECASE)
+
+
+def any_of(names) -> str:
+    """A pattern for any of the names, the longest first."""
+    return "|".join(re.escape(n) for n in sorted(names, key=lambda n: (-len(n), n)))
 
 
 def one_word_each(text: str, pairs: Pairs = ()) -> str:
@@ -110,6 +131,17 @@ def one_word_each(text: str, pairs: Pairs = ()) -> str:
         return min(other, table.get(other, term))
 
     return term_pattern(pairs).sub(first, text)
+
+
+@lru_cache(maxsize=100_000)
+def content_words(text: str) -> frozenset[str]:
+    """The words that say something, synonyms as one, in small letters.
+
+    >>> sorted(content_words("A bowl of Prawns")) == sorted(content_words("the shrimp bowl"))
+    True
+    """
+    plain = one_word_each(" ".join(text.split()).casefold())
+    return frozenset(WORD.findall(plain)) - SMALL_WORDS
 
 
 def _negations(words: list[str]) -> list[tuple[str, str]]:

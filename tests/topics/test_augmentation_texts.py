@@ -1,8 +1,7 @@
-"""Text rules: a table written by hand, what must never change, and titles of real recipes."""
+"""Caption rules: a table written by hand, what must never change, and titles of real recipes."""
 
 import json
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,11 +9,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.data.sources import open_source
-from helpers.first.prepare.augmentation_settings import load_config, only
-from helpers.first.prepare.food_words import DISHES, INGREDIENTS, LEFT_OUT, SINGULAR, SYNONYMS
-from helpers.first.prepare.text_augmentation import RULES, Augmented, apply_rule, augment_caption
-from helpers.first.prepare.text_facts import facts_of, preserves, terms
-from helpers.first.prepare.text_shape import fix_articles, is_sentence, is_title, is_title_case
+from helpers.topics.augmentation import texts
+from helpers.topics.augmentation.config import load_config
+from helpers.topics.augmentation.facts import (
+    DISHES,
+    INGREDIENTS,
+    SINGULAR,
+    SYNONYMS,
+    WORDS,
+    changed_facts,
+    facts_of,
+    terms,
+)
+from helpers.topics.augmentation.texts import (
+    RULES,
+    Rewritten,
+    apply_rule,
+    is_sentence,
+    is_title,
+    is_title_case,
+    rewritten,
+)
 
 CONFIG = load_config()
 SETTINGS = CONFIG.texts
@@ -104,6 +119,11 @@ def draws(name, text, n=30):
     return {apply_rule(name, text, rules=SETTINGS, rng=np.random.default_rng(i)) for i in range(n)}
 
 
+def with_(name, **changes):
+    """The settings with one rule changed."""
+    return {**SETTINGS, name: SETTINGS[name].model_copy(update=changes)}
+
+
 @pytest.mark.parametrize(("name", "before", "after"), TABLE)
 def test_the_table_written_by_hand(name, before, after):
     assert draws(name, before, n=5) == {after}
@@ -137,15 +157,23 @@ def test_rules_with_a_choice_choose_among_these(name, before, after):
 
 
 def test_a_rule_that_would_change_a_fact_is_not_heard(monkeypatch):
-    monkeypatch.setitem(RULES, "case", lambda text, rule, rng: text.replace("without", "with"))
-    assert apply_rule("case", "pie without nuts") == "pie without nuts"
-    only_case = only(CONFIG, "case").texts
-    rng = np.random.default_rng(0)
-    assert augment_caption("pie without nuts", rng, only_case) == Augmented("pie without nuts")
+    def denies(text, rule, rng):
+        return text.replace("without", "with")
+
+    given = {"rules": CONFIG.only("case").texts, "functions": {"case": denies}}
+    assert apply_rule("case", "pie without nuts", **given) == "pie without nuts"
+    monkeypatch.setitem(RULES, "case", denies)
+    only_case = CONFIG.only("case").texts
+    assert rewritten("pie without nuts", only_case, seed=0) == Rewritten("pie without nuts")
+
+
+def test_a_rule_of_ones_own_takes_the_place_of_the_courses():
+    own = {"simplify": lambda text, rule, rng: text.removesuffix(" deluxe")}
+    assert apply_rule("simplify", "1. Pie deluxe", rules=SETTINGS, functions=own) == "1. Pie"
 
 
 def test_pairs_of_ones_own_work_both_ways_and_count_as_one_fact():
-    own = {**SETTINGS, "synonyms": replace(SETTINGS["synonyms"], pairs=(("dal", "lentil stew"),))}
+    own = with_("synonyms", pairs=(("dal", "lentil stew"),))
     assert apply_rule("synonyms", "Red Dal", rules=own) == "Red Lentil Stew"
     assert apply_rule("synonyms", "red lentil stew", rules=own) == "red dal"
     assert apply_rule("synonyms", "Red Dal", rules=SETTINGS) == "Red Dal"
@@ -153,7 +181,7 @@ def test_pairs_of_ones_own_work_both_ways_and_count_as_one_fact():
 
 def test_no_pair_that_was_left_out_on_purpose_is_in_the_dictionary():
     table = terms(())
-    for a, b in LEFT_OUT:
+    for a, b, _ in WORDS["left_out"]:
         assert table.get(a) != b
         assert table.get(b) != a
 
@@ -188,7 +216,7 @@ def test_every_pair_leads_back_to_where_it_came_from():
     ],
 )
 def test_a_changed_fact_is_noticed(before, after):
-    assert not preserves(before, after)
+    assert changed_facts(before, after)
 
 
 @pytest.mark.parametrize(
@@ -202,17 +230,17 @@ def test_a_changed_fact_is_noticed(before, after):
     ],
 )
 def test_equal_facts_in_other_words_are_equal(before, after):
-    assert preserves(before, after)
+    assert changed_facts(before, after) == []
 
 
-WORDS = sorted(
+SAID = sorted(
     INGREDIENTS | DISHES | {w for pair in SYNONYMS for w in pair}
     | {"with", "and", "without", "no", "red", "white", "200 g", "2 cups", "a", "an", "the", "nuts",
        "homemade", "Classic", "easy", "recipe", "- Easy Recipe", "(easy)", "(without nuts)", "1.",
        "(2)", "w/", "w/o", "&", "a photo of", "on a plate", "on top", "topped with", "nut-free",
        "Grandma's", "Thai", "BBQ", "½", "(豆腐)", "not", "syrup", ",", "½ cup", "don't"}
 )  # fmt: skip
-PHRASES = st.lists(st.sampled_from(WORDS), min_size=1, max_size=7).map(" ".join)
+PHRASES = st.lists(st.sampled_from(SAID), min_size=1, max_size=7).map(" ".join)
 SHAPES = st.sampled_from([str, str.lower, str.upper, str.title, str.capitalize])
 CAPTIONS = st.builds(lambda text, shape: shape(text), PHRASES, SHAPES)
 NAMES = st.sampled_from(list(RULES))
@@ -240,7 +268,7 @@ def test_numbers_colors_and_negations_survive_every_rule(name, text, seed):
 @given(NAMES, st.text(max_size=40), st.integers(0, 3))
 def test_any_text_at_all_passes_through_every_rule(name, text, seed):
     after = apply_rule(name, text, rules=SETTINGS, rng=np.random.default_rng(seed))
-    assert after == text or preserves(text, after)
+    assert after == text or not changed_facts(text, after)
 
 
 @given(st.sampled_from(["prefix_add", "prefix_remove", "suffix_add", "simplify"]), CAPTIONS)
@@ -262,45 +290,43 @@ def test_reordering_twice_leads_back(food, dish, shape):
 
 
 @given(CAPTIONS, st.integers(0, 2**32))
-def test_augmented_captions_are_repeatable_and_name_their_rule(text, seed):
-    first = augment_caption(text, np.random.default_rng(seed), SETTINGS)
-    assert first == augment_caption(text, np.random.default_rng(seed), SETTINGS)
+def test_rewritten_captions_are_repeatable_and_name_their_rule(text, seed):
+    first = rewritten(text, SETTINGS, seed=seed)
+    assert first == rewritten(text, SETTINGS, seed=seed)
     assert (first.rule == "") == (first.text == text)
     assert first.rule in ("", *RULES)
 
 
+def test_seed_and_key_each_decide():
+    found = {rewritten("Apple Pie", SETTINGS, seed=s, key=k) for s in range(9) for k in "ab"}
+    alone = {rewritten("Apple Pie", SETTINGS, seed=0, key=k) for k in map(str, range(9))}
+    assert min(len(found), len(alone)) > 2
+
+
 def test_weights_decide_how_often_a_rule_is_chosen():
-    rules = {
-        **only(CONFIG).texts,
-        "prefix_add": replace(SETTINGS["prefix_add"], weight=3),
-        "suffix_add": replace(SETTINGS["suffix_add"], weight=1),
-    }
-    found = [augment_caption("Ramen", np.random.default_rng(i), rules).rule for i in range(800)]
+    rules = {name: rule.model_copy(update={"enabled": False}) for name, rule in SETTINGS.items()}
+    for name, weight in (("prefix_add", 3.0), ("suffix_add", 1.0)):
+        rules[name] = SETTINGS[name].model_copy(update={"weight": weight})
+    found = [rewritten("Ramen", rules, seed=i).rule for i in range(800)]
     assert set(found) == {"prefix_add", "suffix_add"}
     assert abs(found.count("prefix_add") / 800 - 0.75) < 0.07  # 4.5 standard deviations
 
 
 def test_without_a_rule_that_applies_the_caption_comes_back():
-    nothing = only(CONFIG).texts
-    assert augment_caption("Apple Pie", np.random.default_rng(0), nothing) == Augmented("Apple Pie")
+    assert rewritten("Apple Pie", CONFIG.only().texts, seed=0) == Rewritten("Apple Pie")
 
 
 def test_other_languages_change_their_capitals_at_most():
     for seed in range(40):
-        done = augment_caption(
-            "Homemade Kuchen", np.random.default_rng(seed), SETTINGS, language="de"
-        )
+        done = rewritten("Homemade Kuchen", SETTINGS, seed=seed, language="de")
         assert done.text.casefold() == "homemade kuchen"
-    british = [
-        augment_caption("Apple Pie", np.random.default_rng(seed), SETTINGS, language="en-GB").rule
-        for seed in range(40)
-    ]
+    british = [rewritten("Apple Pie", SETTINGS, seed=s, language="en-GB").rule for s in range(40)]
     assert "reorder" in british
 
 
 def test_an_unknown_rule_is_named():
     with pytest.raises(ValueError, match="unknown text rule 'shuffle'"):
-        apply_rule("shuffle", "soup")
+        apply_rule("shuffle", "soup", rules=SETTINGS)
 
 
 def test_shapes():
@@ -312,7 +338,7 @@ def test_shapes():
     assert not is_sentence("Apple Pie")
     assert is_title_case("Pie with Honey")
     assert not is_title_case("Pie with honey")
-    assert fix_articles("A apple, an pie and a egg") == "An apple, a pie and an egg"
+    assert texts._with_articles("A apple, an pie and a egg") == "An apple, a pie and an egg"
 
 
 def test_numbers_are_read_with_their_units():
@@ -320,11 +346,11 @@ def test_numbers_are_read_with_their_units():
 
 
 def test_captions_of_the_drawn_world_keep_their_facts():
-    texts = [
+    said = [
         c.text for r in open_source("world:kitchen", max_recipes=30).recipes() for c in r.captions
     ]
-    done = [augment_caption(t, np.random.default_rng(i), SETTINGS) for i, t in enumerate(texts)]
-    assert all(preserves(t, d.text) for t, d in zip(texts, done, strict=True))
+    done = [rewritten(text, SETTINGS, seed=i) for i, text in enumerate(said)]
+    assert not any(changed_facts(t, d.text) for t, d in zip(said, done, strict=True))
     assert {d.rule for d in done} >= {"synonyms", "prefix_add", "reorder", "case"}
 
 
@@ -337,6 +363,6 @@ def test_titles_of_real_recipes(real_recipes):
         for name in RULES:
             for after in draws(name, title, n=4) - {title}:
                 changed[name] += 1
-                assert preserves(title, after)
+                assert not changed_facts(title, after)
                 assert not re.search(r"\s\s|\s,|^\W|\b(\w{4,}) \1\b", after), (title, after)
     assert min(changed.values()) >= 1, changed

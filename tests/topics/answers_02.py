@@ -3,6 +3,7 @@
 import random
 
 import numpy as np
+import torch
 
 # --- 02.reorder_title ----------------------------------------------------------------------------
 
@@ -117,11 +118,66 @@ NEGATIVE_MISTAKES = [
     (lambda r, c, s: set(negatives_right(r, c, s)), "a list of indices is due"),
 ]  # fmt: skip
 
+# --- 02.swapped_colors ---------------------------------------------------------------------------
+
+
+def swapped_right(pixels):
+    return pixels[:, [1, 0, 2]]
+
+
+def swapped_by_stacking(pixels):
+    red, green, blue = pixels.unbind(1)
+    return torch.stack([green, red, blue], 1)
+
+
+SWAP_MISTAKES = [
+    (lambda x: x, "nothing is swapped"),
+    (lambda x: x[:, [2, 1, 0]], "red and blue"),
+    (lambda x: x[:, [0, 2, 1]], "green and blue"),
+    (lambda x: x[:, [1, 2, 0]], "all three"),
+    (lambda x: x[:, [2, 0, 1]], "all three"),
+    (lambda x: x[:, [1, 1, 2]], "green is there twice"),
+    (lambda x: x[:, [0, 0, 2]], "red is there twice"),
+    (lambda x: 1 - x, "inverted"),
+    (lambda x: x.flip(-1), "mirrored"),
+    (lambda x: x.flip(0), "of the batch"),
+    (lambda x: x / 2, "the values are others"),
+    (lambda x: x[0], "shape"),
+    (lambda x: x.numpy(), "a tensor is due"),
+]
+
+# --- 02.best_step --------------------------------------------------------------------------------
+
+
+def best_right(steps, losses):
+    return steps[int(np.argmin(losses))]
+
+
+def best_by_pairs(steps, losses):
+    return min(zip(losses, steps, strict=True))[1]
+
+
+STEP_MISTAKES = [
+    (lambda s, v: s[-1], "last step"),
+    (lambda s, v: int(np.argmin(v)), "number of the look"),
+    (lambda s, v: min(v), "lowest loss"),
+    (lambda s, v: s[int(np.argmax(v))], "highest"),
+    (lambda s, v: min((loss, -step) for loss, step in zip(v, s, strict=True))[1] * -1, "the later"),
+    (lambda s, v: next((s[i] for i in range(len(v) - 1) if v[i + 1] > v[i]), s[-1]), "first rise"),
+    (lambda s, v: s[min(int(np.argmin(v)) + 1, len(s) - 1)], "one look too late"),
+    (lambda s, v: "ten", "a single number"),
+    (lambda s, v: s[0] + 1, "is due"),
+]
+
 RIGHT = {
+    "02.swapped_colors": [swapped_right, swapped_by_stacking],
+    "02.best_step": [best_right, best_by_pairs],
     "02.reorder_title": [title_right, title_as(lambda first, dish: f"{dish} with {first}")],
     "02.negative_captions": [negatives_right, negatives_by_trial],
 }
 WRONG = {
+    "02.swapped_colors": SWAP_MISTAKES,
+    "02.best_step": STEP_MISTAKES,
     "02.reorder_title": TITLE_MISTAKES,
     "02.negative_captions": NEGATIVE_MISTAKES,
 }  # fmt: skip

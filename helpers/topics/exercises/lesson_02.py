@@ -1,11 +1,57 @@
-"""Checks of lesson 02: the ingredient that moves behind its dish, and captions that are wrong."""
+"""Checks of lesson 02: swapped colors, an ingredient that moves behind its dish, captions that are
+wrong, and the step at which training should have stopped."""
 
 import operator
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
-from helpers.first.report.verdicts import Settled, Verdict, ask, correct, exercise, hint
+import torch
+
+from helpers.topics.exercises.engine import (
+    Settled,
+    Verdict,
+    ask,
+    compare,
+    correct,
+    exercise,
+    hint,
+)
+
+_PIXELS = torch.rand(2, 3, 3, 4, generator=torch.Generator().manual_seed(0))
+_SWAPS: list[tuple[Callable[[torch.Tensor], torch.Tensor], str]] = [
+    (lambda x: x, "nothing is swapped: `pixels[:, [1, 0, 2]]` takes channels in a new order."),
+    (lambda x: x[:, [2, 1, 0]], "red and blue are swapped: channel 0 is red, 1 green, 2 blue."),
+    (lambda x: x[:, [0, 2, 1]], "green and blue are swapped: channel 0 is red, 1 green, 2 blue."),
+    (lambda x: x[:, [1, 2, 0]], "all three channels move: blue has to stay where it is."),
+    (lambda x: x[:, [2, 0, 1]], "all three channels move: blue has to stay where it is."),
+    (lambda x: x[:, [1, 1, 2]], "green is there twice: red has to take its place."),
+    (lambda x: x[:, [0, 0, 2]], "red is there twice: green has to take its place."),
+    (lambda x: 1 - x, "the colors are inverted, not swapped."),
+    (lambda x: x.flip(-1), "the image is mirrored: channels are the second dimension."),
+    (lambda x: x.flip(0), "the images of the batch have changed places: channels come second."),
+]
+
+
+@exercise(example={"pixels": _PIXELS})
+def swapped_colors(answer: Callable) -> Verdict:
+    """``f(pixels) -> (n, 3, h, w)``: red and green change places."""
+    pixels = _PIXELS.clone()
+    got = ask(answer, pixels=pixels)
+    if not isinstance(got, torch.Tensor):
+        return hint(f"a tensor is due, and you returned a {type(got).__name__}.")
+    if got.shape != _PIXELS.shape:
+        return hint(f"shape {tuple(_PIXELS.shape)} is due, and you returned {tuple(got.shape)}.")
+    if torch.equal(got, _PIXELS[:, [1, 0, 2]]):
+        return correct(
+            "a library would call it augmentation, and every caption that names one of the two "
+            "colors is now false."
+        )
+    for mistake, text in _SWAPS:
+        if torch.equal(got, mistake(_PIXELS)):
+            return hint(text)
+    return hint("the values are others: channels change places, and no number changes.")
+
 
 _FOODS = {"banana", "tomato", "apple", "chicken"}
 # Title and known ingredients; the first that goes wrong decides the hint.
@@ -76,7 +122,7 @@ _TITLE_MISTAKES: list[tuple[Callable[[str, set[str]], str], str]] = [
 ]  # fmt: skip
 
 
-@exercise("02.reorder_title", example={"title": "Banana French Toast", "ingredients": _FOODS})
+@exercise(example={"title": "Banana French Toast", "ingredients": _FOODS})
 def reorder_title(answer: Callable) -> Verdict:
     """``f(title, ingredients) -> str``: an ingredient in front goes behind the dish.
 
@@ -92,8 +138,8 @@ def reorder_title(answer: Callable) -> Verdict:
     wrong = [i for i in range(len(cases)) if got[i] != want[i]]
     if not wrong:
         return correct(
-            "the words stay the same and only change places, where that is safe. A rule that "
-            "knows no ingredient leaves the title alone."
+            "the words stay the same and change places, where that is safe. A rule that does not "
+            "know the first word leaves the title alone."
         )
     first = wrong[0]
     if got[first].split() == want[first].split():
@@ -119,7 +165,7 @@ _FEW = (["a", "a", "b", "c", "d", "e"], ["hot soup", "soup", "soup", "soup", "so
 _SEEDS = tuple(range(1, 11))
 
 
-@exercise("02.negative_captions", example={"recipe_ids": _RECIPES, "captions": _TEXTS, "seed": 1})
+@exercise(example={"recipe_ids": _RECIPES, "captions": _TEXTS, "seed": 1})
 def negative_captions(answer: Callable) -> Verdict:
     """``f(recipe_ids, captions, seed) -> list of int``: for each pair a caption that is wrong.
 
@@ -206,3 +252,47 @@ def _index(item: Any) -> int:
         raise Settled(
             hint(f"each index is a whole number, and one of yours is {item!r}.")
         ) from None
+
+
+_LOOKS = [
+    {"steps": [0, 10, 20, 40], "losses": [3.0, 2.0, 2.5, 4.0]},
+    {"steps": [0, 5, 15, 30, 60], "losses": [4.1, 3.9, 3.2, 3.2, 3.6]},
+    {"steps": [10, 20, 30], "losses": [2.0, 2.2, 2.4]},
+    {"steps": [0, 25, 50, 75], "losses": [4.0, 3.1, 2.6, 2.4]},
+    {"steps": [0, 8, 16, 24, 32, 40], "losses": [4.0, 3.0, 3.3, 2.9, 3.5, 4.5]},
+]
+
+
+def _best_step(steps: list[int], losses: list[float]) -> int:
+    return steps[losses.index(min(losses))]
+
+
+def _first_rise(steps: list[int], losses: list[float]) -> int:
+    rises = [i for i, (a, b) in enumerate(pairwise(losses)) if b > a]
+    return steps[rises[0]] if rises else steps[-1]
+
+
+_STEP_MISTAKES: list[tuple[Callable[..., float], str]] = [
+    (lambda steps, losses: steps[-1], "that is the last step, whatever the losses say."),
+    (lambda steps, losses: losses.index(min(losses)),
+     "that is the number of the look, counted from 0: the step at which it was taken is due."),
+    (lambda steps, losses: min(losses), "that is the lowest loss: the step that has it is due."),
+    (lambda steps, losses: steps[losses.index(max(losses))],
+     "that is where the loss is highest: of a loss less is better."),
+    (lambda steps, losses: steps[len(losses) - 1 - losses[::-1].index(min(losses))],
+     "of two equal losses you take the later: the earlier costs less training."),
+    (_first_rise,
+     "you stop at the first rise: a loss may rise a little and fall again. Look at all of them."),
+    (lambda steps, losses: steps[min(losses.index(min(losses)) + 1, len(steps) - 1)],
+     "that is one look too late: the look with the lowest loss itself is due."),
+]  # fmt: skip
+
+
+@exercise(example=_LOOKS[0])
+def best_step(answer: Callable) -> Verdict:
+    """``f(steps, losses) -> int``: the step of the lowest validation loss, the first of equals."""
+    wrong = compare(answer, _LOOKS, _best_step, _STEP_MISTAKES)
+    return wrong or correct(
+        "early stopping. The step is chosen on validation, so the loss there is a little too "
+        "good: report another set."
+    )
