@@ -16,7 +16,7 @@ from tests.recompute import STUDIES, contrast, recompute
 FOLDERS = sorted(path.parent for path in STUDIES.glob("*/ranks.parquet"))
 JUDGED = [folder for folder in FOLDERS if Design.load(folder).hypotheses]
 BOARDS = [folder for folder in FOLDERS if folder.name == "05_leaderboard"]
-MEASURED = {"03", "04", "08"}  # lessons whose study is committed: its absence would pass every test here
+MEASURED = {"03", "04", "08"}  # studies that are committed: absent, they would pass every test
 LIMIT_MB = 16
 
 
