@@ -68,7 +68,7 @@ def scrambled(encoder: Encoder, data: RetrievalSet, *, seed: int) -> RetrievalSe
 
     Each item has one image of ``data``, its color channels in random order, inverted or not, cut
     into 1, 4 or 16 tiles that are shuffled; and a text of 3 to 10 random words of the tokenizer's
-    vocabulary (random texts hold a model: Nam et al., "Lipsum-FT", 2024).
+    vocabulary ("Lipsum-FT" holds a model by random texts, arXiv 2404.00860, 2024).
     """
     rng, n = np.random.default_rng(seed), len(data.items)
     tokenizer = encoder.processor.tokenizer
