@@ -194,10 +194,18 @@ class Experiment:
         return load_config()
 
     def train(
-        self, *, seed: int, n: int, condition: str, steps: int, rate: float, batch_size: int
-    ) -> Result:
-        """Train one arm with one seed, which also draws its ``n`` items, and rank the test."""
+        self, *, seed: int, condition: str = "", n: int = 0, steps: int = 0, rate: float = 0.0,
+        batch_size: int = 0,
+    ) -> Result:  # fmt: skip
+        """Train one arm with one seed, which also draws its ``n`` items, and rank the test.
+
+        Without a condition the base itself is ranked.
+        """
         validation = self.sets["validation"]
+        if not condition:
+            scores = {"step": [0], "score": [hit10(ranks_of(self.base, validation))]}
+            ranks = ranks_of(self.base, self.sets[TEST]).assign(test=TEST)
+            return Result(ranks, {}, {"evaluations": pd.DataFrame(scores)})
         settings = self.design.settings
         encoder, fitted, losses = train_condition(
             self.base, drawn_items(self.sets["training"], n, seed=seed), validation,
