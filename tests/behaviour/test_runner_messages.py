@@ -27,7 +27,7 @@ MISTAKES = [
     ("course run --jbos 2", f"unrecognized arguments: --jbos 2; {HELP.format(command='course')}"),
     ("course run 03", f"unrecognized arguments: 03; {HELP.format(command='course')}"),
     ("course run --profile stduy", "unknown profile 'stduy'; did you mean 'study'? (there are: "
-     "hub, study, tiny)"),
+     "hub, keep, study, tiny)"),
     ("course run --name ../up", "--name '../up' is no folder name: use letters, digits, '.', '_' "
      "and '-', at most 64"),
     ("course run -p rank", "-p 'rank' has no form name=value, such as -p rank=32"),
