@@ -128,6 +128,7 @@ def test_the_control_is_as_large_as_the_row_with_heads():
     assert sizes[1] == pytest.approx(sizes[0], rel=0.02)
     with pytest.raises(PlacementError, match="row 'r4 v9' does not fit tiny-siglip"):
         rows.check_rows([parse("r4 v9")], base)
+    assert rows.fitting([parse("r4 v9"), parse("r4 v1")], base) == [parse("r4 v1")]
 
 
 @pytest.mark.parametrize("family", ["clip", "siglip"])

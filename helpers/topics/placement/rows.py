@@ -7,6 +7,7 @@ alpha of twice the rank, ``qv``, dropout 0.05, plain LoRA; of a method without r
 
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -273,6 +274,16 @@ def check_rows(rows: Iterable[Row], encoder: Encoder) -> None:
             raise PlacementError(
                 f"row {row.name!r} does not fit {encoder.name}: {error}"
             ) from error
+
+
+def fitting(rows: Iterable[Row], encoder: Encoder) -> list[Row]:
+    """The rows that the model has places for."""
+    found = []
+    for row in rows:
+        with suppress(PlacementError):
+            adapted_layers(row.placement, encoder.model)
+            found.append(row)
+    return found
 
 
 def equal_size(encoder: Encoder, row: Row) -> Row:
