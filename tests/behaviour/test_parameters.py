@@ -206,12 +206,11 @@ def test_drift_is_asked_for_enough_recipes_in_the_first_cells(checkout, shell, t
 
 
 def text_of(path: Path) -> list[str]:
-    """What the cells of an executed notebook printed."""
+    """What the cells of an executed notebook printed and said."""
     return [
-        "".join(output["text"])
+        "".join(output.get("text", ()) or output.get("data", {}).get("text/markdown", ()))
         for cell in cells_of(path)
         for output in cell.get("outputs", ())
-        if output.get("name") == "stdout"
     ]
 
 
