@@ -110,7 +110,7 @@ class Lesson:
         if (paths.study(self.name) / "ranks.parquet").is_file():
             return True
         command = f"course run --profile study --only {self.name[:2]}"
-        say(f"The study of this lesson has not been measured yet: `{command}` does it.")
+        say(f"The study {self.name} has not been measured yet: `{command}` does it.")
         return False
 
     def answer(self, n: int = 2) -> None:
