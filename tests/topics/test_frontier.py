@@ -5,11 +5,13 @@ import pandas as pd
 import pytest
 import torch
 
+from helpers import experiment
+from helpers.evaluation.ranking import rank_both_directions
+from helpers.experiment import hit10, ranks_of
 from helpers.models.placement import Placement
 from helpers.study import Design
 from helpers.topics.adaptation import frontier
-from helpers.topics.adaptation import study as first_study
-from helpers.topics.adaptation.frontier import Holding, PreparedSet, train_holding
+from helpers.topics.adaptation.frontier import Holding, train_holding
 from helpers.training.loop import Settings
 from tests.small_models import (
     perturb,
@@ -118,9 +120,10 @@ def test_heads_alone_are_trained():
 def test_a_prepared_set_is_ranked_as_the_set_is():
     data = small_data()
     adapted = perturb(small_adapted("clip"))
-    found = PreparedSet(small_encoder("clip"), data)
-    assert found.ranks(adapted, batch_size=5).equals(first_study.ranks_of(adapted, data))
-    assert found.hit10(adapted) == pytest.approx(first_study.hit10(adapted, data))
+    found = experiment.PreparedSet.of(small_encoder("clip"), data)
+    images, texts = found.embed(adapted, batch_size=5)
+    assert rank_both_directions(images, texts, data).equals(ranks_of(adapted, data))
+    assert found.hit10(adapted) == pytest.approx(hit10(ranks_of(adapted, data)))
 
 
 DESIGN = {
@@ -132,7 +135,7 @@ DESIGN = {
         "zero-shot": {"base": "small"},
         "LoRA": {"base": "small", "placement": "LoRA", "learning_rate": 0.05},
         "LoRA, half": {"of": "LoRA", "factor": 0.5},
-        "LoRA, none": {"of": "LoRA", "factor": 0.0},
+        "LoRA, almost none": {"of": "LoRA", "factor": 1e-6},
         "full, replay": {"base": "small", "placement": "full", "learning_rate": 0.01,
                          "replay": "replay", "replay_pairs": 4},
     },
@@ -148,20 +151,20 @@ DESIGN = {
 
 
 def test_the_points_of_a_path_are_arms_of_the_study(tmp_path, monkeypatch):
-    monkeypatch.setattr(first_study, "load_encoder", lambda name, device: small_encoder("siglip"))
+    monkeypatch.setattr(experiment, "load_encoder", lambda name, device: small_encoder("siglip"))
     study = frontier.run_study(Design(**DESIGN), tmp_path)
-    assert study.arms == ["zero-shot", "LoRA", "full, replay", "LoRA, half", "LoRA, none"]
+    assert study.arms == ["zero-shot", "LoRA", "full, replay", "LoRA, half", "LoRA, almost none"]
     assert study.seeds("LoRA, half") == [1, 2]
     ranks = study.ranks.set_index(["arm", "seed", "test", "direction", "query"])["rank"]
     where = [(test, way) for test in frontier.TESTS for way in ("text_to_image", "image_to_text")]
     for test, way in where:
-        zero, none = ranks["zero-shot", -1, test, way], ranks["LoRA, none", 1, test, way]
-        pd.testing.assert_series_equal(zero, none)  # factor 0 is the base
+        zero, almost = ranks["zero-shot", -1, test, way], ranks["LoRA, almost none", 1, test, way]
+        pd.testing.assert_series_equal(zero, almost)  # the path starts at the base
     assert not ranks["LoRA", 1].equals(ranks["LoRA, half", 1])
     path = study.frames["path"]
-    assert set(path.loc[path["arm"] == "LoRA", "factor"]) == {0.0, 0.5, 1.0}
+    assert set(path.loc[path["arm"] == "LoRA", "factor"]) == {1e-6, 0.5, 1.0}
     assert set(study.frames) == {"path", "losses", "evaluations"}
-    without = {arm: about for arm, about in DESIGN["arms"].items() if arm != "LoRA, none"}
+    without = {arm: about for arm, about in DESIGN["arms"].items() if arm != "LoRA, almost none"}
     curves = frontier.curves(study, Design(**{**DESIGN, "arms": without}))
     curves = curves.set_index(["method", "factor"])
     assert (curves.loc[("LoRA", 0.0)] == 0).all()

@@ -152,7 +152,7 @@ def test_training_selects_the_best_evaluation_and_is_repeatable(encoder, options
     scores = found.evaluations
     assert scores["step"].iloc[[0, -1]].tolist() == [0, 12]
     best = scores.loc[scores["step"] == found.best_step, "score"].item()
-    assert best == pytest.approx(training.hit10(training.ranks_of(heads, held)))
+    assert best == pytest.approx(training.score_of(heads, held))
     assert best == scores["score"][scores["step"] > 0].max()
     assert np.array_equal(*results)
 
@@ -203,7 +203,7 @@ def test_the_second_stage_trains_the_last_blocks_and_leaves_the_model(kind, tmp_
                if ".layers." in n and "vision" in n and not torch.equal(p, before[n])}  # fmt: skip
     assert changed <= {"2"}  # the last of three blocks
     best = stage.fitted.evaluations["score"].max()
-    after = training.hit10(training.ranks_of(None, stage.features(data)))
+    after = training.score_of(None, stage.features(data))
     assert after == pytest.approx(best)
     assert stage.trainable > sum(p.numel() for p in heads.parameters())
 
@@ -271,7 +271,7 @@ def test_gains_and_the_selected_step(encoder):
     assert found["spoiled"].value < 0
     assert effects.below(found) == ["spoiled"]
     level = effects.references(features)["zero-shot"]
-    assert level == pytest.approx(training.hit10(training.ranks_of(None, features)))
+    assert level == pytest.approx(training.score_of(None, features))
     scores = pd.DataFrame({"step": [0, 5, 10], "score": [0.1, 0.3, 0.2]})
     fitted = {name: Fitted(pd.DataFrame(), scores, step, False, 1.0)
               for name, step in (("frozen", 5), ("spoiled", 10))}  # fmt: skip
@@ -388,7 +388,7 @@ def test_a_tiny_design_runs_and_goes_on_from_what_is_done(tmp_path, monkeypatch)
         "With 8 recipes: hit@10 on validation, both directions, alpha set before training, " in said
     )
     done = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").glob("*/ranks.parquet")}
-    monkeypatch.setattr(study.Experiment, "train", None)  # nothing is trained again
+    monkeypatch.setattr(study.Training, "train", None)  # nothing is trained again
     again = study.run_study(design, tmp_path / "runs")
     assert again.ranks.equals(found.ranks)
     assert {path: path.stat().st_mtime_ns for path in done} == done
@@ -396,7 +396,7 @@ def test_a_tiny_design_runs_and_goes_on_from_what_is_done(tmp_path, monkeypatch)
 
 def test_a_zero_shot_arm_is_the_frozen_model(tmp_path):
     design = Design(**DESIGN | {"arms": {"zero-shot": {}}})
-    experiment = study.Experiment(design)
+    experiment = study.Training(design)
     result = experiment.train(seed=-1)
     base, data = load_encoder("tiny-clip", device="cpu"), experiment.sets["kitchen"]
     found = training.ranks_of(None, training.embed(base, data))
@@ -407,11 +407,11 @@ def test_a_zero_shot_arm_is_the_frozen_model(tmp_path):
 @pytest.mark.slow
 def test_a_pilot_scores_each_rate_by_the_weights_that_were_selected():
     arms = {"rla, 8": {"head": "rla", "n": 8, "steps": 4}}
-    experiment = study.Experiment(Design(**DESIGN))
+    experiment = study.Training(Design(**DESIGN))
     found = study.rates_on_validation(experiment, arms, (0.001, 0.01), seeds=(101,))
     assert found[["arm", "rate"]].values.tolist() == [["rla, 8", 0.001], ["rla, 8", 0.01]]
     factors = {**arms["rla, 8"], "rate": 0.01}
     heads, _, fitted = experiment.fitted(101, factors)
-    score = training.hit10(training.ranks_of(heads, experiment.features["validation"]))
+    score = training.score_of(heads, experiment.features["validation"])
     assert found["score"].iloc[1] == score == study.best_score(fitted)
     assert study.selected_scores(fitted)["score"].iloc[-1] == score

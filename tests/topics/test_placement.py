@@ -9,14 +9,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers import experiment
 from helpers.data.sets import RetrievalSet
+from helpers.experiment import PreparedSet, ranks_of
 from helpers.models.encoder import load_encoder, weights_fingerprint
 from helpers.models.placement import PlacementError
 from helpers.study import Design, Study
-from helpers.topics.adaptation.study import ranks_of
 from helpers.topics.placement import leaderboard, rows, study, training
 from helpers.topics.placement.rows import Row, parse, parse_grid, row_of, rows_of
-from helpers.topics.placement.training import Prepared, adapted, split, train_row
+from helpers.topics.placement.training import adapted, split, train_row
 from helpers.training.loop import Settings
 from tests import recompute
 from tests.small_models import small_data, small_encoder, small_pairs
@@ -135,7 +136,7 @@ def test_the_control_is_as_large_as_the_row_with_heads():
 @pytest.mark.parametrize("name", EVERY_METHOD)
 def test_every_method_starts_at_the_base_and_moves_away(family, name):
     base, row = small_encoder(family), parse(name)
-    held = Prepared.of(base, small_data())
+    held = PreparedSet.of(base, small_data())
     start = held.embed(base)
     fresh = held.embed(split(adapted(base, row, seed=1)))
     for before, after in zip(start, fresh, strict=True):
@@ -169,7 +170,7 @@ def test_what_is_opened_is_what_the_method_names():
 
 @pytest.mark.parametrize("family", ["clip", "siglip"])
 def test_rla_is_a_matrix_on_each_embedding(family):
-    base, held = small_encoder(family), Prepared.of(small_encoder(family), small_data())
+    base, held = small_encoder(family), PreparedSet.of(small_encoder(family), small_data())
     encoder = adapted(base, parse("rla"), seed=1)
     d, path = base.dimension, {"clip": "visual_projection", "siglip": "vision_model.head"}[family]
     with torch.no_grad():  # permute, and longer
@@ -201,7 +202,7 @@ def test_a_prepared_set_is_ranked_as_the_set_is_equal_captions_of_two_items_too(
     captions = [*whole.captions[:-1], whole.captions[0]]  # of the first and of the last item
     data = RetrievalSet(whole.images, whole.image_items, captions, whole.caption_items)
     base = small_encoder("clip")
-    pd.testing.assert_frame_equal(Prepared.of(base, data).ranks(base), ranks_of(base, data))
+    pd.testing.assert_frame_equal(PreparedSet.of(base, data).ranks(base), ranks_of(base, data))
 
 
 def test_the_rate_forgets_little_and_scores_best():
@@ -243,7 +244,7 @@ DESIGN = {
 
 @pytest.mark.slow
 def test_a_study_runs_by_its_stages_and_goes_on_where_it_stopped(tmp_path, monkeypatch):
-    monkeypatch.setattr(study, "load_encoder", lambda name, device: small_encoder("siglip"))
+    monkeypatch.setattr(experiment, "load_encoder", lambda name, device: small_encoder("siglip"))
     design = Design(**DESIGN)
     found = study.run_study(design, tmp_path)
     assert set(found.arms) == set(design.arms)
@@ -275,7 +276,7 @@ def test_a_study_runs_by_its_stages_and_goes_on_where_it_stopped(tmp_path, monke
 
 @pytest.mark.slow
 def test_a_leaderboard_gives_its_best_more_seeds_and_resumes(tmp_path, monkeypatch):
-    monkeypatch.setattr(study, "load_encoder", lambda name, device: small_encoder("clip"))
+    monkeypatch.setattr(experiment, "load_encoder", lambda name, device: small_encoder("clip"))
     settings = {"steps": 4, "rate steps": 2, "batch_size": 8, "within": 100, "more for": 1,
                 "more seeds": 3, "margins": {"usual": 1.5, "more": 1}}  # fmt: skip
     arms = {"zero-shot": {"base": "small"}} | {
@@ -295,7 +296,7 @@ def test_a_leaderboard_gives_its_best_more_seeds_and_resumes(tmp_path, monkeypat
 
 
 def test_rows_trained_live_leave_a_record_and_their_losses(local_zone):
-    base, held = small_encoder("siglip"), Prepared.of(small_encoder("siglip"), small_data())
+    base, held = small_encoder("siglip"), PreparedSet.of(small_encoder("siglip"), small_data())
     sets = {"train": held, "validation": held}
     how = {"seed": 1, "rate": 0.01, "steps": 2}
     live = study.train_rows(base, [parse("r2 v1"), parse("biases")], sets, {"own": held}, **how)

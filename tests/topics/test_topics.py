@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 import torch
 
+from helpers import experiment
 from helpers.data.sets import RetrievalSet, drawn_set
 from helpers.evaluation.ranking import InvalidEmbeddings, rank_both_directions
+from helpers.experiment import hit10, ranks_of
 from helpers.models.encoder import load_encoder
 from helpers.models.lora import adapt
 from helpers.models.placement import Placement
@@ -117,7 +119,7 @@ def test_the_score_is_the_mean_of_both_directions(data):
 
     ranks = rank_both_directions(Fixed.rows[:16], Fixed.rows[16:], data)
     hits = ranks.assign(hit=ranks["rank"] <= 10).groupby("direction")["hit"].mean()
-    assert adaptation.study.hit10(Fixed(), data) == pytest.approx(hits.mean())
+    assert hit10(ranks_of(Fixed(), data)) == pytest.approx(hits.mean())
 
 
 def test_a_cost_is_a_share_of_the_base_with_rounds_as_what_varies():
@@ -176,7 +178,7 @@ LORA = {"base": "small", "steps": 4, "batch_size": 4, "learning_rate": 0.01}
 
 @pytest.fixture
 def small_bases(monkeypatch):
-    for module in (zero_shot, adaptation.study, augmentation):
+    for module in (zero_shot, experiment):
         monkeypatch.setattr(module, "load_encoder", lambda name, device: small_encoder("siglip"))
 
 

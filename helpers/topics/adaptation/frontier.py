@@ -5,7 +5,6 @@ along the path from the base (factor 0) to itself (1): :func:`helpers.models.lor
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,16 +17,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from helpers.data.sets import RetrievalSet
-from helpers.evaluation.ranking import rank_both_directions
-from helpers.grid import Result, run_grid
+from helpers.experiment import with_points
+from helpers.grid import Result
 from helpers.models.encoder import Encoder
-from helpers.models.lora import adapt, scaled
+from helpers.models.lora import adapt
 from helpers.models.placement import Placement, trainable_counts
 from helpers.report.plots import gain_against_loss
-from helpers.repro import hash_of, library_versions
-from helpers.store.artefacts import code_of
-from helpers.study import UNTRAINED, Design, Study
-from helpers.topics.adaptation.study import Experiment
+from helpers.study import Design, Study
+from helpers.topics.adaptation.study import Training
 from helpers.training.batches import TrainingPairs, plain_towers, prepare_pairs
 from helpers.training.loop import Settings, fit
 from helpers.training.runs import contrastive_step
@@ -175,59 +172,22 @@ def train_holding(
     return adapted, found.losses, found.evaluations, info
 
 
-class PreparedSet:
-    """A set prepared once for a family of models, to be ranked again and again."""
-
-    def __init__(self, encoder: Encoder, data: RetrievalSet) -> None:
-        self.data = data
-        self.pixels = encoder.prepare_images(list(data.images))
-        self.tokens = encoder.prepare_texts(list(data.captions))
-
-    def ranks(self, encoder: Encoder, batch_size: int = 256) -> pd.DataFrame:
-        """The ranks of both directions under an encoder."""
-        with torch.no_grad():
-            images = [encoder.image_features(part) for part in self.pixels.split(batch_size)]
-            parts = zip(*(t.split(batch_size) for t in self.tokens.values()), strict=True)
-            texts = [
-                encoder.text_features(dict(zip(self.tokens, part, strict=True))) for part in parts
-            ]
-        rows = (torch.cat(part).cpu().numpy() for part in (images, texts))
-        return rank_both_directions(*rows, self.data)
-
-    def hit10(self, encoder: Encoder) -> float:
-        """hit@10, mean of both directions."""
-        hits = self.ranks(encoder).assign(hit=lambda ranks: ranks["rank"] <= 10)
-        return float(hits.groupby("direction")["hit"].mean().mean())
-
-
 @dataclass(frozen=True)
-class Frontier(Experiment):
+class Frontier(Training):
     """Trains an arm of the design, and ranks every test along its path."""
 
     @cached_property
-    def _prepared_pairs(self) -> dict[tuple[str, str], TrainingPairs]:
-        return {}
-
-    @cached_property
-    def _prepared_sets(self) -> dict[str, dict[str, PreparedSet]]:
+    def _scrambled(self) -> dict[str, TrainingPairs]:
         return {}
 
     def pairs_of(self, base: str, name: str) -> TrainingPairs:
         """The pairs of a set, prepared once for a base model."""
-        if (base, name) not in self._prepared_pairs:
-            encoder, made = self.bases[base], name == SCRAMBLED
-            data = scrambled(encoder, self.sets["training"], seed=1) if made else self.sets[name]
-            pairs = prepare_pairs(encoder, data, progress=False)
-            self._prepared_pairs[base, name] = pairs
-        return self._prepared_pairs[base, name]
-
-    def prepared(self, base: str) -> dict[str, PreparedSet]:
-        """The sets that are ranked, prepared once for a base model."""
-        if base not in self._prepared_sets:
-            names = (*TESTS, *(f"validation, {test}" for test in TESTS))
-            sets = {name: PreparedSet(self.bases[base], self.sets[name]) for name in names}
-            self._prepared_sets[base] = sets
-        return self._prepared_sets[base]
+        if name != SCRAMBLED:
+            return self.prepared(base, name).pairs
+        if base not in self._scrambled:
+            data = scrambled(self.bases[base], self.sets["training"], seed=1)
+            self._scrambled[base] = prepare_pairs(self.bases[base], data, progress=False)
+        return self._scrambled[base]
 
     def train(
         self, *, seed: int, base: str, factors: Sequence[float] = (1.0,), placement: str = "",
@@ -238,19 +198,17 @@ class Frontier(Experiment):
         The ranks have a column ``factor``; the frame ``path`` has the score of both domains on
         validation at each factor.
         """
-        sets = self.prepared(base)
-        validation = sets[f"validation, {TESTS[0]}"]
         if not placement:
-            return self._ranked(self.bases[base], sets, (0.0,), {})
+            return self._ranked(base, self.bases[base], (1.0,), {})
         held = Holding(**holding)
         names = {"training", held.replay, held.distill} - {""}
         encoder, losses, evaluations, info = train_holding(
             self.bases[base], {name: self.pairs_of(base, name) for name in names},
             placement=Placement(**self.design.settings["placements"][placement]),
             settings=self.settings(seed, {"learning_rate": learning_rate, **self.shared}),
-            holding=held, evaluate=validation.hit10,
+            holding=held, evaluate=self.prepared(base, f"validation, {TESTS[0]}").hit10,
         )  # fmt: skip
-        result = self._ranked(encoder, sets, factors, info)
+        result = self._ranked(base, encoder, factors, info)
         more = {"losses": losses[["step", "loss"]], "evaluations": evaluations[["step", "score"]]}
         return replace(result, frames={**result.frames, **more})
 
@@ -260,17 +218,10 @@ class Frontier(Experiment):
         return {name: self.design.settings[name] for name in ("steps", "batch_size")}
 
     def _ranked(
-        self, encoder: Encoder, sets: Mapping[str, PreparedSet], factors: Sequence[float],
-        info: Mapping[str, float],
-    ) -> Result:  # fmt: skip
-        ranks, path = [], []
-        for factor in factors:
-            with scaled(encoder, factor) if encoder.adapter else nullcontext():
-                for test in TESTS:
-                    ranks.append(sets[test].ranks(encoder).assign(test=test, factor=factor))
-                    score = sets[f"validation, {test}"].hit10(encoder)
-                    path.append({"test": test, "factor": factor, "score": score})
-        return Result(pd.concat(ranks), info, {"path": pd.DataFrame(path)})
+        self, base: str, encoder: Encoder, factors: Sequence[float], info: Mapping[str, float]
+    ) -> Result:
+        ranks, path = self.along_path(base, encoder, factors, tests=TESTS)
+        return Result(ranks, info, {"path": path} if len(path) else {})
 
 
 def run_study(design: Design, folder: Path, *, device: str = "cpu") -> Study:
@@ -284,31 +235,9 @@ def run_study(design: Design, folder: Path, *, device: str = "cpu") -> Study:
     for arm, about in trained.items():
         own = [point["factor"] for point in points.values() if point["of"] == arm]
         about |= {"factors": sorted({1.0, *own})} if "placement" in about else {}
-    identity = hash_of({
-        "design": [design.version, design.data, design.settings],
-        "bases": {name: one.fingerprint for name, one in experiment.bases.items()},
-        "settings": asdict(experiment.settings(1, {"learning_rate": 0.0, **experiment.shared})),
-        "code": code_of("helpers.models.lora", "helpers.training.loop", "helpers.training.losses",
-                        "helpers.training.batches", "helpers.training.runs",
-                        "helpers.evaluation.ranking", "helpers.data.sets", __name__),
-        "libraries": library_versions(),
-    })  # fmt: skip
-    study = run_grid(
-        experiment.train, trained, seeds=design.seeds_of, folder=folder, identity=identity
-    )
-    return with_points(study, points)
-
-
-def with_points(study: Study, points: Mapping[str, Mapping[str, Any]]) -> Study:
-    """The study with an arm for each point of a path: ``of`` which arm, and at which ``factor``."""
-    ends = study.ranks[(study.ranks["factor"] == 1) | (study.ranks["seed"] == UNTRAINED)]
-    ranks, runs = [ends], [study.runs]
-    for name, point in points.items():
-        of = study.ranks["arm"] == point["of"]
-        ranks.append(study.ranks[of & (study.ranks["factor"] == point["factor"])].assign(arm=name))
-        runs.append(study.runs[study.runs["arm"] == point["of"]].assign(arm=name))
-    joined = pd.concat(ranks, ignore_index=True).drop(columns="factor")
-    return Study(joined, pd.concat(runs, ignore_index=True), study.frames)
+    settings = experiment.settings(1, {"learning_rate": 0.0, **experiment.shared})
+    identity = experiment.identity("helpers.training.runs", __name__, training=asdict(settings))
+    return with_points(experiment.run(folder, identity, trained), points)
 
 
 def curves(study: Study, design: Design) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from functools import cached_property, partial
 from typing import Any
 
@@ -10,35 +10,19 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from helpers.data.sets import RetrievalSet, drawn_sets
+from helpers.data.sets import RetrievalSet
 from helpers.evaluation.efficiency import seconds_in_turns
-from helpers.evaluation.metrics import summary
-from helpers.evaluation.ranking import rank_both_directions
 from helpers.evaluation.stats import Estimate
-from helpers.grid import Result, run_grid
-from helpers.models.encoder import Encoder, load_encoder
+from helpers.experiment import Experiment, hit10, ranks_of
+from helpers.grid import Result
+from helpers.models.encoder import Encoder
 from helpers.models.lora import Placement, adapt, merge
-from helpers.repro import hash_of, library_versions
-from helpers.store.artefacts import code_of
 from helpers.study import Design, Study
 from helpers.training.batches import TrainingPairs, prepare_pairs
 from helpers.training.loop import Settings
 from helpers.training.runs import train_lora
 
 COST = "adapters cost nothing"
-
-
-def hit10(encoder: Encoder, data: RetrievalSet) -> float:
-    """hit@10, mean of both directions: the score by which settings are chosen on validation."""
-    ranks = ranks_of(encoder, data)
-    return float(
-        np.mean([summary(part["rank"], "hit@10") for _, part in ranks.groupby("direction")])
-    )
-
-
-def ranks_of(encoder: Encoder, data: RetrievalSet) -> pd.DataFrame:
-    """Embed a set and rank it in both directions."""
-    return rank_both_directions(encoder.images(data.images), encoder.texts(data.captions), data)
 
 
 def random_negatives(data: RetrievalSet, seed: int) -> list[tuple[int, str]]:
@@ -52,52 +36,39 @@ def random_negatives(data: RetrievalSet, seed: int) -> list[tuple[int, str]]:
     return found
 
 
-@dataclass(frozen=True)
-class Experiment:
-    """The data and base models of a design, and the training of one of its arms."""
-
-    design: Design
-    device: str = "cpu"
+class Training(Experiment):
+    """Trains an arm of the design, and ranks every test."""
 
     @cached_property
-    def sets(self) -> dict[str, RetrievalSet]:
-        """The sets of the design by name, their images drawn once."""
-        drawn = drawn_sets(self.design.data)
-        return {name: replace(one, images=list(one.images)) for name, one in drawn.items()}
-
-    @cached_property
-    def bases(self) -> dict[str, Encoder]:
-        """The base models of the design by name."""
-        return {name: load_encoder(name, device=self.device) for name in self.design.base}
-
-    @cached_property
-    def _prepared(self) -> dict[tuple[str, bool], TrainingPairs]:
+    def _pairs(self) -> dict[tuple[str, bool], TrainingPairs]:
         return {}
 
     def pairs(self, base: str, negatives: bool) -> TrainingPairs:
         """The training pairs of a base model, prepared once."""
-        if (base, negatives) not in self._prepared:
+        if (base, negatives) not in self._pairs:
             train, seed = self.sets["training"], self.design.settings["seed of negatives"]
             drawn = random_negatives(train, seed) if negatives else ()
-            self._prepared[base, negatives] = prepare_pairs(
+            self._pairs[base, negatives] = prepare_pairs(
                 self.bases[base], train, negatives=drawn, progress=False
             )
-        return self._prepared[base, negatives]
+        return self._pairs[base, negatives]
 
     def train(self, *, seed: int, base: str, **factors: Any) -> Result:
         """Train one arm with one seed, and rank every test; without ``steps`` the base itself."""
         encoder, info, frames = self.bases[base], {}, {}
+        validation = self.sets["validation"]
         if "steps" in factors:
             trained = train_lora(
                 encoder, self.pairs(base, factors.get("negatives", False)),
                 placement=Placement(**self.design.settings["placement"]),
                 settings=self.settings(seed, factors),
-                validation=lambda one: hit10(one, self.sets["validation"]), progress=False,
+                validation=lambda one: hit10(ranks_of(one, validation)), progress=False,
             )  # fmt: skip
             encoder, info, scores = trained.encoder, trained.info, trained.evaluations
             frames["losses"] = trained.losses[["step", "loss", "gradient_norm"]]
         else:
-            scores = pd.DataFrame({"step": [0], "score": [hit10(encoder, self.sets["validation"])]})
+            score = hit10(ranks_of(encoder, validation))
+            scores = pd.DataFrame({"step": [0], "score": [score]})
         frames["evaluations"] = scores[["step", "score"]]
         tests = ("kitchen", "general")
         ranks = [ranks_of(encoder, self.sets[test]).assign(test=test) for test in tests]
@@ -116,22 +87,12 @@ class Experiment:
 
 def run_study(design: Design, folder, *, device: str = "cpu") -> Study:
     """Train what the design asks; finished runs in ``folder`` are not trained again."""
-    experiment = Experiment(design, device)
-    identity = hash_of({
-        "design": [design.version, design.data, design.settings],
-        "bases": {name: one.fingerprint for name, one in experiment.bases.items()},
-        "trainings": {name: asdict(experiment.settings(1, factors))
-                      for name, factors in design.arms.items() if "steps" in factors},
-        "code": code_of("helpers.models.lora", "helpers.training.loop",
-                        "helpers.training.losses", "helpers.training.batches",
-                        "helpers.training.runs", "helpers.evaluation.ranking", "helpers.data.sets"),
-        "libraries": library_versions(),
-    })  # fmt: skip
-    study = run_grid(
-        experiment.train, design.arms, seeds=design.seeds_of, folder=folder, identity=identity
-    )
-    base = experiment.bases[next(iter(design.base))]
-    costs = encoding_seconds(base, experiment.sets["kitchen"], design)
+    experiment = Training(design, device)
+    trainings = {name: asdict(experiment.settings(1, factors))
+                 for name, factors in design.arms.items() if "steps" in factors}  # fmt: skip
+    identity = experiment.identity("helpers.training.runs", trainings=trainings)
+    study = experiment.run(folder, identity)
+    costs = encoding_seconds(experiment.base, experiment.sets["kitchen"], design)
     return Study(study.ranks, study.runs, {**study.frames, "costs": costs})
 
 

@@ -1,7 +1,7 @@
 """Training with and without augmentation: the live run of lesson 02, and its study."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, lru_cache, partial
 from typing import Any
 
@@ -9,15 +9,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from helpers.data.sets import LazyImages, RetrievalSet, drawn_sets
-from helpers.evaluation.metrics import summary
-from helpers.evaluation.ranking import rank_both_directions
-from helpers.grid import Result, run_grid
-from helpers.models.encoder import Encoder, load_encoder
+from helpers.data.sets import LazyImages, RetrievalSet
+from helpers.experiment import Experiment, hit10, ranks_of
+from helpers.grid import Result
+from helpers.models.encoder import Encoder
 from helpers.models.lora import adapt
 from helpers.models.placement import Placement, trainable_counts
-from helpers.repro import hash_of, library_versions
-from helpers.store.artefacts import code_of
 from helpers.study import Design, Study
 from helpers.topics.augmentation.config import Config, load_config
 from helpers.topics.augmentation.images import training_transform
@@ -86,17 +83,6 @@ def measured(
     for name, encoder in encoders.items():
         live = live.add(name, ranks_of(encoder, data), test=data.name, seed=seed)
     return live
-
-
-def hit10(ranks: pd.DataFrame) -> float:
-    """hit@10, mean of both directions: what gates read, on validation."""
-    parts = ranks.groupby("direction")["rank"]
-    return float(np.mean([summary(part, "hit@10") for _, part in parts]))
-
-
-def ranks_of(encoder: Encoder, data: RetrievalSet) -> pd.DataFrame:
-    """Embed a set and rank it in both directions."""
-    return rank_both_directions(encoder.images(data.images), encoder.texts(data.captions), data)
 
 
 def train_condition(
@@ -170,23 +156,8 @@ def contrastive_step(
     return step
 
 
-@dataclass(frozen=True)
-class Experiment:
-    """The data and the base model of a design, and the training of one of its arms."""
-
-    design: Design
-    device: str = "cpu"
-
-    @cached_property
-    def sets(self) -> dict[str, RetrievalSet]:
-        """The sets of the design by name, their images drawn once."""
-        drawn = drawn_sets(self.design.data)
-        return {name: replace(one, images=list(one.images)) for name, one in drawn.items()}
-
-    @cached_property
-    def base(self) -> Encoder:
-        """The model that is adapted."""
-        return load_encoder(next(iter(self.design.base)), device=self.device)
+class Training(Experiment):
+    """Trains an arm of the design, and ranks the test."""
 
     @cached_property
     def config(self) -> Config:
@@ -230,21 +201,12 @@ class Experiment:
 
 def run_study(design: Design, folder, *, device: str = "cpu") -> Study:
     """Train what the design asks; finished runs in ``folder`` are not trained again."""
-    experiment = Experiment(design, device)
-    topic = "helpers.topics.augmentation"
-    identity = hash_of({
-        "design": [design.version, design.data, design.settings],
-        "base": experiment.base.fingerprint,
-        "augmentation": experiment.config.dump(),
-        "code": code_of(f"{topic}.images", f"{topic}.texts", f"{topic}.facts", f"{topic}.study",
-                        "helpers.models.lora", "helpers.training.loop", "helpers.training.losses",
-                        "helpers.training.batches", "helpers.evaluation.ranking",
-                        "helpers.data.sets"),
-        "libraries": library_versions(),
-    })  # fmt: skip
-    return run_grid(
-        experiment.train, design.arms, seeds=design.seeds_of, folder=folder, identity=identity
+    experiment, topic = Training(design, device), "helpers.topics.augmentation"
+    identity = experiment.identity(
+        *(f"{topic}.{name}" for name in ("images", "texts", "facts", "study")),
+        augmentation=experiment.config.dump(),
     )
+    return experiment.run(folder, identity)
 
 
 def mean_losses(study: Study, design: Design) -> pd.DataFrame:

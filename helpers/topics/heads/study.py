@@ -1,28 +1,24 @@
 """The study of lesson 08: heads by kind, loss and number of training recipes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from helpers.data.sets import RetrievalSet, drawn_sets
-from helpers.grid import Result, run_grid
-from helpers.models.encoder import Encoder, load_encoder
-from helpers.repro import hash_of, library_versions
-from helpers.store.artefacts import code_of
+from helpers.experiment import Experiment
+from helpers.grid import Result
 from helpers.study import Design, Study
 from helpers.topics.heads import effects
 from helpers.topics.heads.models import Heads, make_heads, with_alpha
 from helpers.topics.heads.training import (
     Features,
     embed,
-    hit10,
     mine,
     moved,
     ranks_of,
+    score_of,
     second_stage,
     train,
 )
@@ -32,24 +28,8 @@ TEST = "kitchen"
 SHOWN = ("MLP, margin", "MLP, InfoNCE", "residual, InfoNCE", "RLA", "ProLIP")
 
 
-@dataclass(frozen=True)
-class Experiment:
-    """The data and the base model of a design, and the training of one of its arms."""
-
-    design: Design
-    device: str = "cpu"
-
-    @cached_property
-    def sets(self) -> dict[str, RetrievalSet]:
-        """The sets of the design by name; images that are read again and again are drawn once."""
-        drawn = drawn_sets(self.design.data)
-        held = {n: replace(s, images=list(s.images)) for n, s in drawn.items() if n != "training"}
-        return drawn | held
-
-    @cached_property
-    def base(self) -> Encoder:
-        """The frozen model."""
-        return load_encoder(next(iter(self.design.base)), device=self.device)
+class Training(Experiment):
+    """Trains heads as an arm of the design asks, and ranks the test."""
 
     @cached_property
     def features(self) -> dict[str, Features]:
@@ -79,7 +59,7 @@ class Experiment:
         """Train one arm with one seed and rank the test; without ``head`` the frozen model."""
         if "head" not in factors:
             features = self.features[TEST]
-            score = hit10(ranks_of(None, self.features["validation"]))
+            score = score_of(None, self.features["validation"])
             scores = {"step": [0], "score": [score], "current": [score]}
             frames = {"evaluations": pd.DataFrame(scores)}
             ranks = ranks_of(None, features).assign(test=TEST)
@@ -110,7 +90,7 @@ class Experiment:
         for alpha in factors["dial"]:
             trained = self.fitted(seed, factors, alpha=alpha)[0] if alpha else heads
             for how, one in (("set before training", trained), ("set after training", heads)):
-                score = hit10(ranks_of(with_alpha(one, alpha), shown))
+                score = score_of(with_alpha(one, alpha), shown)
                 rows.append((factors["n"], how, alpha, score))
         return pd.DataFrame(rows, columns=["n", "how", "alpha", "score"])
 
@@ -133,18 +113,9 @@ def selected_scores(fitted: Fitted) -> pd.DataFrame:
 
 def run_study(design: Design, folder, *, device: str = "cpu") -> Study:
     """Train what the design asks; finished runs in ``folder`` are not trained again."""
-    experiment = Experiment(design, device)
-    identity = hash_of({
-        "design": [design.version, design.data, design.settings],
-        "base": experiment.base.fingerprint,
-        "code": code_of("helpers.topics.heads.models", "helpers.topics.heads.training",
-                        "helpers.training.loop", "helpers.training.losses",
-                        "helpers.evaluation.ranking", "helpers.data.sets"),
-        "libraries": library_versions(),
-    })  # fmt: skip
-    return run_grid(
-        experiment.train, design.arms, seeds=design.seeds_of, folder=folder, identity=identity
-    )
+    experiment = Training(design, device)
+    identity = experiment.identity("helpers.topics.heads.models", "helpers.topics.heads.training")
+    return experiment.run(folder, identity)
 
 
 def by_size(study: Study, design: Design, *, test: str = TEST) -> pd.DataFrame:
@@ -172,7 +143,7 @@ def best_alphas(study: Study) -> str:
 
 
 def rates_on_validation(
-    experiment: Experiment, arms: Mapping[str, Mapping[str, Any]], rates: tuple[float, ...],
+    experiment: Training, arms: Mapping[str, Mapping[str, Any]], rates: tuple[float, ...],
     seeds: tuple[int, ...] = (101, 102),
 ) -> pd.DataFrame:  # fmt: skip
     """The best validation score of each arm and learning rate, mean over pilot seeds.

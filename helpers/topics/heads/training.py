@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from helpers.data.sets import RetrievalSet
-from helpers.evaluation.metrics import summary
 from helpers.evaluation.ranking import positives_of, rank_both_directions
+from helpers.experiment import hit10
 from helpers.models.encoder import Encoder
 from helpers.models.lora import adapt
 from helpers.models.placement import Placement
@@ -149,10 +149,9 @@ def ranks_of(heads: nn.Module | None, features: Features) -> pd.DataFrame:
     return rank_both_directions(found.images, found.texts, features.data)
 
 
-def hit10(ranks: pd.DataFrame) -> float:
-    """hit@10, mean of both directions: what every choice on validation is made by."""
-    parts = ranks.groupby("direction")["rank"]
-    return float(np.mean([summary(one, "hit@10") for _, one in parts]))
+def score_of(heads: nn.Module | None, features: Features) -> float:
+    """hit@10, mean of both directions, under heads: what every choice on validation is made by."""
+    return hit10(ranks_of(heads, features))
 
 
 def same_item(features: Features, images: np.ndarray, texts: np.ndarray) -> torch.Tensor:
@@ -223,7 +222,7 @@ def train(
     )  # fmt: skip
     return fit(
         heads, lambda step, rng: loss_of(heads, features, batch_size, rng, **options),
-        settings=settings, evaluate=lambda step: hit10(ranks_of(heads, validation)),
+        settings=settings, evaluate=lambda step: score_of(heads, validation),
         progress=False,
     )  # fmt: skip
 
@@ -310,7 +309,7 @@ def second_stage(
 
     def score(step: int) -> float:
         sides = embeds.images(shown), embeds.texts(validation.captions)
-        return hit10(ranks_of(heads, Features(validation, *sides)))
+        return score_of(heads, Features(validation, *sides))
 
     evaluated = tuple(
         sorted({0, *(max(1, round(steps * share)) for share in (0.25, 0.5, 0.75, 1))})

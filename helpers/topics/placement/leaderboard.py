@@ -23,7 +23,7 @@ from helpers.report.results import Lesson
 from helpers.study import Design, Study
 from helpers.topics.placement import widget
 from helpers.topics.placement.rows import parse
-from helpers.topics.placement.study import TESTS, Experiment, identity_of, rate_scores
+from helpers.topics.placement.study import TESTS, Training, rate_scores
 
 NAME = "05_leaderboard"
 BETTER, EQUIVALENT, OPEN = "better", "equivalent", "undecided"
@@ -34,8 +34,8 @@ def run_study(design: Design, folder: Path, *, device: str = "cpu") -> Study:
 
     Stages go on from what they find finished: stop and start it as often as you like.
     """
-    experiment, settings = Experiment(design, device), design.settings
-    identity, arms, parts = identity_of(experiment), {}, []
+    experiment, settings = Training(design, device), design.settings
+    identity, arms, parts = experiment.key, {}, []
     for arm, about in design.arms.items():
         arms[arm] = {"base": about["base"]}
         if "row" in about:

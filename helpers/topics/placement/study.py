@@ -7,8 +7,7 @@ it finds finished, and none before the last one ranks a test.
 import json
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -17,19 +16,18 @@ import numpy as np
 import optuna
 import pandas as pd
 
-from helpers.data.sets import RetrievalSet, drawn_sets
+from helpers.data.sets import RetrievalSet
 from helpers.evaluation.ranking import DIRECTIONS
 from helpers.evaluation.stats import Estimate
+from helpers.experiment import Experiment, PreparedSet, with_points
 from helpers.grid import Result, run_grid
-from helpers.models.encoder import Encoder, load_encoder
-from helpers.models.lora import scaled
+from helpers.models.encoder import Encoder
 from helpers.report import tables
-from helpers.repro import hash_of, library_versions
-from helpers.store.artefacts import code_of
+from helpers.repro import hash_of
 from helpers.study import UNTRAINED, Design, Study, gate_fails
 from helpers.topics.placement import search
 from helpers.topics.placement.rows import REPORTED, Row, parse
-from helpers.topics.placement.training import Embeds, Prepared, Trained, settings_of, train_row
+from helpers.topics.placement.training import Embeds, Trained, settings_of, train_row
 from helpers.training.loop import Settings
 
 TESTS = ("kitchen", "general")  # the domain of the training, then one that nothing trains on
@@ -40,32 +38,18 @@ WINNER = "the search's winner"
 TURN = ("r8 v2 heads", "r32 a32 v2 heads", "r16 v4 heads qkvo")  # from small to large
 
 
-@dataclass(frozen=True)
-class Experiment:
-    """The data and base models of a design, and the training of a row."""
-
-    design: Design
-    device: str = "cpu"
+class Training(Experiment):
+    """Trains a row of the design, and ranks every test."""
 
     @cached_property
-    def sets(self) -> dict[str, RetrievalSet]:
-        """The sets of the design by name."""
-        return drawn_sets(self.design.data)
-
-    @cached_property
-    def bases(self) -> dict[str, Encoder]:
-        """The base models of the design by name."""
-        return {name: load_encoder(name, device=self.device) for name in self.design.base}
-
-    @cached_property
-    def _prepared(self) -> dict[tuple[str, str], Prepared]:
-        return {}
-
-    def prepared(self, base: str, name: str) -> Prepared:
-        """A set of the design, prepared once for a base model."""
-        if (base, name) not in self._prepared:
-            self._prepared[base, name] = Prepared.of(self.bases[base], self.sets[name])
-        return self._prepared[base, name]
+    def key(self) -> str:
+        """What the results depend on beside the factors of an arm."""
+        topic = "helpers.topics.placement"
+        return self.identity(
+            "helpers.training.runs", f"{topic}.rows", f"{topic}.training",
+            settings={"batch_size": self.design.settings["batch_size"]},
+            training=asdict(self.settings(1, 0.001, 8)),
+        )  # fmt: skip
 
     def settings(self, seed: int, rate: float, steps: int) -> Settings:
         """How a row is trained: the last step is kept, validation searched at every quarter."""
@@ -111,44 +95,19 @@ class Experiment:
         return self._ranked(base, found.encoder, found.embeds, factors, found.info, frames)
 
     def _ranked(
-        self, base: str, encoder: Encoder, embeds: Embeds, factors: Sequence[float],
+        self, base: str, encoder: Encoder, model: Embeds, factors: Sequence[float],
         info: Mapping[str, Any], frames: Mapping[str, pd.DataFrame],
     ) -> Result:  # fmt: skip
-        ranks, path = [], []
-        for factor in factors:
-            with scaled(encoder, factor) if len(factors) > 1 else nullcontext():
-                for test in TESTS:
-                    if factor:  # 0 is the base, which is an arm of its own
-                        found = self.prepared(base, test).ranks(embeds)
-                        ranks.append(found.assign(test=test, factor=float(factor)))
-                    if len(factors) > 1:
-                        score = self.prepared(base, f"validation, {test}").hit10(embeds)
-                        path.append({"test": test, "factor": float(factor), "score": score})
-        more = {"path": pd.DataFrame(path)} if path else {}
-        return Result(pd.concat(ranks), info, {**frames, **more})
-
-
-def identity_of(experiment: Experiment) -> str:
-    """What the results depend on beside the factors of an arm."""
-    design = experiment.design
-    settings = {k: v for k, v in design.settings.items() if k in ("batch_size",)}
-    return hash_of({
-        "design": [design.version, design.data, settings],
-        "bases": {name: one.fingerprint for name, one in experiment.bases.items()},
-        "settings": asdict(experiment.settings(1, 0.001, 8)),
-        "code": code_of("helpers.models.lora", "helpers.training.loop", "helpers.training.losses",
-                        "helpers.training.batches", "helpers.training.runs",
-                        "helpers.evaluation.ranking", "helpers.data.sets",
-                        "helpers.topics.placement.rows", "helpers.topics.placement.training"),
-        "libraries": library_versions(),
-    })  # fmt: skip
+        ranks, path = self.along_path(base, encoder, factors, tests=TESTS, model=model)
+        more = {"path": path} if len(path) else {}
+        return Result(ranks, info, {**frames, **more})
 
 
 def run_study(design: Design, folder: Path, *, device: str = "cpu") -> Study:
     """Choose on validation and train what the design asks; what is finished is found again."""
-    experiment = Experiment(design, device)
+    experiment = Training(design, device)
     identity, base, steps = (
-        identity_of(experiment),
+        experiment.key,
         next(iter(design.base)),
         design.settings["steps"],
     )
@@ -184,7 +143,7 @@ def run_study(design: Design, folder: Path, *, device: str = "cpu") -> Study:
 
 
 def rate_scores(
-    experiment: Experiment, folder: Path, *, base: str, rows: Sequence[str],
+    experiment: Training, folder: Path, *, base: str, rows: Sequence[str],
     values: Sequence[float], steps: int, edges: int = 0, within: float | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Scores on validation by learning rate, mean over ``rows`` and pilot seeds; one is ``chosen``.
@@ -192,7 +151,7 @@ def rate_scores(
     A best rate at an edge adds a value beyond it, ``edges`` times at most. ``within``: of the rates
     whose other domain lies within so many points of the best there.
     """
-    identity, values = identity_of(experiment), sorted(values)
+    identity, values = experiment.key, sorted(values)
     ratio = values[1] / values[0]
     for extra in range(edges + 1):
         arms = {
@@ -222,7 +181,7 @@ def best_rate(scores: pd.DataFrame, within: float | None = None) -> float:
     return float(scores["score"].idxmax())
 
 
-def search_trials(experiment: Experiment, folder: Path, base: str) -> pd.DataFrame:
+def search_trials(experiment: Training, folder: Path, base: str) -> pd.DataFrame:
     """The trials of the design's search; each one is trained with the first pilot seed."""
     about = experiment.design.settings["search"]
 
@@ -242,20 +201,9 @@ def search_trials(experiment: Experiment, folder: Path, base: str) -> pd.DataFra
                                    evaluations=(last // 2, last), evaluate=look)  # fmt: skip
         return found.info["validation"]
 
-    journal = folder / f"search-{hash_of([identity_of(experiment), about], digits=8)}.jsonl"
+    journal = folder / f"search-{hash_of([experiment.key, about], digits=8)}.jsonl"
     study = search.run(objective, n_trials=about["trials"], seed=about["seed"], journal=journal)
     return search.trials_of(study, about["trials"])
-
-
-def with_points(study: Study, points: Mapping[str, Mapping[str, Any]]) -> Study:
-    """The study with an arm for each point of a path: ``of`` which arm, and at which ``factor``."""
-    ranks, runs = [study.ranks[study.ranks["factor"] == 1]], [study.runs]
-    for name, point in points.items():
-        of = study.ranks["arm"] == point["of"]
-        ranks.append(study.ranks[of & (study.ranks["factor"] == point["factor"])].assign(arm=name))
-        runs.append(study.runs[study.runs["arm"] == point["of"]].assign(arm=name))
-    joined = pd.concat(ranks, ignore_index=True).drop(columns="factor")
-    return Study(joined, pd.concat(runs, ignore_index=True), study.frames)
 
 
 def other_estimates(study: Study) -> dict[str, Estimate]:
@@ -277,9 +225,14 @@ def turn(study: Study, rows: Sequence[str], test: str = TESTS[0]) -> Estimate:
     return other
 
 
+def prepared(base: Encoder, sets: Mapping[str, RetrievalSet]) -> dict[str, PreparedSet]:
+    """Each set prepared once for all rows."""
+    return {name: PreparedSet.of(base, data) for name, data in sets.items()}
+
+
 def train_rows(
-    base: Encoder, rows: Sequence[Row], sets: Mapping[str, Prepared], tests: Mapping[str, Prepared],
-    *, seed: int, rate: float, steps: int, named: str = "",
+    base: Encoder, rows: Sequence[Row], sets: Mapping[str, PreparedSet],
+    tests: Mapping[str, PreparedSet], *, seed: int, rate: float, steps: int, named: str = "",
 ) -> Study:  # fmt: skip
     """Each row trained once on ``sets["train"]`` and ranked on all tests.
 

@@ -17,8 +17,7 @@ import torch
 from peft import get_peft_model
 from torch import nn
 
-from helpers.data.sets import RetrievalSet
-from helpers.evaluation.ranking import rank_both_directions
+from helpers.experiment import PreparedSet
 from helpers.models.encoder import FAMILIES, Encoder
 from helpers.models.lora import Adapter, adapt, adopt
 from helpers.models.placement import (
@@ -33,7 +32,6 @@ from helpers.training.batches import (
     TrainingPairs,
     normalized,
     plain_towers,
-    prepare_pairs,
 )
 from helpers.training.loop import Settings, fit
 from helpers.training.prefix import Prefixes, why_not
@@ -41,43 +39,6 @@ from helpers.training.runs import contrastive_step
 
 PULL = 0.001  # of linear heads towards their start, lesson 08's choice on validation
 Embeds = Encoder | Prefixes
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A set whose images and captions are prepared once, to be trained on or ranked many times."""
-
-    data: RetrievalSet
-    pairs: TrainingPairs
-
-    @classmethod
-    def of(cls, encoder: Encoder, data: RetrievalSet) -> "Prepared":
-        """Prepared for an encoder, and for all that are adapted from it."""
-        return cls(data, prepare_pairs(encoder, data, progress=False))
-
-    def embed(self, embeds: Embeds, *, size: int = 256) -> tuple[np.ndarray, np.ndarray]:
-        """Embeddings of images (n, d) and captions (m, d), float32 unit rows."""
-        towers, generator = towers_of(embeds, self.pairs), torch.Generator()
-        with torch.inference_mode():
-            images = [
-                towers.encode_images(towers.gather_images(ids, generator))
-                for ids in torch.arange(len(self.pairs.pixels)).split(size)
-            ]
-            texts = [
-                towers.encode_texts(towers.gather_texts(ids))
-                for ids in torch.arange(len(self.pairs.captions)).split(size)
-            ]
-        of_caption = pd.Index(self.pairs.captions).get_indexer(list(self.data.captions))
-        return torch.cat(images).cpu().numpy(), torch.cat(texts).cpu().numpy()[of_caption]
-
-    def ranks(self, embeds: Embeds) -> pd.DataFrame:
-        """Ranks in both directions."""
-        return rank_both_directions(*self.embed(embeds), self.data)
-
-    def hit10(self, embeds: Embeds) -> float:
-        """hit@10, mean of both directions: what every choice on validation is made by."""
-        hits = self.ranks(embeds).assign(hit=lambda ranks: ranks["rank"] <= 10)
-        return float(hits.groupby("direction")["hit"].mean().mean())
 
 
 def settings_of(*, steps: int, rate: float, seed: int, batch_size: int = 128) -> Settings:
@@ -88,7 +49,7 @@ def settings_of(*, steps: int, rate: float, seed: int, batch_size: int = 128) ->
     )  # fmt: skip
 
 
-def pixel_batches(encoder: Encoder, held: Prepared, *, size: int = 64) -> Iterator[torch.Tensor]:
+def pixel_batches(encoder: Encoder, held: PreparedSet, *, size: int = 64) -> Iterator[torch.Tensor]:
     """The images of a prepared set as the vision tower reads them, (b, 3, px, px) float32."""
     for pixels in held.pairs.pixels.split(size):
         yield normalized(pixels.float() / 255, encoder).to(encoder.device)
