@@ -114,15 +114,15 @@ class Lesson:
         return False
 
     def answer(self, n: int = 2) -> None:
-        """Say what the committed study found, from the first ``n`` hypotheses on ranks."""
+        """Say what the committed study found: ``n`` hypotheses, of different tests first."""
         if not self.measured:
             return
-        judged = self.judged()
-        judged = judged[judged["frame"] == ""]
+        judged = self.judged().query("frame == ''")
         seeds = max(len(self.study.seeds(arm)) for arm in self.study.arms)
         about = f"{self.study.ranks['group'].nunique():,} test items"
         about += f", up to {seeds} trainings of a configuration" if seeds else ", nothing trained"
-        found = ". ".join(verdict_sentences(judged)[:n])
+        again = judged.duplicated("test").sort_values(kind="stable")
+        found = ". ".join(verdict_sentences(judged.loc[again.index])[:n])
         about += f"; designed {self.design.date}, measured {self.study.runs['finished'].max()[:10]}"
         say(f"**Finding** of the committed study ({about}). {found}.")
 
