@@ -81,29 +81,25 @@ def test_the_options_of_a_row_give_the_row_again():
 
 
 def test_a_grid_combines_and_a_list_lists():
-    found = parse_grid(
-        "base: {heads: true}\ngrid: {rank: [4, 8], vision_layers: [1, 2]}\n"
-        "rows: [{rank: 2, text_layers: all, heads: false}]"
-    )
+    found = parse_grid("grid: [[r4, r8], ['', d0.1], [v1, v2]]\nrows: [r2 tall heads, r4 v1]")
     assert [one.name for one in found] == [
-        "r2 tall", "r4 v1 heads", "r4 v2 heads", "r8 v1 heads", "r8 v2 heads",
+        "r2 tall heads", "r4 v1", "r4 v2", "r4 v1 d0.1", "r4 v2 d0.1", "r8 v1", "r8 v2",
+        "r8 v1 d0.1", "r8 v2 d0.1",
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("rows: [{rang: 4, vision_layers: 1}]", "row 1: 'rang' is not known"),
-        ("rows: [{rank: four, vision_layers: 1}]", "row 1: rank is 'four'"),
-        ("rows: [{rank: true, vision_layers: 1}]", "row 1: rank is True"),
-        ("rows: [{heads: 'no', vision_layers: 1}]", "row 1: heads is 'no'"),
-        ("rows: [{rank: 4}]", "row 1: vision_layers and text_layers are both 0"),
-        ("grid: {rank: 4}", "grid is 4|rank"),
-        ("lines: []", "'lines' is not known"),
-        ("grid: {}", "describes 0 rows"),
-        (f"grid: {{vision_layers: [1], rank: {list(range(1, 202))}}}", "describes 201 rows"),
-        ("- 1", "no YAML of base"),
-        ("rows: [", "no YAML of base"),
+        ("rows: [r8 x2]", "mine.yaml, row 'r8 x2': 'x2' is not known"),
+        ("rows: [r4]", "mine.yaml, row 'r4': vision_layers and text_layers are both 0"),
+        ("rows: [{rank: 4}]", "mine.yaml: rows.0 is {'rank': 4}"),
+        ("grid: [r4]", "mine.yaml: grid.0 is 'r4'"),
+        ("lines: []", "'lines' is not known; use rows and grid"),
+        ("grid: []", "describes 0 rows"),
+        (f"grid: [[v1], [{', '.join(f'r{i}' for i in range(1, 202))}]]", "describes 201 rows"),
+        ("- 1", "no YAML of rows"),
+        ("rows: [", "no YAML of rows"),
     ],
 )
 def test_a_wrong_grid_is_refused_with_its_place(text, said):
@@ -112,7 +108,7 @@ def test_a_wrong_grid_is_refused_with_its_place(text, said):
 
 
 def test_rows_by_names_all_eight_and_a_file(tmp_path):
-    (tmp_path / "mine.yaml").write_text("rows: [{rank: 4, vision_layers: 3}]")
+    (tmp_path / "mine.yaml").write_text("rows: [r4 v3]")
     names = [one.name for one in rows_of(f"original, r8 v2 qv, {tmp_path / 'mine.yaml'}")]
     assert names == [*rows.REPORTED, "r4 v3"]
     with pytest.raises(PlacementError, match="cannot read the rows of"):
@@ -121,11 +117,10 @@ def test_rows_by_names_all_eight_and_a_file(tmp_path):
     assert "r8 v6" in [one.name for one in profile]
 
 
-def test_the_control_is_as_large_as_the_row_with_heads():
-    base, row = load_encoder("tiny-siglip", device="cpu"), parse("r8 v2 heads")
-    control = rows.equal_size(base, row)
-    assert control.name == "r34 v2 qkvof1f2"  # the row that the study has
-    sizes = [rows.trainable_parameters(base, one.placement) for one in (row, control)]
+def test_the_control_of_the_study_is_as_large_as_the_row_with_heads():
+    base = load_encoder("tiny-siglip", device="cpu")
+    names = ("r8 v2 heads", "r34 v2 qkvof1f2")
+    sizes = [rows.trainable_parameters(base, parse(name).placement) for name in names]
     assert sizes[1] == pytest.approx(sizes[0], rel=0.02)
     with pytest.raises(PlacementError, match="row 'r4 v9' does not fit tiny-siglip"):
         rows.check_rows([parse("r4 v9")], base)

@@ -12,7 +12,6 @@ from matplotlib.patches import Patch, Rectangle
 from helpers.report.plots import gain_against_loss, points_with_intervals
 from helpers.report.style import FAINT, INK, LINES, MUTED, PALETTE, percent_axis, plain, title
 from helpers.study import Design, Study
-from helpers.topics.placement.leaderboard import difference, sums_of
 from helpers.topics.placement.study import TESTS, curves
 
 
@@ -22,13 +21,13 @@ def pair_matrix(study: Study, rows: Sequence[str], *, test: str, margin: float =
     Dark: the 95 % interval excludes zero; tinted: it lies within ``margin`` points of zero. Only
     described, not tested: the hypotheses of the design are the family.
     """
-    n, sums = len(rows), sums_of(study, test=test)
+    n = len(rows)
     fig, ax = plt.subplots(figsize=(2.6 + 0.72 * n, 1.9 + 0.46 * n), layout="constrained")
     for y, a in enumerate(rows):
         for x, b in enumerate(rows):
             if a == b:
                 continue
-            one = difference(sums[a], sums[b])
+            one = study.difference(a, b, test=test)
             away = one.low > 0 or one.high < 0
             near = max(abs(one.low), abs(one.high)) <= margin / 100
             face = PALETTE[0] if away else PALETTE[4] if near else "white"
@@ -52,8 +51,7 @@ def pair_matrix(study: Study, rows: Sequence[str], *, test: str, margin: float =
 
 def pairs_told(study: Study, rows: Sequence[str], *, test: str, margin: float = 1.0) -> str:
     """A sentence on all pairs: how many intervals exclude zero, and how many lie near it."""
-    sums = sums_of(study, test=test)
-    found = [difference(sums[a], sums[b]) for a, b in combinations(rows, 2)]
+    found = [study.difference(a, b, test=test) for a, b in combinations(rows, 2)]
     away = sum(one.low > 0 or one.high < 0 for one in found)
     near = sum(max(abs(one.low), abs(one.high)) <= margin / 100 for one in found)
     return (
