@@ -72,14 +72,6 @@ def test_a_wrong_name_is_refused(name, said):
         parse(name)
 
 
-def test_the_options_of_a_row_give_the_row_again():
-    for name in [*rows.REPORTED, *EVERY_METHOD, "prolip", "r8 v2 prompt", "r8 v2"]:
-        said = dict(part.split("=") for part in parse(name).options.split() if part != "-p")
-        kinds = {key: type(value) for key, value in rows.LESSON_ROW.items()}
-        values = {k: v == "true" if kinds[k] is bool else kinds[k](v) for k, v in said.items()}
-        assert row_of(**{**rows.LESSON_ROW, **values}).name == name
-
-
 def test_a_grid_combines_and_a_list_lists():
     found = parse_grid("grid: [[r4, r8], ['', d0.1], [v1, v2]]\nrows: [r2 tall heads, r4 v1]")
     assert [one.name for one in found] == [

@@ -148,7 +148,7 @@ def board(study: Study, design: Design, base: str, found: pd.DataFrame) -> pd.Da
             "seconds": round(float(one["seconds"].median())),
             "rate": float(one["rate"].iloc[0]), "seeds": len(study.seeds(arm)),
             "command": f"course run --only 05 -p model={base} -p steps={int(one['steps'].iloc[0])} "
-                       f"-p learning_rate={one['rate'].iloc[0]:g} {row.options}",
+                       f"-p learning_rate={one['rate'].iloc[0]:g} -p 'rows={row.name}'",
         })  # fmt: skip
     found = pd.DataFrame(rows).sort_values("order", ascending=False, ignore_index=True)
     return found.drop(columns="order")

@@ -35,9 +35,6 @@ WITHOUT_RANK = ("ia3", "biases", "norms")
 ON_EMBEDDINGS = ("rla", "prolip")
 VARIANTS = (*LOW_RANK, *WITHOUT_RANK, *ON_EMBEDDINGS)
 ALL_METHODS = (*METHODS, *VARIANTS)
-# What lesson 05 trains where no parameter is given.
-LESSON_ROW = {"rank": 8, "alpha": 16.0, "vision_layers": 2, "text_layers": 0, "heads": False,
-              "modules": USUAL_MODULES, "method": "lora"}  # fmt: skip
 LARGEST = 200  # rows of a file
 HOW_TO_NAME = "write a row as 'r16 a32 v2 t2 heads qkvo': rank, alpha, layers, heads, modules"
 # The eight rows and scores of system A (SigLIP, MetaFood's Dishcovery), in the order of its table.
@@ -94,26 +91,6 @@ class Row:
             (self.method != "lora", self.method),
         )
         return " ".join(part for is_said, part in parts if is_said)
-
-    @property
-    def options(self) -> str:
-        """What ``course run --only 05`` takes to train this row.
-
-        >>> parse("r16 v2 dora").options
-        '-p rank=16 -p alpha=32 -p method=dora'
-        """
-        one = self.placement
-        values = {"rank": one.rank, "alpha": one.alpha, "vision_layers": one.vision_layers,
-                  "text_layers": one.text_layers, "heads": one.heads, "modules": one.modules,
-                  "method": self.method}  # fmt: skip
-        if self.method in ON_EMBEDDINGS:
-            values = {"method": self.method}
-        elif self.method in ("full", *WITHOUT_RANK):
-            values = {k: v for k, v in values.items() if k not in ("rank", "alpha", "modules")}
-        elif not one.modules:  # a prompt
-            values = {k: v for k, v in values.items() if k not in ("alpha", "modules")}
-        said = {name: value for name, value in values.items() if value != LESSON_ROW[name]}
-        return " ".join(f"-p {name}={_shown(value)}" for name, value in said.items())
 
 
 def row_of(
@@ -288,7 +265,3 @@ def _depth(layers: int | str) -> str:
 
 def _short(value: float) -> str:
     return repr(float(value)).removesuffix(".0")
-
-
-def _shown(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value).removesuffix(".0")
