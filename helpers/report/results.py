@@ -126,11 +126,6 @@ class Lesson:
         about += f"; designed {self.design.date}, measured {self.study.runs['finished'].max()[:10]}"
         say(f"**Finding** of the committed study ({about}). {found}.")
 
-    def save_baseline(self, zone, live: Study, data, scores: np.ndarray, encoder) -> None:
-        """Write ``experiments/baseline/``: the metrics, and the first five of some captions."""
-        about = {"model": self.model, **encoder.record}
-        save_experiment(zone, "baseline", live, data, scores, about=about)
-
     @property
     def runs(self) -> Path:
         """Where the finished trainings of this lesson's study lie until they are joined."""

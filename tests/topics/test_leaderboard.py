@@ -265,10 +265,6 @@ def test_a_search_that_was_stopped_goes_on_as_if_nothing_had_been(tmp_path):
     assert parse(row).name == row
     more = search.run(objective_over([]), journal=tmp_path / "b.jsonl", n_trials=9, seed=3)
     assert len(search.finished(more)) == 9  # none was run again
-    shares = search.importance(trials, seed=0)
-    assert max(shares, key=shares.get) == "text_layers"  # which the objective follows
-    assert sum(shares.values()) == pytest.approx(1, abs=1e-6)
-    assert search.importance(trials.head(3), seed=0) == {}
 
 
 def test_a_search_without_a_trained_trial_has_no_winner(tmp_path):
@@ -278,4 +274,3 @@ def test_a_search_without_a_trained_trial_has_no_winner(tmp_path):
     study = search.run(nothing, n_trials=2, seed=0, journal=tmp_path / "a.jsonl")
     with pytest.raises(ValueError, match="none of 2 trials"):
         search.winner(search.trials_of(study))
-    assert search.importance(search.trials_of(study), seed=0) == {}
