@@ -220,7 +220,7 @@ def test_a_click_sorts_and_words_filter():
     found = json.loads(done.stdout)
     assert found["seen"] == [
         ["r8 v2", "full", "ia3"], ["full", "r8 v2", "ia3"], ["ia3", "r8 v2", "full"],
-        ["r8 v2", "ia3", "full"],
+        ["full", "ia3", "r8 v2"],
     ]  # fmt: skip
     assert found["hidden"] == [False, True, True]
     assert found["count"] == "1 of 3 rows"
