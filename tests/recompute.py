@@ -174,7 +174,11 @@ def recompute(folder: Path) -> pd.DataFrame:
 
 def main(numbers: list[str]) -> None:
     """Print the tables of some lessons' studies, or of all that have ranks."""
-    for folder in sorted(path.parent for path in STUDIES.glob("*/ranks.parquet")):
+    folders = sorted(path.parent for path in STUDIES.glob("*/ranks.parquet"))
+    for number in sorted(set(numbers) - {folder.name[:2] for folder in folders}):
+        designed = any(STUDIES.glob(f"{number}_*/design.yaml"))
+        print(f"lesson {number} has no study" + " that was measured yet" * designed)
+    for folder in folders:
         asked = yaml.safe_load((folder / "design.yaml").read_text(encoding="utf-8"))["hypotheses"]
         if asked and (not numbers or folder.name[:2] in numbers):
             print(folder.name)

@@ -11,7 +11,7 @@ from helpers.topics.adaptation import study as adaptation
 from helpers.topics.placement import leaderboard
 from helpers.topics.placement import study as placement
 from tests.house import ROOT
-from tests.recompute import STUDIES, contrast, recompute
+from tests.recompute import STUDIES, contrast, main, recompute
 
 FOLDERS = sorted(path.parent for path in STUDIES.glob("*/ranks.parquet"))
 JUDGED = [folder for folder in FOLDERS if Design.load(folder).hypotheses]
@@ -97,6 +97,11 @@ def test_pairs_of_a_leaderboard_can_be_computed_from_the_files_alone(folder):
             again = contrast(study.ranks, weights, h)
             for name in ("value", "low", "high", "p"):
                 assert again[name] == pytest.approx(getattr(pair, name), abs=1e-9), name
+
+
+def test_a_lesson_without_a_study_is_named(capsys):
+    main(["01"])
+    assert capsys.readouterr().out == "lesson 01 has no study\n"
 
 
 def test_the_studies_stay_small():

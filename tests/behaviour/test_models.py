@@ -260,7 +260,6 @@ def test_a_broken_adapter_is_refused_in_one_sentence(
 
 # The lessons that take a model, each with one of the small checkpoints and as little as it can do.
 LESSONS = {
-    "01": ("clip", "-p source={source}"),
     "02": ("siglip", "-p source={source} -p conditions=both -p steps=2 -p batch_size=8"),
     "05": (
         "siglip2",
