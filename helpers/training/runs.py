@@ -104,7 +104,7 @@ def train_lora(
     fitted = fit(
         adapted.model, contrastive_step(adapted, pairs, towers, settings), settings=settings,
         steps_per_epoch=per_epoch, evaluate=validation and (lambda step: validation(embeds)),
-        state=state, identity=hash_of([pairs.fingerprint, reason]), progress=progress,
+        state=state, identity=hash_of([pairs.fingerprint, reason]),
     )  # fmt: skip
     counts, scores = trainable_counts(adapted.model), fitted.evaluations
     best = scores.loc[scores["step"] == fitted.best_step, "score"] if len(scores) else []

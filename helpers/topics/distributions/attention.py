@@ -19,9 +19,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import nn
 
-from helpers.evaluation.stats import Sample, estimate
 from helpers.models.encoder import Encoder
-from helpers.report.plots import lines_with_intervals
 from helpers.report.style import INK, plain
 
 REGIONS = ("watermark", "dish")
@@ -29,14 +27,14 @@ REGIONS = ("watermark", "dish")
 
 @dataclass(frozen=True)
 class Marked:
-    """Images with watermarks: each image, its item, and masks by region, (n, px, px) bool each.
+    """Images with watermarks: each image, its item, and by region a mask for each, (h, w) bool.
 
     ``clean`` are the same images without their watermarks, where they are known.
     """
 
     images: list[Image.Image]
     items: list[str]
-    masks: Mapping[str, np.ndarray]
+    masks: Mapping[str, Sequence[np.ndarray]]
     clean: list[Image.Image] | None = None
 
 
@@ -100,8 +98,8 @@ def mean_attention(queries: torch.Tensor, keys: torch.Tensor, n_heads: int) -> t
     return (q @ k.transpose(-1, -2) / part**0.5).softmax(dim=-1).mean(dim=1)
 
 
-def coverage(masks: np.ndarray, side: int) -> np.ndarray:
-    """Which share of each patch a mask covers: (n, px, px) bool to (n, side, side) in [0, 1]."""
+def coverage(masks: Sequence[np.ndarray], side: int) -> np.ndarray:
+    """Which share of each patch a mask covers: n of (h, w) bool to (n, side, side) in [0, 1]."""
     small = [Image.fromarray(mask.astype(np.float32)).resize((side, side), Image.Resampling.BOX)
              for mask in masks]  # fmt: skip
     return np.stack([np.asarray(one) for one in small])
@@ -127,18 +125,19 @@ def share_frame(
     return frame.astype({"share": "float32", "area": "float32"})
 
 
-def shares_plot(shares: pd.DataFrame, *, region: str, heading: str) -> Figure:
-    """The share of the attention on a region by step, a line for each ``condition``."""
-    part, rows = shares[(shares["region"] == region) & (shares["images"] == "watermarked")], []
-    for (name, step), some in part.groupby(["condition", "step"], sort=False):
-        wide = some.pivot_table("share", "seed" if "seed" in some else "condition", "item")
-        rows.append((name, step, estimate(Sample(wide.to_numpy(), list(wide.columns)))))
-    frame = pd.DataFrame(rows, columns=["condition", "step", "estimate"])
-    return lines_with_intervals(
-        frame, x="step", series="condition", heading=heading, xlabel="optimizer step",
-        ylabel=f"attention on the {region}, percent",
-        references={f"its area ({part['area'].mean():.1%})": float(part["area"].mean())},
-    )  # fmt: skip
+def last_shares(shares: pd.DataFrame) -> pd.Series:
+    """Mean share after the last step by ``region``, ``condition`` and ``images``."""
+    last = shares[shares["step"] == shares["step"].max()]
+    return last.groupby(["region", "condition", "images"], sort=False)["share"].mean()
+
+
+def shares_told(shares: pd.DataFrame) -> str:
+    """Sentences: the share on each region after training, with and without watermarks."""
+    told = []
+    for region, part in last_shares(shares).groupby("region", sort=False):
+        values = [f"{name} {value:.1%} ({images})" for (_, name, images), value in part.items()]
+        told.append(f"On the {region}: {', '.join(values)}.")
+    return " ".join(told)
 
 
 def overlays_plot(marked: Marked, maps: Mapping[str, np.ndarray], *, heading: str) -> Figure:

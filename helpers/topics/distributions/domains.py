@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 from PIL import Image, ImageEnhance, ImageFilter
 
 from helpers import paths
@@ -78,6 +80,15 @@ class Domains:
             )
         return self.styled(gap)["train"]
 
+    def told(self, probes: Probes) -> str:
+        """A sentence: what is compared, and where it comes from."""
+        how = "in pairs of one item" if probes.paired else "of different items"
+        return (
+            f"{len(self.real['train'].images):,} real images of {self.pairs.source} to train on. "
+            f"Synthetic images: {self.made}. Followed: {len(probes.real)} real and "
+            f"{len(probes.synthetic)} synthetic test images, {how}."
+        )
+
     def probes(self, n: int, *, seed: int) -> Probes:
         """Up to ``n`` test images of each domain, one an item; of common items where there are."""
         tests = self.real["test"], self.synthetic["test"]
@@ -131,6 +142,17 @@ def open_domains(
         return with_images(sets, loads(gap))
 
     return Domains(pairs, sets, styled(1.0), made, named, styled)
+
+
+def gallery(probes: Probes, *, heading: str) -> Figure:
+    """The first images of both domains, real ones above."""
+    n = min(6, len(probes.real), len(probes.synthetic))
+    fig, axes = plt.subplots(2, n, figsize=(1.45 * n, 3.3), layout="constrained", squeeze=False)
+    for ax, image in zip(axes.flat, [*probes.real[:n], *probes.synthetic[:n]], strict=True):
+        ax.imshow(image)
+        ax.set_axis_off()
+    fig.suptitle(heading, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    return fig
 
 
 def with_images(sets: Mapping[str, RetrievalSet], load: Load) -> dict[str, RetrievalSet]:
@@ -250,23 +272,17 @@ def _drawn(
         yield row.image_key, normalise(found.images[0].convert("RGB"))
 
 
-def subject_masks(source: str, keys: Sequence[str], *, seed: int) -> np.ndarray | None:
-    """Where the dish is in images of a procedurally generated source, (n, px, px) bool.
+def subject_masks(source: str, keys: Sequence[str], *, seed: int) -> list[np.ndarray]:
+    """Where the dish is in images of a procedurally generated source, (px, px) bool each.
 
-    None where nobody knows: of a source that was not drawn.
+    Empty where nobody knows: of a source that was not drawn.
     """
     if not source.startswith(WORLD):
-        return None
-    drawn = open_source(source, max_recipes=1 + max(_number(key) for key in keys), seed=seed)
-    return np.stack([drawn.draw(_number(key), _image(key)).subject for key in keys])
-
-
-def _number(key: str) -> int:
-    return int(key.rpartition("/")[0].rpartition("-")[2])
-
-
-def _image(key: str) -> int:
-    return int(key.rpartition("/")[2].removesuffix(".jpg"))
+        return []
+    parts = [key.removesuffix(".jpg").rsplit("/", 1) for key in keys]
+    numbers = [(int(item.rpartition("-")[2]), int(image)) for item, image in parts]
+    drawn = open_source(source, seed=seed)
+    return [drawn.draw(*number).subject for number in numbers]
 
 
 def given_masks(domains: Domains, folder: str, **options: Any) -> dict[str, np.ndarray]:

@@ -7,21 +7,33 @@ often. Mixtures differ in their images, not in how long they are trained.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
 from helpers.data.sets import LazyImages, RetrievalSet
 from helpers.evaluation.metrics import values_of
 from helpers.models.encoder import Encoder
-from helpers.models.placement import Placement
-from helpers.report.plots import lines_with_intervals
+from helpers.models.lora import adapt
+from helpers.models.placement import Placement, trainable_counts
+from helpers.report.style import LINES, MARKERS, MUTED, percent_axis, title
 from helpers.study import UNTRAINED, Study
-from helpers.training.loop import Settings
-from helpers.training.runs import train_lora
+from helpers.training.batches import (
+    encode_batch,
+    epoch_batches,
+    gather,
+    plain_towers,
+    prepare_pairs,
+)
+from helpers.training.loop import Settings, fit
+from helpers.training.losses import info_nce
+from helpers.training.prefix import Prefixes, why_not
 
 Mark = Callable[[Image.Image, str], tuple[Image.Image, np.ndarray]]
 NAME = re.compile(
@@ -130,10 +142,14 @@ class Trained:
 
     encoder: Encoder
     embeds: Any
-    steps: list[int]
     evaluations: pd.DataFrame
     info: dict[str, Any]
     seen: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> list[int]:
+        """After which steps it was looked at."""
+        return self.evaluations["step"].astype(int).tolist()
 
 
 def train_mix(
@@ -146,20 +162,34 @@ def train_mix(
     ``settings.evaluations`` says. The weights of the last step are kept: none is chosen by images
     that a mixture must not have.
     """
+    encoder = adapt(base, placement, seed=settings.seed, scalars=("logit_scale",))
+    pairs = prepare_pairs(encoder, data, progress=False)
+    whole = bool(why_not(placement, encoder))  # else what is frozen is computed once
+    embeds = encoder if whole else Prefixes(encoder)
+    towers = plain_towers(encoder, pairs) if whole else embeds.towers(pairs)
+    how = {"batch_size": settings.batch_size, "draw": settings.draw, "seed": settings.seed}
+    batches = lru_cache(maxsize=2)(lambda epoch: list(epoch_batches(pairs, epoch=epoch, **how)))
     seen: dict[str, list[np.ndarray]] = {name: [] for name in watch or {}}
-    last: list[Any] = []
 
-    def look(embeds: Any) -> float:
-        last[:] = [embeds]
+    def step(number: int, rng: np.random.Generator) -> torch.Tensor:
+        epoch, place = divmod(number, len(batches(0)))
+        rows = batches(epoch)[place]
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        batch = gather(pairs, towers, rows, generator)
+        _, u, v = encode_batch(towers, batch, device=encoder.device)
+        same = torch.from_numpy(pairs.positives(rows))
+        return info_nce(u, v, encoder.model.logit_scale.exp(), positives=same)
+
+    def look(_: int) -> float:
         for name, function in (watch or {}).items():
             seen[name].append(function(embeds))
         return score(embeds)
 
-    found = train_lora(base, data, placement=placement, settings=settings, validation=look,
-                       progress=False)  # fmt: skip
+    found = fit(encoder.model, step, settings=settings, evaluate=look, progress=False)
     stacked = {name: np.stack(parts) for name, parts in seen.items()}
-    steps = found.evaluations["step"].astype(int).tolist()
-    return Trained(found.encoder, last[0], steps, found.evaluations, found.info, stacked)
+    info = {"seconds": found.seconds,
+            "trainable_parameters": trainable_counts(encoder.model).trainable}  # fmt: skip
+    return Trained(encoder, embeds, found.evaluations, info, stacked)
 
 
 @dataclass(frozen=True)
@@ -284,18 +314,33 @@ def values_of_mixes(study: Study, mixes: Sequence[Mix], *, test: str) -> pd.Data
 
 def curve_plot(study: Study, mixes: Sequence[Mix], *, test: str, heading: str) -> Figure:
     """hit@10 over the share of real images: alone, and with synthetic ones beside them."""
-    shown = [m for m in mixes if m.gap == 1 and not m.watermarked]
-    rows = [
-        (m.real, "synthetic images for the rest" if m.synthetic else "real images alone",
-         study.estimate(m.name, test=test))
-        for m in shown if m.synthetic == 0 or m.real + m.synthetic == 100
-    ]  # fmt: skip
-    rows += [(r, "synthetic images for the rest", e) for r, s, e in rows if r == 100][:1]
-    frame = pd.DataFrame(rows, columns=["real", "series", "estimate"])
+    fig, ax = plt.subplots(figsize=(7.2, 3.4), layout="constrained")
+    names = ("real images alone", "synthetic images for the rest")
+    for i, (name, color) in enumerate(zip(names, LINES, strict=False)):
+        shown = [
+            m for m in mixes if m.gap == 1 and not m.watermarked and not (i == 0 and m.synthetic)
+        ]
+        shown = sorted((m.real, m.name) for m in shown if i == 0 or m.real + m.synthetic == 100)
+        found = [study.estimate(arm, test=test) for _, arm in shown]
+        ends = np.array([[one.value - one.low, one.high - one.value] for one in found]).T
+        ax.errorbar([amount for amount, _ in shown], [one.value for one in found], ends,
+                    color=color, marker=MARKERS[i], capsize=3, label=name)  # fmt: skip
     lines = {"chance": study.chance("hit@10", test=test)}
-    if "zero-shot" in study.arms:
-        lines["zero-shot"] = study.estimate("zero-shot", test=test).value
-    return lines_with_intervals(
-        frame, x="real", series="series", heading=heading, references=lines,
-        xlabel="real images, percent of the training items",
-    )  # fmt: skip
+    lines["zero-shot"] = study.estimate("zero-shot", test=test).value
+    for name, level in lines.items():
+        ax.axhline(level, color=MUTED, ls=(0, (4, 3)), lw=1)
+        ax.annotate(name, (0, level), (2, 3), color=MUTED, fontsize=8.5,
+                    xycoords=("axes fraction", "data"), textcoords="offset points")  # fmt: skip
+    ax.set(xlabel="real images, percent of the training items", ylabel="hit@10, percent")
+    percent_axis(ax.yaxis)
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
+    title(ax, heading)
+    return fig
+
+
+def values_told(values: pd.DataFrame) -> str:
+    """A sentence: how many real images one synthetic image replaces, by mixture."""
+    if values.empty:
+        return "A value needs two mixtures of real images alone, and one with synthetic images."
+    told = "; ".join(f"{row.mix}: {row.value.text}" for row in values.itertuples())
+    return f"One synthetic image replaces so many real ones: {told}."

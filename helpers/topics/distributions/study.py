@@ -11,14 +11,20 @@ import pandas as pd
 from helpers.data.sets import LazyImages, RetrievalSet, drawn_set, drawn_sets
 from helpers.evaluation.metrics import values_of
 from helpers.evaluation.stats import Estimate, Sample, estimate
-from helpers.experiment import Experiment
+from helpers.experiment import Experiment, hit10, ranks_of
 from helpers.grid import Result
 from helpers.models.encoder import Encoder
 from helpers.models.placement import Placement
 from helpers.report import tables
 from helpers.study import Design, Study
 from helpers.topics.distributions import attention, trajectories
-from helpers.topics.distributions.domains import Probes, second_source, subject_masks
+from helpers.topics.distributions.domains import (
+    Domains,
+    Probes,
+    given_masks,
+    second_source,
+    subject_masks,
+)
 from helpers.topics.distributions.mixes import (
     Mark,
     Mix,
@@ -80,6 +86,34 @@ def frames_of(
             for name in ("watermarked", "clean") if name in trained.seen
         ], ignore_index=True)  # fmt: skip
     return frames
+
+
+def score_on(data: RetrievalSet) -> Callable[[Any], float]:
+    """hit@10 of whatever embeds, on a set."""
+    return lambda embeds: hit10(ranks_of(embeds, data))
+
+
+def measured(
+    base: Encoder, trained: Mapping[str, Trained], test: RetrievalSet, *, seed: int
+) -> Study:
+    """The ranks of the base, ``zero-shot``, and of mixtures that were trained once."""
+    live = Study.of({"zero-shot": ranks_of(base, test)}, test=test.name)
+    for name, one in trained.items():
+        ranks = ranks_of(one.embeds, test)
+        live = live.add(name, ranks, test=test.name, seed=seed, info=one.info)
+    return live
+
+
+def looked_at(
+    trained: Mapping[str, Trained], probes: Probes, marked: attention.Marked
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Distances and attention shares of trained mixtures, with a column ``condition``."""
+    frames = {name: frames_of(one, probes, marked) for name, one in trained.items()}
+    distances, shares = (
+        pd.concat([f[kind].assign(condition=name) for name, f in frames.items()])
+        for kind in ("distances", "attention")
+    )
+    return distances, shares
 
 
 @dataclass(frozen=True)
@@ -179,10 +213,21 @@ def _held(data: RetrievalSet) -> RetrievalSet:
 def marked_probes(probes: Probes, mark: Mark, source: str, *, seed: int = 42) -> attention.Marked:
     """The real probes with watermarks drawn on, and what is known of their regions."""
     pairs = [mark(image, key) for image, key in zip(probes.real, probes.keys, strict=True)]
-    masks = {"watermark": np.stack([mask for _, mask in pairs])}
+    masks = {"watermark": [mask for _, mask in pairs]}
     dish = subject_masks(source, probes.keys, seed=seed)
-    masks |= {} if dish is None else {"dish": dish}
+    masks |= {"dish": dish} if dish else {}
     return attention.Marked([image for image, _ in pairs], probes.items_real, masks, probes.real)
+
+
+def masked_images(both: Domains, folder: str, n: int, **options: Any) -> attention.Marked:
+    """Up to ``n`` real test images that carry watermarks, with the masks that were given."""
+    known, test = given_masks(both, folder, **options), both.real["test"]
+    rows = [i for i, key in enumerate(test.image_keys) if key in known][:n]
+    if not rows:
+        raise ValueError(f"masks {folder!r}: none of its {len(known)} masks is of a test image")
+    masks = {"watermark": [known[test.image_keys[i]] for i in rows]}
+    items = test.image_items[rows].tolist()
+    return attention.Marked([test.images[i] for i in rows], items, masks)
 
 
 def served_from(encoder: Encoder, data: RetrievalSet, pool: Sequence[Any]) -> RetrievalSet:
@@ -302,8 +347,23 @@ def controls(study: Study, design: Design) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=heads)
 
 
-def watermark_shares(study: Study) -> Mapping[str, float]:
-    """Mean share of the attention on the mark's place after training, with and without a mark."""
-    shares = study.frames["attention"]
-    last = shares[(shares["step"] == shares["step"].max()) & (shares["region"] == "watermark")]
-    return last.groupby(["arm", "images"])["share"].mean().to_dict()
+def gaps_told(study: Study) -> str:
+    """A sentence: the style gap at which added synthetic images gain nothing, in both regimes."""
+    found = {"": gains_by_gap(study)[1], NO_TEXT: gains_by_gap(study, end=NO_TEXT)[1]}
+    told = [f"{gap.text}{end}" for end, gap in found.items()]
+    return f"Style gap at which added images gain nothing: {'; '.join(told)}."
+
+
+def records(distances: pd.DataFrame, shares: pd.DataFrame, *, model: str) -> list[dict[str, Any]]:
+    """Headline numbers of a live run that are no ranks: the domains after training, attention."""
+    last = distances[distances["step"] == distances["step"].max()].groupby("condition", sort=False)
+    found = [{"metric": "distance of the domains after training", "model": f"{model}, {name}",
+              "value": float(one.mean()), "n": len(one), "unit": "two real images"}
+             for name, one in last["distance"]]  # fmt: skip
+    shown = attention.last_shares(shares)
+    n = shares["item"].nunique()
+    return found + [
+        {"metric": f"attention on the {region}, {images} images", "model": f"{model}, {name}",
+         "value": float(value), "n": n, "unit": "fraction"}
+        for (region, name, images), value in shown.items()
+    ]  # fmt: skip

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.figure import Figure
 
-from helpers.evaluation.stats import Sample, estimate
-from helpers.report.plots import lines_with_intervals
 from helpers.report.style import LINES, MARKERS, MUTED, plain
 
 DOMAINS = ("real", "synthetic")
@@ -95,17 +94,21 @@ def paths_plot(
     return fig
 
 
-def distance_plot(distances: pd.DataFrame, *, heading: str) -> Figure:
-    """The distance by step, a line with its interval over items for each ``condition``."""
-    rows = []
-    for (name, step), part in distances.groupby(["condition", "step"], sort=False):
-        wide = part.pivot_table("distance", "seed" if "seed" in part else "condition", "item")
-        known = estimate(Sample(wide.to_numpy(), list(wide.columns))) if wide.shape[1] > 1 else None
-        value = float(wide.to_numpy().mean())
-        ends = (known.low, known.high) if known else (np.nan, np.nan)
-        rows.append((name, step, value, *ends))
-    frame = pd.DataFrame(rows, columns=["condition", "step", "value", "low", "high"])
-    return lines_with_intervals(
-        frame, x="step", series="condition", heading=heading, xlabel="optimizer step",
-        ylabel="distance of the domains,\nunit: two real images", percent=False,
+def by_step(frame: pd.DataFrame, column: str, *, heading: str, ylabel: str) -> Figure:
+    """A column over the steps, a line for each ``condition``, with its 95 % interval over items."""
+    means = frame.groupby(["condition", "step", "item"], sort=False, as_index=False)[column].mean()
+    plot = sns.relplot(
+        means, x="step", y=column, hue="condition", style="condition", kind="line", markers=True,
+        dashes=False, height=3.4, aspect=1.5, palette=LINES[: means["condition"].nunique()],
     )  # fmt: skip
+    plot.set_axis_labels("optimizer step", ylabel)
+    plot.figure.suptitle(plain(heading), x=0.01, y=1.04, ha="left", fontsize=11, weight="bold")
+    return plot.figure
+
+
+def distances_told(distances: pd.DataFrame) -> str:
+    """A sentence: the mean distance before and after, by condition."""
+    means = distances.groupby(["condition", "step"], sort=False)["distance"].mean()
+    told = [f"{name} {part.iloc[0]:.3f} to {part.iloc[-1]:.3f}"
+            for name, part in means.groupby("condition", sort=False)]  # fmt: skip
+    return f"Distance before and after: {', '.join(told)}."

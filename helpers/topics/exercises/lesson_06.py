@@ -45,7 +45,7 @@ _DELTA_MISTAKES: list[tuple[Callable[..., float], str]] = [
      "ties count as below: they belong to neither side, and still to the number of pairs."),
     (lambda a, b: _delta(a, b) * len(a) * len(b) / max(sum(_pairs(a, b)[:2]), 1),
      "you divide by the pairs without ties: divide by all of them, `len(a) * len(b)`."),
-    (lambda a, b: _delta(a, b) * len(a) * len(b), "this is a number of pairs: divide by all pairs."),
+    (lambda a, b: _delta(a, b) * len(a) * len(b), "this is a number of pairs: divide it."),
     (lambda a, b: float(np.mean([np.sign(x - y) for x, y in zip(a, b, strict=False)])),
      "you compare `a[i]` with `b[i]` alone: every value of `a` meets every value of `b`."),
     (lambda a, b: float(a.mean() - b.mean()),
