@@ -166,7 +166,7 @@ def begin(
     logging.disable_progress_bar()
     # peft asks transformers by an old name whether it trades memory for time.
     warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
-    model, source = values.get("model", ""), values.get("source", "")
+    model, source = values.get("model", ""), values.get("real") or values.get("source", "")
     folder = paths.report_folder(values["report"], name)
     lesson = Lesson(name, folder, values["seed"], model, others=others)
     if model.startswith("tiny-") and not source.startswith("world:"):

@@ -267,8 +267,8 @@ LESSONS = {
     ),
     "06": (
         "siglip",
-        "-p max_recipes=60 -p max_images=40 -p n_probes=20 -p shares=0,100 -p alone=100 "
-        "-p epochs=1 -p method=dora -p n_permutations=50 -p perplexities=5",
+        "-p max_recipes=60 -p n_probes=20 -p 'mixtures=100 real, 100 synthetic' -p steps=2 "
+        "-p batch_size=8 -p watermarked=false",
     ),
     "07": (
         "clip",

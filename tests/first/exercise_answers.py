@@ -6,23 +6,17 @@ its hint is to hold.
 
 from tests.first import exercise_answers_cleaning as cleaning
 from tests.first import exercise_answers_composed as composed
-from tests.first import exercise_answers_distributions as distributions
 from tests.first import exercise_answers_instances as instances
-from tests.first import exercise_answers_mixtures as mixtures
 from tests.first import exercise_answers_serving as serving
 
 RIGHT = {
     **cleaning.RIGHT,
-    **distributions.RIGHT,
-    **mixtures.RIGHT,
     **composed.RIGHT,
     **serving.RIGHT,
     **instances.RIGHT,
 }
 WRONG = {
     **cleaning.WRONG,
-    **distributions.WRONG,
-    **mixtures.WRONG,
     **composed.WRONG,
     **serving.WRONG,
     **instances.WRONG,

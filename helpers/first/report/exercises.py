@@ -10,17 +10,13 @@ from typing import Any
 from helpers.first.report import (
     checks_cleaning,
     checks_composed,
-    checks_distributions,
     checks_instances,
-    checks_mixtures,
     checks_serving,
 )
 from helpers.first.report.verdicts import EXERCISES, Verdict, exercise, judge
 
 LESSONS = (
     checks_cleaning,
-    checks_distributions,
-    checks_mixtures,
     checks_composed,
     checks_instances,
     checks_serving,

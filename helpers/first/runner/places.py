@@ -84,6 +84,16 @@ class SourceText(Text):
         return ("", "", "") if text.startswith("world:") else ("", text, "")
 
 
+@dataclass(frozen=True)
+class DomainText(SourceText):
+    """A source of captioned images, the folder of a pipeline that generates them, or nothing."""
+
+    def missing(self, text: str) -> str:
+        """What a source lacks; nothing where a pipeline lies in the folder."""
+        given = bool(text) and not (paths.find(text) / "model_index.json").is_file()
+        return super().missing(text) if given else ""
+
+
 def _nearest(place: str) -> str:
     for path in paths.places(place):
         names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
