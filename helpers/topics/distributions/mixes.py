@@ -154,13 +154,14 @@ class Trained:
 
 def train_mix(
     base: Encoder, data: RetrievalSet, *, placement: Placement, settings: Settings,
-    score: Callable[[Any], float], watch: Mapping[str, Callable[[Any], np.ndarray]] | None = None,
+    score: Callable[[Any], float] | None = None,
+    watch: Mapping[str, Callable[[Any], np.ndarray]] | None = None,
 ) -> Trained:  # fmt: skip
     """Fine-tune a copy of a model on a mixture, and watch fixed images on the way.
 
-    ``score`` and each function of ``watch`` are given what embeds images and captions, when
-    ``settings.evaluations`` says. The weights of the last step are kept: none is chosen by images
-    that a mixture must not have.
+    ``score``, where validation is recorded, and each function of ``watch`` are given what embeds,
+    when ``settings.evaluations`` says. The weights of the last step are kept: none is chosen by
+    images that a mixture must not have.
     """
     encoder = adapt(base, placement, seed=settings.seed, scalars=("logit_scale",))
     pairs = prepare_pairs(encoder, data, progress=False)
@@ -183,7 +184,7 @@ def train_mix(
     def look(_: int) -> float:
         for name, function in (watch or {}).items():
             seen[name].append(function(embeds))
-        return score(embeds)
+        return score(embeds) if score else 0.0
 
     found = fit(encoder.model, step, settings=settings, evaluate=look, progress=False)
     stacked = {name: np.stack(parts) for name, parts in seen.items()}

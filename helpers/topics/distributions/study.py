@@ -11,7 +11,7 @@ import pandas as pd
 from helpers.data.sets import LazyImages, RetrievalSet, drawn_set, drawn_sets
 from helpers.evaluation.metrics import values_of
 from helpers.evaluation.stats import Estimate, Sample, estimate
-from helpers.experiment import Experiment, hit10, ranks_of
+from helpers.experiment import Experiment, ranks_of
 from helpers.grid import Result
 from helpers.models.encoder import Encoder
 from helpers.models.placement import Placement
@@ -42,7 +42,7 @@ from helpers.training.loop import Settings
 TESTS = ("kitchen", "watermarked")
 REAL, SYNTHETIC, MARKED = "100 real", "100 synthetic", "100 real watermarked"
 FEW, MIXED, NO_TEXT = "25 real", "25 real + 75 synthetic", ", text frozen"
-LOOKS = (0, 0.1, 0.25, 0.5, 0.75, 1)
+LOOKS = (0, 0.25, 0.5, 1)
 
 
 def settings_of(
@@ -86,11 +86,6 @@ def frames_of(
             for name in ("watermarked", "clean") if name in trained.seen
         ], ignore_index=True)  # fmt: skip
     return frames
-
-
-def score_on(data: RetrievalSet) -> Callable[[Any], float]:
-    """hit@10 of whatever embeds, on a set."""
-    return lambda embeds: hit10(ranks_of(embeds, data))
 
 
 def measured(
