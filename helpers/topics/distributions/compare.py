@@ -12,7 +12,7 @@ from PIL import Image
 from scipy.stats import ks_2samp, rankdata
 from scipy.stats import t as student
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -127,10 +127,11 @@ def probe_auc(
 ) -> Estimate:  # fmt: skip
     """AUC of a logistic regression that tells two sets apart, on items that it was not fitted to.
 
-    The interval is that of Obuchowski, "Nonparametric analysis of clustered ROC curve data" (1997),
-    with the items as clusters. It takes the probes as they are; for what other training items would
-    change, it is widened by 1 + 1 / (folds - 1) (Nadeau and Bengio, "Inference for the
-    generalization error", 2003, on why such a factor is due, and why any is a guess).
+    The mean of the folds' own AUCs: scores of two probes do not compare. The interval is that of
+    Obuchowski, "Nonparametric analysis of clustered ROC curve data" (1997), with the items as
+    clusters. It takes the probes as they are; for what other training items would change, it is
+    widened by 1 + 1 / (folds - 1) (Nadeau and Bengio, "Inference for the generalization error",
+    2003, on why such a factor is due, and why any is a guess).
     """
     rows, groups = np.concatenate([a, b]), np.array([*groups_a, *groups_b], str)
     is_a = np.arange(len(rows)) < len(a)
@@ -142,14 +143,17 @@ def probe_auc(
             "and tested on others, so give at least two on each side"
         )
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
-    scores = cross_val_predict(
-        probe, rows, is_a, groups=groups, cv=GroupKFold(folds, shuffle=True, random_state=0),
-        method="decision_function",
-    )  # fmt: skip
-    above = scores[is_a][:, None] - scores[~is_a][None]  # (a, b)
-    wins = (above > 0) + 0.5 * (above == 0)
-    value = float(wins.mean())
-    off = np.concatenate([(wins.mean(1) - value) / len(a), (wins.mean(0) - value) / len(b)])
+    cut = StratifiedGroupKFold(folds, shuffle=True, random_state=0)
+    off, values = np.zeros(len(rows)), []
+    for fit, test in cut.split(rows, is_a, groups):
+        scores = probe.fit(rows[fit], is_a[fit]).decision_function(rows[test])
+        of_a, of_b = test[is_a[test]], test[~is_a[test]]
+        above = scores[is_a[test]][:, None] - scores[~is_a[test]][None]  # (a, b)
+        wins = (above > 0) + 0.5 * (above == 0)
+        values.append(wins.mean())
+        off[of_a] = (wins.mean(axis=1) - values[-1]) / len(of_a) / folds
+        off[of_b] = (wins.mean(axis=0) - values[-1]) / len(of_b) / folds
+    value = float(np.mean(values))
     by_group = pd.Series(off).groupby(groups).sum().to_numpy()
     error = float(np.sqrt(n_groups / (n_groups - 1) * (by_group**2).sum())) * folds / (folds - 1)
     half = float(student.ppf(0.975, n_groups - 1)) * error

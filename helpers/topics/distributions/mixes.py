@@ -322,6 +322,8 @@ def curve_plot(study: Study, mixes: Sequence[Mix], *, test: str, heading: str) -
             m for m in mixes if m.gap == 1 and not m.watermarked and not (i == 0 and m.synthetic)
         ]
         shown = sorted((m.real, m.name) for m in shown if i == 0 or m.real + m.synthetic == 100)
+        if not shown:
+            continue
         found = [study.estimate(arm, test=test) for _, arm in shown]
         ends = np.array([[one.value - one.low, one.high - one.value] for one in found]).T
         ax.errorbar([amount for amount, _ in shown], [one.value for one in found], ends,

@@ -352,11 +352,11 @@ def gaps_told(study: Study) -> str:
 def records(distances: pd.DataFrame, shares: pd.DataFrame, *, model: str) -> list[dict[str, Any]]:
     """Headline numbers of a live run that are no ranks: the domains after training, attention."""
     last = distances[distances["step"] == distances["step"].max()].groupby("condition", sort=False)
+    n = shares["item"].nunique()
     found = [{"metric": "distance of the domains after training", "model": f"{model}, {name}",
-              "value": float(one.mean()), "n": len(one), "unit": "two real images"}
+              "value": float(one.mean()), "n": n, "unit": "two real images"}
              for name, one in last["distance"]]  # fmt: skip
     shown = attention.last_shares(shares)
-    n = shares["item"].nunique()
     return found + [
         {"metric": f"attention on the {region}, {images} images", "model": f"{model}, {name}",
          "value": float(value), "n": n, "unit": "fraction"}
