@@ -456,8 +456,13 @@ def test_coverage_counts_pixels_and_shares_add_up():
     frame = attention.share_frame(maps, [7], attention.Marked([], ["a", "b"], masks))
     sums = frame.groupby("item")[["share", "area"]].sum()
     assert sums.to_numpy() == pytest.approx(np.ones((2, 2)), abs=1e-6)
-    told = attention.shares_told(frame.assign(condition="100 real"))
-    assert "On the watermark: 100 real" in told
+    both = pd.concat([frame, frame.assign(images="clean", share=frame["share"] / 2)])
+    drawn = attention.attracted(both.assign(condition="100 real")).set_index("item")["share"]
+    own = frame[frame["region"] == "watermark"].set_index("item")["share"]
+    assert drawn.to_dict() == pytest.approx((own / 2).to_dict())
+    told = attention.shares_told(both.assign(condition="100 real"))
+    assert f"100 real {50 * own.mean():+.2f}." in told
+    assert "Share on the dish: 100 real" in told
 
 
 # --- the study -----------------------------------------------------------------------------------

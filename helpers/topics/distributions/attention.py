@@ -131,13 +131,39 @@ def last_shares(shares: pd.DataFrame) -> pd.Series:
     return last.groupby(["region", "condition", "images"], sort=False)["share"].mean()
 
 
+def attracted(shares: pd.DataFrame) -> pd.DataFrame:
+    """The share on each watermark minus that on its place in the clean image, item by item.
+
+    The share itself, where no clean images are known. ``condition``, ``step``, ``item``, ``share``.
+    """
+    on_mark = shares[shares["region"] == "watermark"].astype({"share": float})
+    keys = ["condition", "step", "item"]
+    wide = on_mark.pivot_table("share", keys, "images", sort=False)
+    return (wide["watermarked"] - wide.get("clean", 0.0)).rename("share").reset_index()
+
+
 def shares_told(shares: pd.DataFrame) -> str:
-    """Sentences: the share on each region after training, with and without watermarks."""
-    told = []
-    for region, part in last_shares(shares).groupby("region", sort=False):
-        values = [f"{name} {value:.1%} ({images})" for (_, name, images), value in part.items()]
-        told.append(f"On the {region}: {', '.join(values)}.")
-    return " ".join(told)
+    """Sentences after training: what watermarks attract, and the share on the dish."""
+    drawn = attracted(shares)
+    last = drawn[drawn["step"] == drawn["step"].max()].groupby("condition", sort=False)["share"]
+    what = "with watermark minus without" if "clean" in set(shares["images"]) else "share"
+    told = f"On the watermark, {what}, points: "
+    told += ", ".join(f"{name} {100 * value:+.2f}" for name, value in last.mean().items()) + "."
+    dish = {name: value for (region, name, images), value in last_shares(shares).items()
+            if (region, images) == ("dish", "watermarked")}  # fmt: skip
+    if dish:
+        values = ", ".join(f"{name} {value:.1%}" for name, value in dish.items())
+        told += f" Share on the dish: {values}."
+    return told
+
+
+def _box(mask: np.ndarray) -> np.ndarray:
+    """The smallest box around a mask: letters alone make no outline that can be read."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    box = np.zeros_like(mask)
+    box[max(rows[0], 1) : rows[-1] + 1, max(columns[0], 1) : columns[-1] + 1] = True
+    box[-1], box[:, -1] = False, False
+    return box
 
 
 def overlays_plot(marked: Marked, maps: Mapping[str, np.ndarray], *, heading: str) -> Figure:
@@ -156,6 +182,7 @@ def overlays_plot(marked: Marked, maps: Mapping[str, np.ndarray], *, heading: st
             for region, style in zip(REGIONS, ("-", ":"), strict=True):
                 mask = marked.masks.get(region, np.zeros((n, 1, 1), bool))[i]
                 if mask.any() and not mask.all():
+                    mask = _box(mask) if region == "watermark" else mask
                     grid = ((np.arange(k) + 0.5) * image.width / k for k in mask.shape[::-1])
                     ax.contour(*grid, mask.astype(float), levels=[0.5], colors=["white"],
                                linewidths=1.2, linestyles=[style])  # fmt: skip

@@ -37,10 +37,7 @@ Load = Callable[[str], Image.Image]
 
 @dataclass(frozen=True)
 class Probes:
-    """Test images of both domains that are followed, and the item of each.
-
-    ``paired``: image i of both shows the same item, and in the same way.
-    """
+    """Test images of both domains that are followed, and the item of each."""
 
     real: list[Image.Image]
     synthetic: list[Image.Image]
@@ -50,7 +47,7 @@ class Probes:
 
     @cached_property
     def paired(self) -> bool:
-        """Whether the images stand in pairs."""
+        """Whether image i of both shows the same item."""
         return self.items_real == self.items_synthetic
 
 
@@ -80,15 +77,6 @@ class Domains:
             )
         return self.styled(gap)["train"]
 
-    def told(self, probes: Probes) -> str:
-        """A sentence: what is compared, and where it comes from."""
-        how = "in pairs of one item" if probes.paired else "of different items"
-        return (
-            f"{len(self.real['train'].images):,} real images of {self.pairs.source} to train on. "
-            f"Synthetic images: {self.made}. Followed: {len(probes.real)} real and "
-            f"{len(probes.synthetic)} synthetic test images, {how}."
-        )
-
     def probes(self, n: int, *, seed: int) -> Probes:
         """Up to ``n`` test images of each domain, one an item; of common items where there are."""
         tests = self.real["test"], self.synthetic["test"]
@@ -103,8 +91,8 @@ class Domains:
 def _firsts(data: RetrievalSet, items: Sequence[str], n: int, seed: int) -> list[int]:
     """The numbers of the first image of up to ``n`` items, drawn at random."""
     chosen = set(np.random.default_rng(seed).permutation(items)[:n].tolist())
-    first = dict(zip(reversed(data.image_items.tolist()), reversed(range(len(data.images)))))  # noqa: B905
-    return [row for item, row in sorted(first.items(), key=lambda one: one[1]) if item in chosen]
+    _, rows = np.unique(data.image_items, return_index=True)
+    return sorted(int(row) for row in rows if data.image_items[row] in chosen)
 
 
 def open_domains(

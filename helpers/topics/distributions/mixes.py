@@ -23,7 +23,7 @@ from helpers.models.encoder import Encoder
 from helpers.models.lora import adapt
 from helpers.models.placement import Placement, trainable_counts
 from helpers.report.style import LINES, MARKERS, MUTED, percent_axis, title
-from helpers.study import UNTRAINED, Study
+from helpers.study import Study
 from helpers.training.batches import (
     encode_batch,
     epoch_batches,
@@ -280,7 +280,7 @@ def resampled_scores(
             hits = values_of(part.ranks[arm], "hit@10")
             sums = np.stack([np.bincount(code, row, len(groups)) for row in hits])
             means = weights @ sums.T / (weights @ sizes)[:, None]  # (1 + n, seeds)
-            alone = means.shape[1] == 1 or part.seeds[arm] == (UNTRAINED,)
+            alone = means.shape[1] == 1  # one training, or none
             columns.append(means[:, 0] if alone else (means * seeds[:, : means.shape[1]]).sum(1))
         total = total + np.stack(columns, axis=1) / len(parts)
     return total
@@ -336,7 +336,7 @@ def curve_plot(study: Study, mixes: Sequence[Mix], *, test: str, heading: str) -
                     xycoords=("axes fraction", "data"), textcoords="offset points")  # fmt: skip
     ax.set(xlabel="real images, percent of the training items", ylabel="hit@10, percent")
     percent_axis(ax.yaxis)
-    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
+    ax.legend(loc="best")
     title(ax, heading)
     return fig
 

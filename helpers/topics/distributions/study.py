@@ -257,7 +257,7 @@ def run_study(design: Design, folder, *, mark: Mark, device: str = "cpu") -> Stu
     experiment, topic = Mixtures(design, device, mark), "helpers.topics.distributions"
     identity = experiment.identity(
         *(f"{topic}.{name}" for name in ("mixes", "study", "attention", "trajectories")),
-        "helpers.training.runs", "helpers.topics.watermarks.marks",
+        "helpers.training.prefix", "helpers.topics.watermarks.marks",
     )  # fmt: skip
     return experiment.run(folder, identity)
 
@@ -316,18 +316,16 @@ def _is_plain(arm: str) -> bool:
         return False
 
 
-def gains_by_gap(study: Study, *, end: str = "") -> tuple[pd.DataFrame, Value]:
-    """What added synthetic images gain over few real ones, by gap, and where they gain nothing.
+def break_even_gap(study: Study, *, end: str = "") -> Value:
+    """The style gap at which synthetic images added to a quarter of the real ones gain nothing.
 
     ``end`` of the arms' names: ``NO_TEXT`` for those without trained text layers.
     """
-    gaps = {m.gap: m.name + end for m in mixes_of([arm.removesuffix(end) for arm in study.arms])
-            if m.real == 25 and m.synthetic == 75 and m.name + end in study.arms}  # fmt: skip
-    rows = [(gap, study.difference(gaps[gap], FEW + end, test=TESTS[0])) for gap in sorted(gaps)]
+    found = mixes_of([arm.removesuffix(end) for arm in study.arms if arm.endswith(end)])
+    gaps = {m.gap: m.name + end for m in found if (m.real, m.synthetic) == (25, 75)}
     arms = [FEW + end, *(gaps[gap] for gap in sorted(gaps))]
     draws = resampled_scores(study, arms, test=TESTS[0])
-    ends = [break_even(sorted(gaps), row[1:] - row[0]) for row in draws]
-    return pd.DataFrame(rows, columns=["gap", "estimate"]), with_interval(ends)
+    return with_interval([break_even(sorted(gaps), row[1:] - row[0]) for row in draws])
 
 
 def controls(study: Study, design: Design) -> pd.DataFrame:
@@ -344,8 +342,7 @@ def controls(study: Study, design: Design) -> pd.DataFrame:
 
 def gaps_told(study: Study) -> str:
     """A sentence: the style gap at which added synthetic images gain nothing, in both regimes."""
-    found = {"": gains_by_gap(study)[1], NO_TEXT: gains_by_gap(study, end=NO_TEXT)[1]}
-    told = [f"{gap.text}{end}" for end, gap in found.items()]
+    told = [f"{break_even_gap(study, end=end).text}{end}" for end in ("", NO_TEXT)]
     return f"Style gap at which added images gain nothing: {'; '.join(told)}."
 
 

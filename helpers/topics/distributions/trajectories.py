@@ -94,14 +94,23 @@ def paths_plot(
     return fig
 
 
-def by_step(frame: pd.DataFrame, column: str, *, heading: str, ylabel: str) -> Figure:
-    """A column over the steps, a line for each ``condition``, with its 95 % interval over items."""
+def by_step(
+    frame: pd.DataFrame, column: str, *, heading: str, ylabel: str, change: bool = False
+) -> Figure:
+    """A column over the steps, a line for each ``condition``, with its 95 % interval over items.
+
+    With ``change`` each item counts from its own value at the first step.
+    """
     means = frame.groupby(["condition", "step", "item"], sort=False, as_index=False)[column].mean()
+    if change:
+        starts = means.groupby(["condition", "item"], sort=False)[column].transform("first")
+        means[column] -= starts
     plot = sns.relplot(
         means, x="step", y=column, hue="condition", style="condition", kind="line", markers=True,
         dashes=False, height=3.4, aspect=1.5, palette=LINES[: means["condition"].nunique()],
     )  # fmt: skip
     plot.set_axis_labels("optimizer step", ylabel)
+    plot.ax.axhline(0, color=MUTED, lw=0.9, zorder=0)
     plot.figure.suptitle(plain(heading), x=0.01, y=1.04, ha="left", fontsize=11, weight="bold")
     return plot.figure
 
