@@ -225,7 +225,7 @@ def pipeline(tmp_path_factory):
     vae = diffusers.AutoencoderKL(block_out_channels=(8,), norm_num_groups=2, latent_channels=4)
     diffusers.StableDiffusionPipeline(
         vae=vae, text_encoder=text, tokenizer=tokenizer, unet=unet, safety_checker=None,
-        scheduler=diffusers.DDIMScheduler(), feature_extractor=None,
+        scheduler=diffusers.DDIMScheduler(steps_offset=1, clip_sample=False), feature_extractor=None,
     ).save_pretrained(folder)  # fmt: skip
     return folder
 
@@ -426,6 +426,7 @@ def test_maps_are_the_weights_of_the_model_itself(family, heads):
     images = [small_image(f"{i}/0.jpg") for i in range(3)]
     found = attention.attention_maps(encoder, images, batch_size=2)
     pixels, vision = encoder.prepare_images(images), encoder.model.vision_model
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in vision.modules())
     with torch.no_grad():
         if family == "clip":
             vision.config._attn_implementation = "eager"
@@ -443,7 +444,6 @@ def test_maps_are_the_weights_of_the_model_itself(family, heads):
     want = (want / want.sum(dim=1, keepdim=True)).reshape(3, 2, 2).numpy()
     assert found == pytest.approx(want, abs=1e-5)
     assert found.sum(axis=(1, 2)) == pytest.approx(np.ones(3))
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in vision.modules())
 
 
 def test_coverage_counts_pixels_and_shares_add_up():
