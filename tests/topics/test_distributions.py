@@ -223,9 +223,10 @@ def pipeline(tmp_path_factory):
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), cross_attention_dim=16,
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), attention_head_dim=4)  # fmt: skip
     vae = diffusers.AutoencoderKL(block_out_channels=(8,), norm_num_groups=2, latent_channels=4)
+    scheduler = diffusers.DDIMScheduler(steps_offset=1, clip_sample=False)
     diffusers.StableDiffusionPipeline(
         vae=vae, text_encoder=text, tokenizer=tokenizer, unet=unet, safety_checker=None,
-        scheduler=diffusers.DDIMScheduler(steps_offset=1, clip_sample=False), feature_extractor=None,
+        scheduler=scheduler, feature_extractor=None,
     ).save_pretrained(folder)  # fmt: skip
     return folder
 
