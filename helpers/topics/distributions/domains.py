@@ -119,7 +119,9 @@ def open_domains(
     if synthetic:
         other = beside(pairs, synthetic, max_recipes=max_recipes, seed=seed)
         parts = {name: other.part(name) for name in ("train", "test")}
-        return Domains(pairs, sets, parts, f"those of {Path(synthetic).name}", named)
+        return Domains(
+            pairs, sets, parts, f"those of {'/'.join(Path(synthetic).parts[-2:])}", named
+        )
     if named.startswith(WORLD):
         made, load_at = "the second style of the drawn images", partial(second_style, named)
         loads = partial(load_at, max_recipes=max_recipes, seed=seed)

@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from helpers.report.style import LINES, MARKERS, MUTED, plain
 
 DOMAINS = ("real", "synthetic")
+COLORS = dict(zip(("100 real", "25 real", "25 real + 75 synthetic", "100 synthetic"), LINES[:4],
+                  strict=True))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,8 @@ def paths_plot(
 ) -> Figure:
     """For each condition the means of both domains at each evaluation, over the images at the end.
 
-    ``seen`` maps a condition to its embeddings, (evaluations, n, d) for each domain. A thin line
-    joins the two means at the start, a thick one at the end.
+    ``seen`` maps a condition to embeddings, (evaluations, n, d) for each domain. A thin line joins
+    the two means at the start, a thick one at the end.
     """
     fig, axes = plt.subplots(1, len(seen), figsize=(3.9 * len(seen), 3.7), layout="constrained",
                              sharex=True, sharey=True, squeeze=False)  # fmt: skip
@@ -105,9 +107,12 @@ def by_step(
     if change:
         starts = means.groupby(["condition", "item"], sort=False)[column].transform("first")
         means[column] -= starts
+    names = means["condition"].unique()
     plot = sns.relplot(
         means, x="step", y=column, hue="condition", style="condition", kind="line", markers=True,
-        dashes=False, height=3.4, aspect=1.5, palette=LINES[: means["condition"].nunique()],
+        dashes=False, height=3.4, aspect=1.5,
+        palette={name: COLORS.get(name, LINES[-1 - i % 2]) for i, name in enumerate(names)},
+        err_style="bars", err_kws={"capsize": 3, "lw": 1},
     )  # fmt: skip
     plot.set_axis_labels("optimizer step", ylabel)
     plot.ax.axhline(0, color=MUTED, lw=0.9, zorder=0)
