@@ -28,13 +28,13 @@ LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 def gray_squares(images: Iterable[Image.Image], px: int) -> list[np.ndarray]:
     """Gray levels of images brought to one size, (px, px) float64 each: edges depend on it."""
-    return [np.asarray(_square(image, px), float) @ LUMA for image in images]
+    return [_square(image, px) @ LUMA for image in images]
 
 
-def _square(image: Image.Image, px: int) -> Image.Image:
+def _square(image: Image.Image, px: int) -> np.ndarray:
     if min(image.size) < px:
         raise ValueError(f"an image has {image.width} x {image.height} pixels, {px} are due")
-    return normalise(image.convert("RGB"), image_px=px)
+    return np.asarray(normalise(image.convert("RGB"), image_px=px), float)
 
 
 def common_px(*sets: Iterable[Image.Image], most: int = 224) -> int:
@@ -51,7 +51,7 @@ def pixel_statistics(images: Iterable[Image.Image], px: int) -> pd.DataFrame:
     """
     rows = []
     for image in images:
-        rgb = np.asarray(_square(image, px), float)
+        rgb = _square(image, px)
         gray = rgb @ LUMA  # (px, px)
         down, right = (gray[2:, 1:-1] - gray[:-2, 1:-1]) / 2, (gray[1:-1, 2:] - gray[1:-1, :-2]) / 2
         around = gray[2:, 1:-1] + gray[:-2, 1:-1] + gray[1:-1, 2:] + gray[1:-1, :-2]
@@ -136,11 +136,11 @@ def probe_auc(
     rows, groups = np.concatenate([a, b]), np.array([*groups_a, *groups_b], str)
     is_a = np.arange(len(rows)) < len(a)
     n_groups = len(np.unique(groups))
-    folds = min(folds, len(set(groups_a)), len(set(groups_b)))
+    sizes = len(set(groups_a)), len(set(groups_b))
+    folds = min(folds, *sizes)
     if folds < 2:
         raise ValueError(
-            f"{len(set(groups_a))} and {len(set(groups_b))} items: a probe is fitted to some items "
-            "and tested on others, so give at least two on each side"
+            f"{sizes[0]} and {sizes[1]} items: a probe needs two on each side at least"
         )
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
     cut = StratifiedGroupKFold(folds, shuffle=True, random_state=0)

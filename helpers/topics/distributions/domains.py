@@ -123,8 +123,8 @@ def open_domains(
             pairs, sets, parts, f"those of {'/'.join(Path(synthetic).parts[-2:])}", named
         )
     if named.startswith(WORLD):
-        made, load_at = "the second style of the drawn images", partial(second_style, named)
-        loads = partial(load_at, max_recipes=max_recipes, seed=seed)
+        made = "the second style of the drawn images"
+        loads = partial(second_style, named, max_recipes=max_recipes, seed=seed)
     else:
         made, loads = RULE, lambda gap: lambda key: stored(restyled(pairs.image(key), gap))
 

@@ -188,8 +188,8 @@ def train_mix(
 
     found = fit(encoder.model, step, settings=settings, evaluate=look, progress=False)
     stacked = {name: np.stack(parts) for name, parts in seen.items()}
-    info = {"seconds": found.seconds,
-            "trainable_parameters": trainable_counts(encoder.model).trainable}  # fmt: skip
+    trainable = trainable_counts(encoder.model).trainable
+    info = {"seconds": found.seconds, "trainable_parameters": trainable}
     return Trained(encoder, embeds, found.evaluations, info, stacked)
 
 
@@ -328,9 +328,8 @@ def curve_plot(study: Study, mixes: Sequence[Mix], *, test: str, heading: str) -
         ends = np.array([[one.value - one.low, one.high - one.value] for one in found]).T
         ax.errorbar([amount for amount, _ in shown], [one.value for one in found], ends,
                     color=color, marker=MARKERS[i], capsize=3, label=name)  # fmt: skip
-    lines = {"chance": study.chance("hit@10", test=test)}
-    lines["zero-shot"] = study.estimate("zero-shot", test=test).value
-    for name, level in lines.items():
+    zero_shot = study.estimate("zero-shot", test=test).value
+    for name, level in (("chance", study.chance("hit@10", test=test)), ("zero-shot", zero_shot)):
         ax.axhline(level, color=MUTED, ls=(0, (4, 3)), lw=1)
         ax.annotate(name, (0, level), (2, 3), color=MUTED, fontsize=8.5,
                     xycoords=("axes fraction", "data"), textcoords="offset points")  # fmt: skip

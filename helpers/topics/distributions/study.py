@@ -1,6 +1,7 @@
 """The study of lesson 06: mixtures, controls, watermarks, the gap and the attention by step."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -94,8 +95,8 @@ def measured(
     """The ranks of the base, ``zero-shot``, and of mixtures that were trained once."""
     live = Study.of({"zero-shot": ranks_of(base, test)}, test=test.name)
     for name, one in trained.items():
-        ranks = ranks_of(one.embeds, test)
-        live = live.add(name, ranks, test=test.name, seed=seed, info=one.info)
+        about = {"test": test.name, "seed": seed, "info": one.info}
+        live = live.add(name, ranks_of(one.embeds, test), **about)
     return live
 
 
@@ -104,11 +105,10 @@ def looked_at(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Distances and attention shares of trained mixtures, with a column ``condition``."""
     frames = {name: frames_of(one, probes, marked) for name, one in trained.items()}
-    distances, shares = (
+    return tuple(
         pd.concat([f[kind].assign(condition=name) for name, f in frames.items()])
         for kind in ("distances", "attention")
     )
-    return distances, shares
 
 
 @dataclass(frozen=True)
@@ -306,14 +306,11 @@ def _paired(a: pd.DataFrame, b: pd.DataFrame) -> Estimate:
 
 def mixes_of(arms: Sequence[str]) -> list[Mix]:
     """The arms that are plain mixtures: no control, all towers trained."""
-    return [Mix.parse(arm) for arm in arms if _is_plain(arm)]
-
-
-def _is_plain(arm: str) -> bool:
-    try:
-        return Mix.parse(arm).name == arm
-    except ValueError:
-        return False
+    found = []
+    for arm in arms:
+        with suppress(ValueError):
+            found.append(Mix.parse(arm))
+    return found
 
 
 def break_even_gap(study: Study, *, end: str = "") -> Value:
@@ -342,8 +339,8 @@ def controls(study: Study, design: Design) -> pd.DataFrame:
 
 def gaps_told(study: Study) -> str:
     """A sentence: the style gap at which added synthetic images gain nothing, in both regimes."""
-    told = [f"{break_even_gap(study, end=end).text}{end}" for end in ("", NO_TEXT)]
-    return f"Style gap at which added images gain nothing: {'; '.join(told)}."
+    told = "; ".join(f"{break_even_gap(study, end=end).text}{end}" for end in ("", NO_TEXT))
+    return f"Style gap at which added images gain nothing: {told}."
 
 
 def records(distances: pd.DataFrame, shares: pd.DataFrame, *, model: str) -> list[dict[str, Any]]:

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from helpers.report.style import LINES, MARKERS, MUTED, plain
 
 DOMAINS = ("real", "synthetic")
-COLORS = dict(zip(("100 real", "25 real", "25 real + 75 synthetic", "100 synthetic"), LINES[:4],
-                  strict=True))  # fmt: skip
+NAMES = ("100 real", "25 real", "25 real + 75 synthetic", "100 synthetic")
+COLORS = dict(zip(NAMES, LINES, strict=False))
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,7 @@ def paths_plot(
 ) -> Figure:
     """For each condition the means of both domains at each evaluation, over the images at the end.
 
-    ``seen`` maps a condition to embeddings, (evaluations, n, d) for each domain. A thin line joins
-    the two means at the start, a thick one at the end.
+    ``seen`` maps a condition to its embeddings, (evaluations, n, d) for each domain.
     """
     fig, axes = plt.subplots(1, len(seen), figsize=(3.9 * len(seen), 3.7), layout="constrained",
                              sharex=True, sharey=True, squeeze=False)  # fmt: skip
