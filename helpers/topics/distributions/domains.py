@@ -256,8 +256,7 @@ def _drawn(
     pipeline.set_progress_bar_config(disable=True)
     more = {"num_inference_steps": steps} if steps else {}
     for row in rows.itertuples():
-        start = int(hash_of([seed, row.image_key])[:12], 16)
-        generator = torch.Generator().manual_seed(start)
+        generator = torch.Generator().manual_seed(int(hash_of([seed, row.image_key])[:12], 16))
         found = pipeline(prompt=row.caption, generator=generator, output_type="pil", **more)
         yield row.image_key, normalise(found.images[0].convert("RGB"))
 
@@ -284,8 +283,8 @@ def given_masks(domains: Domains, folder: str, **options: Any) -> dict[str, np.n
     """
     form, base = domains.pairs.intake.manifest.parameters, paths.find(folder)
     files = [path for path in sorted(base.rglob("*")) if path.is_file()]
-    named = {path.stem: path for path in files}
-    named |= {path.relative_to(base).with_suffix("").as_posix(): path for path in files}
+    below = {path.relative_to(base).with_suffix("").as_posix(): path for path in files}
+    named = {path.stem: path for path in files} | below
     found = {}
     for recipe in open_source(domains.source, **options).recipes():
         for n, key in enumerate(getattr(recipe, "images", ())):

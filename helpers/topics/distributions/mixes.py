@@ -6,7 +6,7 @@ often. Mixtures differ in their images, not in how long they are trained.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -95,7 +95,7 @@ def mixed(
     most = min(len(set(real.items)), len(set(synthetic.items)))
     n = min(n or most, most)
     ids = sorted({*real.items, *synthetic.items})
-    order = [ids[i] for i in np.random.default_rng([seed, 17]).permutation(len(ids))]
+    order = np.random.default_rng([seed, 17]).permutation(ids).tolist()
     wanted = [round(share * n / 100) for share in (mix.real, mix.synthetic)]
     chosen = [i for i in order if i in set(real.items)][: wanted[0]]
     left = set(synthetic.items) - set(chosen)
@@ -288,9 +288,9 @@ def resampled_scores(
 
 def with_interval(draws: Sequence[Value]) -> Value:
     """The first value with the 95 % interval of the others; its ends may be censored."""
-    first, others = draws[0], sorted(draws[1:], key=lambda one: one.sort_key)
+    others = sorted(draws[1:], key=lambda one: one.sort_key)
     low, high = (others[int(share * (len(others) - 1))] for share in (0.025, 0.975))
-    return Value(first.value, first.flag, first.bound, low, high)
+    return replace(draws[0], low=low, high=high)
 
 
 def values_of_mixes(study: Study, mixes: Sequence[Mix], *, test: str) -> pd.DataFrame:

@@ -255,11 +255,9 @@ def run_study(design: Design, folder, *, mark: Mark, device: str = "cpu") -> Stu
     ``mark`` draws a watermark on an image, decided by its key, and gives its mask.
     """
     experiment, topic = Mixtures(design, device, mark), "helpers.topics.distributions"
-    identity = experiment.identity(
-        *(f"{topic}.{name}" for name in ("mixes", "study", "attention", "trajectories")),
-        "helpers.training.prefix", "helpers.topics.watermarks.marks",
-    )  # fmt: skip
-    return experiment.run(folder, identity)
+    code = [f"{topic}.{name}" for name in ("mixes", "study", "attention", "trajectories")]
+    code += ["helpers.training.prefix", "helpers.topics.watermarks.marks"]
+    return experiment.run(folder, experiment.identity(*code))
 
 
 def other_estimates(study: Study) -> dict[str, Estimate]:
@@ -333,8 +331,8 @@ def controls(study: Study, design: Design) -> pd.DataFrame:
             found = study.difference(arm, MIXED, test=TESTS[0])
             rows.append((arm, tables.value_text(study.estimate(arm, test=TESTS[0])),
                          tables.difference_text(found), found.n_seeds))  # fmt: skip
-    heads = ["control", "hit@10 [95 %]", f"minus {MIXED}, points [95 %]", "trainings"]
-    return pd.DataFrame(rows, columns=heads)
+    named = ["control", "hit@10 [95 %]", f"minus {MIXED}, points [95 %]", "trainings"]
+    return pd.DataFrame(rows, columns=named)
 
 
 def gaps_told(study: Study) -> str:
@@ -350,9 +348,8 @@ def records(distances: pd.DataFrame, shares: pd.DataFrame, *, model: str) -> lis
     found = [{"metric": "distance of the domains after training", "model": f"{model}, {name}",
               "value": float(one.mean()), "n": n, "unit": "two real images"}
              for name, one in last["distance"]]  # fmt: skip
-    shown = attention.last_shares(shares)
     return found + [
         {"metric": f"attention on the {region}, {images} images", "model": f"{model}, {name}",
          "value": float(value), "n": n, "unit": "fraction"}
-        for (region, name, images), value in shown.items()
+        for (region, name, images), value in attention.last_shares(shares).items()
     ]  # fmt: skip
