@@ -8,7 +8,7 @@ from helpers.first.prepare.detectors import DETECTORS, open_detector, training_p
 from helpers.first.prepare.florence import FlorenceDetector
 from helpers.models.checkpoints import ModelError
 from helpers.store.zones import open_zone
-from tests.first.small_florence import small_florence, small_processor
+from tests.small_florence import small_florence, small_processor
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from helpers.first.prepare.florence import (
     proposals_of,
 )
 from helpers.first.prepare.watermarks import strokes_inside
-from tests.first.small_florence import small_florence, small_processor
+from tests.small_florence import small_florence, small_processor
 
 SIZE = (100, 50)
 QUAD = "<loc_100><loc_200><loc_300><loc_200><loc_300><loc_400><loc_100><loc_400>"

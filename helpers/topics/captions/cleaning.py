@@ -15,7 +15,7 @@ import pandas as pd
 from helpers.data.pairs import DATASETS, Pairs, read_pairs, write_pairs
 from helpers.data.records import collapse
 from helpers.data.sources import open_source
-from helpers.repro import canonical_json
+from helpers.repro import canonical_json, hash_of
 from helpers.store.artefacts import Writer, code_of, ensure
 from helpers.topics.captions.languages import AMONG, MARGIN, Detected, detect_languages
 from helpers.topics.captions.noise import remove_noise
@@ -135,10 +135,7 @@ def crawled_pairs(
     ``TRUTH``, all strings. Of any other source the captions are what they are: the pairs come back
     as they were, with an empty frame.
     """
-    kitchen, _, options = source.partition("?")
-    if kitchen == "world:kitchen" and "captions=" not in options and "languages=" not in options:
-        source = f"{source}{'&' if options else '?'}captions=mixed"
-    opened = open_source(source, max_recipes=max_recipes, seed=seed)
+    opened = open_source(_crawled(source), max_recipes=max_recipes, seed=seed)
     if not hasattr(opened, "truths"):
         return pairs, pd.DataFrame(columns=list(TRUTH), dtype="str")
     used = set(pairs.all["recipe_id"])
@@ -240,18 +237,23 @@ def cleaning_counts(cleaned: Sequence[Cleaned]) -> dict[str, int]:
     return totals | dict(sorted(counts.items()))
 
 
-def with_outcome(captions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
-    """The captions with what is known of them, and ``outcome``: one of ``OUTCOMES``.
+def with_truth(captions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
+    """The captions with what is known of them, and ``outcome``: see :func:`outcomes`.
 
-    ``clean``: cleaning arrived at the clean caption; ``flagged``: it says that it did not;
-    ``wrong``: another text without a flag.
+    Where nothing is known (an empty truth), the captions alone.
     """
+    if truth.empty:
+        return captions
     both = captions.merge(truth, on=["recipe_id", "crawled"], validate="one_to_one")
-    same = both["cleaned"].map(_plain) == both["clean"].map(_plain)
-    outcome = same.map({True: "clean", False: "wrong"}).mask(
-        ~same & (both["flags"] != ""), "flagged"
-    )
-    return both.assign(outcome=outcome)
+    return both.assign(outcome=outcomes(both))
+
+
+def outcomes(rows: pd.DataFrame) -> pd.Series:
+    """``clean``: cleaning arrived at the clean caption; ``flagged``: it says that it did not;
+    ``wrong``: another text without a flag."""
+    same = rows["cleaned"].map(_plain) == rows["clean"].map(_plain)
+    said = (rows["flags"] != "").map({True: "flagged", False: "wrong"})
+    return said.mask(same, "clean")
 
 
 def outcome_shares(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -264,3 +266,32 @@ def outcome_shares(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
 def _plain(text: str) -> str:
     return collapse(text).casefold()
+
+
+@dataclass(frozen=True)
+class CrawledTexts:
+    """The captions of recipes of a drawn source as crawled, cleaned and clean, for a study."""
+
+    translator: Translator
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the texts may."""
+        return hash_of([self.translator.fingerprint, code_of(__name__, *CODE)])
+
+    def __call__(self, source: str, numbers: Sequence[int], seed: int = 42) -> pd.DataFrame:
+        """A row for each caption, in order of the recipes: ``TRUTH``, ``cleaned``, ``outcome``."""
+        opened = open_source(_crawled(source), max_recipes=max(numbers) + 1, seed=seed)
+        rows = truths_of(opened, numbers)
+        cleaned = clean_captions(rows["crawled"].tolist(), translator=self.translator)
+        table = cleaning_table(cleaned, rows["recipe_id"], [""] * len(rows))
+        rows = rows.assign(**{name: table[name] for name in ("cleaned", "language", "flags")})
+        return rows.assign(outcome=outcomes(rows))
+
+
+def _crawled(source: str) -> str:
+    """The source with the captions of a crawl, if it is a drawn kitchen that has none."""
+    kitchen, _, options = source.partition("?")
+    if kitchen != "world:kitchen" or "captions=" in options or "languages=" in options:
+        return source
+    return f"{source}{'&' if options else '?'}captions=mixed"

@@ -213,22 +213,6 @@ def psnr(image: Image.Image, reference: Image.Image, mask: np.ndarray) -> float:
     return 10 * math.log10(255**2 / error) if error else math.inf
 
 
-def grown(mask: np.ndarray, px: int) -> np.ndarray:
-    """``mask`` with everything within ``px`` pixels of it: smooth edges of a mark lie there.
-
-    >>> grown(np.array([[False, True, False, False]]), 1).tolist()
-    [[True, True, True, False]]
-    """
-    import cv2
-
-    if px < 0:
-        raise ValueError(f"a mask is to grow by {px} pixels; use 0 or more")
-    if not px:
-        return mask.copy()
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * px + 1, 2 * px + 1))
-    return cv2.dilate(mask.astype(np.uint8), disc).astype(bool)
-
-
 def _checked(image: Image.Image, mask: np.ndarray) -> np.ndarray:
     """The pixels of an RGB image whose mask fits."""
     if mask.shape != (image.height, image.width) or mask.dtype != bool:

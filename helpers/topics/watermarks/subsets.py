@@ -13,24 +13,27 @@ from io import BytesIO
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from PIL import Image
 from tqdm.auto import tqdm
 
 from helpers.data.images import encode_jpeg, load_image
 from helpers.data.pairs import Pairs
-from helpers.data.sets import LazyImages
+from helpers.data.sets import LazyImages, drawn_set
 from helpers.data.trusted import QUIET
 from helpers.evaluation.stats import Sample, estimate
+from helpers.report.plots import lines_with_intervals
 from helpers.repro import canonical_json, hash_of
 from helpers.store.artefacts import Manifest, Writer, code_of, ensure
-from helpers.topics.watermarks.detect import Detector, mask_scores
-from helpers.topics.watermarks.inpaint import Inpainter, psnr
+from helpers.topics.watermarks.detect import Detector, mask_scores, open_detector
+from helpers.topics.watermarks.inpaint import Inpainter, open_inpainter, psnr
 from helpers.topics.watermarks.marks import draw, marked, sample, stored
 
 SUBSETS = "fine-tuning-zone/subsets"
 WATERMARKED, REPAIRED, TRUE_MASKS, CLEAN = (
     "watermarked", "repaired", "repaired, true masks", "clean",
 )  # fmt: skip
+DRAWINGS, MOST_TO_FIT = "world:kitchen", 100
 DRAWN, NONE, FOUND, AUTO = "drawn", "none", "found", "auto"
 CODE = ("helpers.data.images", "helpers.topics.watermarks.inpaint",
         "helpers.topics.watermarks.marks", "helpers.topics.watermarks.detect")  # fmt: skip
@@ -52,9 +55,51 @@ class SubsetPairs(Pairs):
         return np.asarray(Image.open(BytesIO(data)).convert("L")) > 0
 
 
+@dataclass(frozen=True)
+class Tools:
+    """What finds watermarks and what removes them, with images to show and score both on.
+
+    ``to_fit`` are images to learn from, ``to_score`` others; keys to images without watermarks.
+    """
+
+    detector: Detector
+    inpainter: Inpainter
+    to_fit: Mapping[str, Image.Image]
+    to_score: Mapping[str, Image.Image]
+
+
 def wanted_marks(marks: str, source: str) -> str:
     """What ``auto`` stands for: watermarks are drawn on a drawn source, never on a user's own."""
     return marks if marks != AUTO else DRAWN if source.startswith("world:") else NONE
+
+
+def open_tools(
+    pairs: Pairs, *, marks: str, detector: str = "fitted", inpainter: str = "navier-stokes",
+    n: int = 16, device: str = "cpu", seed: int = 42,
+) -> Tools:  # fmt: skip
+    """Open a detector and an inpainter by name; see ``open_detector`` and ``open_inpainter``.
+
+    The detector is fitted on training images of the pairs, one of each item, and scored on ``n``
+    test images. With ``marks`` ``none`` drawings stand in: nothing is drawn on a user's images that
+    was not asked for.
+    """
+    if marks == NONE:
+        drawn = drawn_set(DRAWINGS, first=8000, n=MOST_TO_FIT + n, seed=seed)
+        firsts = pd.Series(drawn.image_items).drop_duplicates()
+        images = {item: drawn.images[at] for at, item in firsts.items()}
+        items = list(images)
+        fit = {item: images[item] for item in items[:MOST_TO_FIT]}
+        scored, source = {item: images[item] for item in items[MOST_TO_FIT:]}, DRAWINGS
+    else:
+        fit, scored = (
+            {key: pairs.image(key) for key in part.drop_duplicates("recipe_id")["image_key"][:most]}
+            for part, most in ((pairs.train, MOST_TO_FIT), (pairs.test, n))
+        )
+        source = pairs.manifest.fingerprint
+    found = open_detector(
+        detector, backgrounds=lambda: list(fit.values()), source=source, device=device, seed=seed
+    )
+    return Tools(found, open_inpainter(inpainter, device=device), fit, scored)
 
 
 def ensure_subsets(
@@ -160,31 +205,27 @@ def _with_images(pairs: Pairs, keys: frozenset[str]) -> Pairs:
     return replace(pairs, all=own, manifest=replace(pairs.manifest, inputs=inputs))
 
 
-def scores_by_opacity(
-    images: Mapping[str, Image.Image], *, detector: Detector, inpainter: Inpainter,
-    opacities: Sequence[float], seed: int = 42,
-) -> pd.DataFrame:  # fmt: skip
+def scores_by_opacity(tools: Tools, *, opacities: Sequence[float], seed: int = 42) -> pd.DataFrame:
     """Detection and repair of one watermark of each image, at several opacities, and of none.
 
-    ``images`` maps a key to an image without a watermark. There is a row for each image and
-    opacity (0: none): ``key, opacity, found`` (1 where any pixel was), the values of
+    There is a row for each image of ``tools.to_score`` and opacity (0: none): ``key, opacity, found`` (1 where any pixel was), the values of
     ``mask_scores``, and the PSNR in dB inside the true mask of the image ``left`` as it is,
     ``repaired`` and ``repaired, true masks``.
     """
     rows = []
-    for key, image in images.items():
+    for key, image in tools.to_score.items():
         watermark, clean = sample([seed, key], opacity=1.0), stored(image)
         for opacity in (0.0, *opacities):
             drawn, truth = image, np.zeros((image.height, image.width), bool)
             if opacity:
                 drawn, truth = draw(image, replace(watermark, opacity=opacity))
             drawn = stored(drawn)
-            (mask,) = detector.find([drawn])
+            (mask,) = tools.detector.find([drawn])
             row = {"key": key, "opacity": opacity, "found": float(mask.any())}
             if opacity:
                 row |= mask_scores(mask, truth)
-                repairs = {"left": drawn, REPAIRED: inpainter.fill(drawn, mask)}
-                repairs[TRUE_MASKS] = inpainter.fill(drawn, truth)
+                repairs = {"left": drawn, REPAIRED: tools.inpainter.fill(drawn, mask)}
+                repairs[TRUE_MASKS] = tools.inpainter.fill(drawn, truth)
                 row |= {how: psnr(done, clean, truth) for how, done in repairs.items()}
             rows.append(row)
     return pd.DataFrame(rows)
@@ -198,11 +239,26 @@ def by_opacity(scores: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """
     rows = []
     for what in columns:
-        known = scores.dropna(subset=what)
+        known = scores.dropna(subset=what) if what in scores else scores.iloc[:0]
         for opacity, part in known.groupby("opacity"):
+            if len(part) < 2:  # no interval
+                continue
             values = np.minimum(part[what].to_numpy(float), 100.0)
             rows.append((what, opacity, estimate(Sample(values[None], part["key"].to_numpy(str)))))
     return pd.DataFrame(rows, columns=["what", "opacity", "estimate"])
+
+
+def opacity_figure(
+    scores: pd.DataFrame, names: Mapping[str, str], *, heading: str, ylabel: str,
+    percent: bool = True,
+) -> Figure:  # fmt: skip
+    """Some columns of ``scores_by_opacity`` over the opacity, by the names that a legend has."""
+    curves = by_opacity(scores, list(names))
+    curves = curves.assign(what=[names[what] for what in curves["what"]])
+    return lines_with_intervals(
+        curves, x="opacity", series="what", heading=heading, ylabel=ylabel, percent=percent,
+        xlabel="opacity of the watermark",
+    )  # fmt: skip
 
 
 def _mask_key(folder: str, key: str) -> str:
