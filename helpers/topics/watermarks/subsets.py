@@ -34,6 +34,7 @@ WATERMARKED, REPAIRED, TRUE_MASKS, CLEAN = (
     "watermarked", "repaired", "repaired, true masks", "clean",
 )  # fmt: skip
 DRAWINGS, MOST_TO_FIT = "world:kitchen", 100
+SHARES = ("precision", "recall", "iou", "found")
 DRAWN, NONE, FOUND, AUTO = "drawn", "none", "found", "auto"
 CODE = ("helpers.data.images", "helpers.topics.watermarks.inpaint",
         "helpers.topics.watermarks.marks", "helpers.topics.watermarks.detect")  # fmt: skip
@@ -208,9 +209,9 @@ def _with_images(pairs: Pairs, keys: frozenset[str]) -> Pairs:
 def scores_by_opacity(tools: Tools, *, opacities: Sequence[float], seed: int = 42) -> pd.DataFrame:
     """Detection and repair of one watermark of each image, at several opacities, and of none.
 
-    There is a row for each image of ``tools.to_score`` and opacity (0: none): ``key, opacity, found`` (1 where any pixel was), the values of
-    ``mask_scores``, and the PSNR in dB inside the true mask of the image ``left`` as it is,
-    ``repaired`` and ``repaired, true masks``.
+    A row for each image of ``tools.to_score`` and opacity (0: none): ``key, opacity, found`` (1
+    where any pixel was), the values of ``mask_scores``, and the PSNR in dB inside the true mask of
+    the image ``left`` as it is, ``repaired`` and ``repaired, true masks``.
     """
     rows = []
     for key, image in tools.to_score.items():
@@ -244,7 +245,9 @@ def by_opacity(scores: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
             if len(part) < 2:  # no interval
                 continue
             values = np.minimum(part[what].to_numpy(float), 100.0)
-            rows.append((what, opacity, estimate(Sample(values[None], part["key"].to_numpy(str)))))
+            sample_of = Sample(values[None], part["key"].to_numpy(str))
+            bounds = (0.0, 1.0) if what in SHARES else (-np.inf, np.inf)
+            rows.append((what, opacity, estimate(sample_of, bounds=bounds)))
     return pd.DataFrame(rows, columns=["what", "opacity", "estimate"])
 
 
