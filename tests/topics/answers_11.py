@@ -39,7 +39,7 @@ def unblend_right(marked, alpha, color):
 
 def cosine_right(before, after):
     units = [rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (before, after)]
-    return np.einsum("nd,nd->n", *units).mean()
+    return np.einsum("ij,ij->i", *units).mean()
 
 
 RIGHT = {
