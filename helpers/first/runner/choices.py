@@ -50,6 +50,7 @@ TEXTS: Mapping[str, Text] = {
     "detector": Model(words=("fitted", "repeated", "strokes")),
     "11.detector": Model(words=("fitted",)),
     "translator": Model(words=("glossary",), address=True),
+    "translator_model": Text(),
     "inpainter": Model(words=("navier-stokes", "telea")),
     "device": Words(options=("auto", "cpu", "cuda", "mps"), pattern=r"cuda:\d+"),
     "precision": Words(options=("fp32", "bf16")),
