@@ -286,6 +286,7 @@ LESSONS = {
     ),
     "09": ("siglip2", "-p samples=64 -p batch_sizes=8,16 -p batch_samples=64 -p steps=2"),
     "10": ("siglip", "-p source={source} -p drift_recipes=2000"),
+    "11": ("siglip", "-p source={source} -p marks=drawn -p labelled=2"),
 }
 
 

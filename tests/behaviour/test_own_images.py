@@ -166,3 +166,16 @@ def test_lesson_01_measures_what_a_split_of_ones_own_pairs_gives_away(checkout, 
     known = {row["recipe_id"] for row in csv.DictReader(training.open(encoding="utf-8"))}
     assert known.isdisjoint(row["recipe_id"] for row in report.pairs_for_testing)
     assert "hit@1 of the lookup, split by pair" in report.printed("01")
+
+
+@pytest.mark.journey
+@pytest.mark.parametrize("marks", ["", "marks=drawn"])
+def test_watermarks_are_drawn_where_they_are_asked_for(marks, checkout, photographs):
+    """Fault 15: no copy of a user's image is changed unasked, and the lesson says how to ask."""
+    name = "marked" if marks else "unmarked"
+    options = ["labelled=2", "marked_recipes=2", *([marks] if marks else [])]
+    report = run_lessons(checkout, photographs, name, "11", *options)
+    assert report.done.code == 0, report.done.text
+    made = {path.name for path in report.zone.glob("fine-tuning-zone/subsets/*")}
+    assert made == ({"watermarked", "repaired", "repaired-true-masks"} if marks else set())
+    assert ("-p marks=drawn" in report.printed("11")) == (not marks)

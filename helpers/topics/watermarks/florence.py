@@ -9,15 +9,17 @@ mark are left out, the rest is believed.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
 from transformers import Florence2ForConditionalGeneration, Florence2Processor
 
-from helpers.first.prepare.watermarks import strokes_inside
 from helpers.models.checkpoints import check_files, find_checkpoint, opened
+from helpers.models.encoder import weights_fingerprint
 from helpers.repro import hash_of
 
 OCR, DETECTION = "<OCR_WITH_REGION>", "<OPEN_VOCABULARY_DETECTION>"
@@ -45,14 +47,14 @@ class Proposal:
 
 @dataclass(frozen=True)
 class FlorenceDetector:
-    """A :class:`~helpers.first.prepare.watermarks.WatermarkDetector` on a Florence-2 model.
+    """A :class:`~helpers.topics.watermarks.detect.Detector` on a Florence-2 model.
 
     Attributes
     ----------
     model : Florence2ForConditionalGeneration
     processor : Florence2Processor
-    source : str
-        Hub id or directory.
+    name : str
+        Hub id, or the last part of a directory's path.
     tasks : tuple of str
         Of ``TASKS``; their proposals are put together.
     phrase : str
@@ -66,7 +68,7 @@ class FlorenceDetector:
 
     model: Florence2ForConditionalGeneration
     processor: Florence2Processor
-    source: str
+    name: str
     tasks: tuple[str, ...] = (OCR, DETECTION)
     phrase: str = "watermark"
     largest: float = 0.5
@@ -81,16 +83,11 @@ class FlorenceDetector:
         if not 0 < self.largest <= 1:
             raise ValueError(f"largest proposal is {self.largest}; use a share in (0, 1]")
 
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self.source
-
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        """A hash of the model's name and all settings (not of its weights: pin a revision)."""
+        """A hash of the weights and all settings."""
         settings = (self.tasks, self.phrase, self.largest, self.masks, self.max_new_tokens)
-        return hash_of(["florence-2", self.source, *settings])
+        return hash_of(["florence-2", weights_fingerprint(self.model), *settings])
 
     def find(self, images: Sequence[Image.Image]) -> list[np.ndarray]:
         """One (h, w) bool mask an image."""
@@ -124,35 +121,19 @@ class FlorenceDetector:
         return np.logical_or.reduce([none, *regions])
 
 
-def load_florence(
-    model: str, *, device: str = "cpu", precision: str = "fp32", **settings: Any
-) -> FlorenceDetector:
-    """A detector from a hub id, such as ``florence-community/Florence-2-base``, or a directory.
+def load_florence(model: str, *, device: str = "cpu", **settings: Any) -> FlorenceDetector:
+    """A detector from a directory or a hub id, such as ``florence-community/Florence-2-base``.
 
-    Parameters
-    ----------
-    precision : {"fp32", "bf16"}
-    settings
-        ``tasks``, ``phrase``, ``largest``, ``masks``, ``max_new_tokens`` of the detector.
-
-    Raises
-    ------
-    ValueError
-        For an unknown precision.
-    ModelError
-        If the model is not found or not whole.
+    ``settings`` are the detector's ``tasks``, ``phrase``, ``largest``, ``masks``,
+    ``max_new_tokens``. Raises ``ModelError`` if the model is not found or not whole.
     """
-    types = {"fp32": torch.float32, "bf16": torch.bfloat16}
-    if precision not in types:
-        raise ValueError(f"unknown precision {precision!r}; use one of {', '.join(types)}")
-    checkpoint = find_checkpoint(model, tiny=())
+    checkpoint = find_checkpoint(model, tiny=("fitted",))
     weights = check_files(checkpoint)
     loaded = opened(
-        Florence2ForConditionalGeneration, checkpoint, what=weights,
-        dtype=types[precision], use_safetensors=True,
-    )  # fmt: skip
+        Florence2ForConditionalGeneration, checkpoint, what=weights, use_safetensors=True
+    )
     processor = opened(Florence2Processor, checkpoint, what="tokenizer or preprocessor")
-    return FlorenceDetector(loaded.eval().to(device), processor, model, **settings)
+    return FlorenceDetector(loaded.eval().to(device), processor, checkpoint.name, **settings)
 
 
 def proposals_of(
@@ -160,14 +141,8 @@ def proposals_of(
 ) -> list[Proposal]:
     """The places in a model's answer, whichever form the task gives them.
 
-    Polygons of fewer than three corners are no places, and are left out.
-
-    Parameters
-    ----------
-    answer : str
-        With its special tokens.
-    size : (int, int)
-        Width and height of the image.
+    ``answer`` has its special tokens, ``size`` is (width, height). Polygons of fewer than three
+    corners are no places, and are left out.
     """
     said = processor.post_process_generation(text=answer, task=task, image_size=size)[task]
     found = [(_box(b), label) for b, label in _labeled(said, "bboxes", "bboxes_labels")]
@@ -186,6 +161,24 @@ def filled(polygon: Polygon, size: tuple[int, int]) -> np.ndarray:
     canvas = Image.new("1", size)
     ImageDraw.Draw(canvas).polygon([tuple(point) for point in polygon], fill=1, outline=1)
     return np.array(canvas)
+
+
+def strokes_inside(image: Image.Image, region: np.ndarray) -> np.ndarray:
+    """The pixels of a region that differ from its background most, (h, w) bool.
+
+    The background is the median around each pixel; Otsu's threshold (1979) parts the differences.
+    ``region`` is (h, w) bool.
+    """
+    if not region.any():
+        return region.copy()
+    pixels = np.asarray(image.convert("RGB"))
+    rows = np.flatnonzero(region.any(axis=1))
+    height = int(rows[-1] - rows[0] + 1)
+    side = min(2 * max(3, height // 2) + 1, 255)
+    away = np.abs(pixels.astype(np.int16) - cv2.medianBlur(pixels, side)).max(axis=2)
+    values = away[region].astype(np.uint8)
+    threshold, _ = cv2.threshold(values, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    return region & (away > threshold)
 
 
 def _labeled(said: dict[str, Any], key: str, labels: str) -> list[tuple[Any, str]]:

@@ -1,40 +1,18 @@
 """What the web leaves on captions, removed by rules that say their names.
 
 Seven kinds, each a rule: misread letters (repaired, by ftfy), HTML, links, hashtags and mentions,
-emoji, numbering, boilerplate; blanks are tidied last. A rule that finds nothing leaves the text as
+emoji, numbering, boilerplate; spaces are tidied last. A rule that finds nothing leaves the text as
 it is, to the byte.
 """
 
 import html
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
-
-@dataclass(frozen=True)
-class Step:
-    """A rule that changed a caption, and what it took away or, of misread letters, repaired."""
-
-    rule: str
-    removed: str
-
-
-@dataclass(frozen=True)
-class Denoised:
-    """A caption without its noise, and the rules that were applied, in order."""
-
-    text: str
-    steps: tuple[Step, ...]
-
-    @property
-    def rules(self) -> tuple[str, ...]:
-        """The names of the rules."""
-        return tuple(step.rule for step in self.steps)
-
-
-# Repetitions are bounded where they could be tried from every place of a long run of blanks.
 Found = tuple[str, list[str]]  # the text after a rule, the pieces that it took away
+Rule = Callable[[str], Found]
 
+# Repetitions are bounded where they could be tried from every place of a long run of spaces.
 _COMMENT = re.compile(r"<!--.{0,2000}?-->", re.DOTALL)
 _TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9]*(?:\s[^<>]*)?/?>")
 _ENTITY = re.compile(r"&(?:#\d{1,6}|#[xX][0-9a-fA-F]{1,5}|[A-Za-z][A-Za-z0-9]{1,30});")
@@ -67,7 +45,7 @@ _CALL = re.compile(
 _RIGHTS = re.compile(r"\s{0,9}(?:©|\(c\)\s*(?=\d{4})|\bcopyright\b).*$", re.IGNORECASE | re.DOTALL)
 
 
-def _cut(*patterns: re.Pattern) -> Callable[[str], Found]:
+def _cut(*patterns: re.Pattern) -> Rule:
     """A rule that takes away all that some patterns match."""
 
     def rule(text: str) -> Found:
@@ -109,7 +87,7 @@ def _links(text: str) -> Found:
     return rest, pieces + more
 
 
-RULES: dict[str, Callable[[str], Found]] = {
+RULES: dict[str, Rule] = {
     "mojibake": _misread,
     "html": _markup,
     "url": _links,
@@ -118,38 +96,28 @@ RULES: dict[str, Callable[[str], Found]] = {
     "boilerplate": _cut(_LABEL, _CALL, _SITE, _RIGHTS),
     "numbering": _cut(_NUMBERING),
 }
-SPACING = "spacing"  # blanks that were no single blanks, and separators left at an end
+SPACING = "spacing"  # spaces that were no single ones
 _LOOSE = re.compile(r"\s+([.,])(?=\s|$)")
 _DANGLING = re.compile(r"^[\s|–—-]+(?=\S)|[\s|–—-]{1,9}$")
 
 
-def remove_noise(text: str) -> Denoised:
-    """The caption without what the web left on it.
+def remove_noise(text: str, rules: Mapping[str, Rule] = RULES) -> tuple[str, dict[str, str]]:
+    """The caption without what the web left on it; and by rule what that took away, or repaired.
 
-    Parameters
-    ----------
-    text : str
-
-    Returns
-    -------
-    Denoised
-        ``steps`` names each rule of ``RULES`` that changed the text, and what it took away;
-        ``spacing`` if blanks had to be tidied though no other rule had come by.
+    ``spacing`` is named where spaces had to be tidied though no other rule had changed anything.
 
     Examples
     --------
-    >>> remove_noise("<b>Soup</b> #yum").text, remove_noise("<b>Soup</b> #yum").rules
-    ('Soup', ('html', 'hashtags'))
+    >>> remove_noise("<b>Soup</b> #yum")
+    ('Soup', {'html': '<b> </b>', 'hashtags': '#yum'})
     """
-    steps, given = [], text
-    for name, rule in RULES.items():
+    steps, given = {}, text
+    for name, rule in rules.items():
         after, pieces = rule(text)
         if after != text:
-            steps.append(Step(name, " ".join(pieces)))
+            steps[name] = " ".join(pieces)
             text = after
     tidy = " ".join(text.split())
     if steps:
-        tidy = _LOOSE.sub(r"\1", _DANGLING.sub("", tidy)).strip()
-    elif tidy != given:
-        steps.append(Step(SPACING, ""))
-    return Denoised(tidy if steps else given, tuple(steps))
+        return _LOOSE.sub(r"\1", _DANGLING.sub("", tidy)).strip(), steps
+    return (given, {}) if tidy == given else (tidy, {SPACING: ""})
