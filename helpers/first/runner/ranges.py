@@ -32,7 +32,6 @@ RANGES = {
     "seed": Range(f"from 0 to {SEEDS - 1}", lambda value: 0 <= value < SEEDS),
     "n_seeds": at_least(1),
     "max_recipes": at_least(0),
-    "cleaning_seeds": at_least(0),
     "image_px": at_least(1),
     "test_share": OPEN_SHARE,
     "validation_share": SHARE,
