@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,17 +14,16 @@ from helpers.topics.captions import cleaning
 from helpers.topics.captions.cleaning import (
     CAPTIONS,
     COLUMNS,
+    MARGIN,
     TEST,
     TRAIN,
     TRUTH,
-    clean_captions,
-    cleaning_counts,
     crawled_pairs,
+    detect_languages,
     ensure_cleaned,
     with_truth,
 )
 from helpers.topics.captions.glossary import LANGUAGES, Glossary
-from helpers.topics.captions.languages import MARGIN, detect_languages
 from helpers.topics.captions.noise import RULES, remove_noise
 from helpers.topics.captions.translators import Translation
 from helpers.world import open_world
@@ -101,25 +101,12 @@ TEXTS = {
 }
 
 
-def test_whole_captions_are_recognized():
+def test_whole_captions_are_recognized_and_letters_alone_decide():
     found = detect_languages(list(TEXTS.values()))
-    assert [d.language for d in found] == list(TEXTS)
-    assert all(d.sure for d in found)
-    assert not any(d.sure for d in detect_languages(["", "123", "!?"]))
-
-
-def test_the_margin_decides_and_only_the_languages_given_are_considered():
-    text = ["masala de tomate"]
-    (loose,), (strict,) = (detect_languages(text, margin=m) for m in (0.0, 1.0))
-    assert loose.sure
-    assert not strict.sure
-    (usual,) = detect_languages(text)
-    assert usual.sure == (usual.margin >= MARGIN)
-    assert detect_languages([TEXTS["fr"]], among=("en", "de"))[0].language in ("en", "de")
-    with pytest.raises(ValueError, match="'xx' is not known"):
-        detect_languages(["soup"], among=("en", "xx"))
-    with pytest.raises(ValueError, match="needs at least two"):
-        detect_languages(["soup"], among=("en", "en"))
+    assert [language for language, _ in found] == list(TEXTS)
+    assert all(margin >= MARGIN for _, margin in found)
+    assert all(margin < MARGIN for _, margin in detect_languages(["", "123", "!?"]))
+    assert detect_languages([]) == []
 
 
 @pytest.mark.parametrize(
@@ -211,15 +198,19 @@ class Shouting:
         ]
 
 
+def clean_captions(*args, **options):
+    return list(cleaning.clean_captions(*args, **options).itertuples())
+
+
 SPANISH, GERMAN = TEXTS["es"], "Suppe mit Hähnchen und Petersilie auf einem Teller aus Holz"
 PORTUGUESE = "uma fotografia de sopa de galinha com manjericão e não muito mais"
 
 
 def test_noise_goes_then_the_language_is_found_then_it_is_translated():
     (one,) = clean_captions([f"1. <b>{SPANISH}</b> #rico"], translator=GLOSSARY)
-    assert one.text == "chicken soup with basil on a white plate"
-    assert (one.language, one.translated, one.flags) == ("es", True, ())
-    assert list(one.removed) == ["html", "hashtags", "numbering"]
+    assert one.cleaned == "chicken soup with basil on a white plate"
+    assert (one.language, one.flag) == ("es", "")
+    assert one.rules.split() == ["html", "hashtags", "numbering"]
 
 
 def test_each_language_is_translated_once_and_everything_keeps_its_place():
@@ -227,54 +218,50 @@ def test_each_language_is_translated_once_and_everything_keeps_its_place():
     translator = Shouting()
     found = clean_captions(texts, translator=translator)
     assert [language for language, _ in translator.asked] == ["de", "es"]
-    assert [one.original for one in found] == texts
+    assert [one.crawled for one in found] == texts
     upper = [text.upper() for text in texts]
-    assert [one.text for one in found] == [upper[0], "chicken soup", *upper[2:]]
+    assert [one.cleaned for one in found] == [upper[0], "chicken soup", *upper[2:]]
 
 
 def test_a_flagged_caption_keeps_its_words_without_the_noise():
     (one,) = clean_captions([f"<b>{SPANISH} y dragón</b> #rico"], translator=Shouting())
-    assert (one.text, one.translated) == (f"{SPANISH} y dragón", False)
-    assert one.flags == ("untranslated: dragón",)
-    assert one.original.startswith("<b>")
+    assert (one.cleaned, one.flag) == (f"{SPANISH} y dragón", "untranslated: dragón")
+    assert one.crawled.startswith("<b>")
 
 
 def test_a_caption_that_is_noise_alone_is_flagged_and_stays():
     (one,) = clean_captions(["#foodie #yum"], translator=GLOSSARY)
-    assert (one.text, one.flags) == ("#foodie #yum", ("noise alone",))
+    assert (one.cleaned, one.flag) == ("#foodie #yum", "noise alone")
 
 
 def test_a_language_that_the_translator_does_not_take_is_flagged():
     (one,) = clean_captions([f"{PORTUGUESE} #bom"], translator=GLOSSARY)
-    assert (one.text, one.language, one.flags) == (PORTUGUESE, "pt", ("no translator: pt",))
-    assert clean_captions([PORTUGUESE], translator=Shouting())[0].text == PORTUGUESE.upper()
+    assert (one.cleaned, one.language, one.flag) == (PORTUGUESE, "pt", "no translator: pt")
+    assert clean_captions([PORTUGUESE], translator=Shouting())[0].cleaned == PORTUGUESE.upper()
 
 
-def test_an_unsure_language_is_flagged_unless_the_source_declares_it():
-    text, most = "<i>radicchio parmentier</i>", {"margin": 1.0, "translator": GLOSSARY}
+def test_an_unsure_language_is_flagged_unless_the_source_declares_it(monkeypatch):
+    monkeypatch.setattr(cleaning, "MARGIN", 1.0)
+    monkeypatch.setattr(cleaning, "OVERRULES", 1.1)
+    text, most = "<i>radicchio parmentier</i>", {"translator": GLOSSARY}
     (unsure,) = clean_captions([text], **most)
-    assert (unsure.text, unsure.language) == ("radicchio parmentier", "und")
-    assert unsure.flags == ("language unsure",)
+    assert (unsure.cleaned, unsure.language) == ("radicchio parmentier", "und")
+    assert unsure.flag == "language unsure"
     for nothing in ("", "und", "xx"):
         assert clean_captions([text], declared=[nothing], **most) == [unsure]
     (declared,) = clean_captions([text], declared=["en"], **most)
-    assert (declared.text, declared.flags) == ("radicchio parmentier", ())
+    assert (declared.cleaned, declared.flag) == ("radicchio parmentier", "")
 
 
 def test_the_detector_has_to_be_very_sure_to_overrule_the_source():
     (kept,) = clean_captions(["Apple Pie"], declared=["en"], translator=GLOSSARY)
-    assert (kept.text, kept.language, kept.flags) == ("Apple Pie", "en", ())
+    assert (kept.cleaned, kept.language, kept.flag) == ("Apple Pie", "en", "")
     (overruled,) = clean_captions([GERMAN], declared=["en"], translator=Shouting())
     assert overruled.language == "de"
 
 
-def test_counts_add_up():
-    assert cleaning_counts(clean_captions([], translator=GLOSSARY))["captions"] == 0
-    texts = [SPANISH, "<b>soup</b> #yum", "tofu pie", "Drachensuppe mit Feuer"]
-    counts = cleaning_counts(clean_captions(texts, translator=GLOSSARY))
-    assert (counts["captions"], counts["changed"], counts["flagged"]) == (4, 2, 1)
-    assert counts["rule: html"] == counts["rule: hashtags"] == counts["translated"] == 1
-    assert sum(n for name, n in counts.items() if name.startswith("language: ")) == 4
+def test_no_caption_is_no_row():
+    assert cleaning.clean_captions([], translator=GLOSSARY).columns.tolist() == list(COLUMNS)
 
 
 @pytest.fixture(scope="module")
@@ -308,31 +295,43 @@ def test_of_other_sources_the_captions_are_what_they_are(crawled):
 def test_the_artefact_has_a_row_for_each_caption(crawled):
     _, found, truth = crawled
     made = ensure_cleaned(found, translator=GLOSSARY)
-    assert tuple(made.captions.columns) == COLUMNS
-    assert len(made.captions) == len(truth) == made.counts["captions"]
-    assert set(made.captions["crawled"]) == set(truth["crawled"])
-    assert (made.captions["flags"] != "").sum() == made.counts["flagged"] > 0
-    assert set(read_manifest(found.zone, "cleaned-captions").files) >= {CAPTIONS, TRAIN, TEST}
+    assert tuple(made.columns) == ("recipe_id", "split", *COLUMNS)
+    assert len(made) == len(truth)
+    assert set(made["crawled"]) == set(truth["crawled"])
+    assert 0 < (made["flag"] != "").sum() < len(made)
+    assert set(read_manifest(found.zone, "cleaned-captions").files) == {CAPTIONS, TRAIN, TEST}
+    known = with_truth(made, truth)
+    assert set(known["outcome"]) <= {"clean", "flagged", "wrong"}
+    assert (known.loc[known["outcome"] == "clean", "cleaned"] != "").all()
+
+
+def test_the_pairs_have_the_cleaned_captions_each_once(crawled):
+    _, found, _ = crawled
+    made = ensure_cleaned(found, translator=GLOSSARY)
     train, test = (read_pairs(found.zone.read_text(key)) for key in (TRAIN, TEST))
     assert set(test["split"]) == {"test"}
     assert set(train["split"]) == {"train", "validation"}
-    assert len(made.pairs.all) == len(train) + len(test)
-    assert set(made.pairs.all["image_key"]) == set(found.all["image_key"])
-    known = with_truth(made.captions, truth)
-    assert set(known["outcome"]) <= {"clean", "flagged", "wrong"}
-    assert (known.loc[known["outcome"] == "clean", "cleaned"] != "").all()
+    both = pd.concat([train, test])
+    assert list(both.columns) == list(found.all.columns)
+    cleaned = made.groupby("recipe_id")["cleaned"].agg(set)
+    for key, part in found.all.groupby("image_key"):
+        own = both[both["image_key"] == key]["caption"]
+        assert own.is_unique
+        assert set(own) == cleaned[part["recipe_id"].iloc[0]]
+    assert set(both.loc[both["language"] != "en", "caption"]) <= set(
+        made.loc[made["flag"] != "", "cleaned"]
+    )
 
 
 def test_it_is_made_once_and_anew_for_another_translator(crawled, monkeypatch):
     _, found, _ = crawled
     first = ensure_cleaned(found, translator=GLOSSARY)
     monkeypatch.setattr(cleaning, "clean_captions", None)
-    again = ensure_cleaned(found, translator=GLOSSARY)
-    assert again.pairs.manifest.fingerprint == first.pairs.manifest.fingerprint
+    assert ensure_cleaned(found, translator=GLOSSARY).equals(first)
     monkeypatch.undo()
     other = ensure_cleaned(found, translator=Shouting())
-    assert other.counts["flagged"] < first.counts["flagged"]
-    assert ensure_cleaned(found, translator=GLOSSARY).counts == first.counts
+    assert (other["flag"] != "").sum() < (first["flag"] != "").sum()
+    assert ensure_cleaned(found, translator=GLOSSARY).equals(first)
 
 
 def test_texts_of_a_study_are_the_captions_of_the_recipes_in_their_order():

@@ -56,7 +56,7 @@ def test_the_study_runs_and_goes_on_from_what_it_has(tmp_path, monkeypatch):
     assert len(masks) == wide["image_to_text"].iloc[0]
     assert masks["opacity"].between(0.5, 0.9).all()
     assert (masks["psnr, repaired, true masks"] > 0).all()
-    assert study.outcomes_sentence(found).startswith("Captions of writer 0")
+    assert study.outcomes_sentence(found).startswith("Captions, first author: ")
     assert set(found.frames["evaluations"]["arm"]) == {"clean", "trained"}
     monkeypatch.setattr(study.CleaningExperiment, "train", None)
     again = study.run_study(design, tmp_path / "runs", texts=texts)

@@ -1,7 +1,7 @@
 """Watermarks found, removed, and kept side by side: masks, Florence-2, inpainting, subsets."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -25,13 +25,12 @@ from helpers.topics.watermarks.detect import (
 from helpers.topics.watermarks.florence import (
     DETECTION,
     OCR,
-    SEGMENTATION,
-    TASKS,
+    PROMPTS,
     FlorenceDetector,
-    Proposal,
     filled,
     load_florence,
-    proposals_of,
+    polygons_of,
+    share_of,
 )
 from helpers.topics.watermarks.inpaint import (
     METHODS,
@@ -108,32 +107,30 @@ def test_a_fitted_detector_finds_marks_that_it_was_not_fitted_on_and_repeats_its
         FittedDetector(list, "none").find(plain[:1])
 
 
-def a_florence(**changes):
-    told = {"max_new_tokens": 20, **changes}
-    return FlorenceDetector(small_florence(), small_processor(), "small", **told)
+def a_florence(model=None):
+    return FlorenceDetector(model or small_florence(), small_processor(), "small", 20)
 
 
 @pytest.mark.parametrize(
     ("task", "answer", "found"),
     [
-        (OCR, f"SAMPLE{QUAD}", [(SQUARE, "SAMPLE")]),
-        (DETECTION, f"watermark{BOX}", [(SQUARE, "watermark")]),
+        (OCR, f"SAMPLE{QUAD}", [SQUARE]),
+        (DETECTION, f"watermark{BOX}", [SQUARE]),
         (DETECTION, "watermark<poly><loc_100><loc_200><loc_300><loc_400><loc_500><loc_100></poly>",
-         [(TRIANGLE, "watermark")]),
+         [TRIANGLE]),
+        (DETECTION, "watermark<poly><loc_100><loc_200><loc_300><loc_400></poly>", []),  # no area
         (OCR, "nothing is written here", []),
-        (SEGMENTATION, "<loc_100><loc_200><loc_300><loc_400>", []),  # two corners enclose nothing
         (DETECTION, "", []),
     ],
 )  # fmt: skip
-def test_answers_of_every_form_become_proposals(task, answer, found):
-    proposals = proposals_of(small_processor(), f"</s><s>{answer}</s>", task, SIZE)
-    assert [(p.polygon, p.label, p.task) for p in proposals] == [(*one, task) for one in found]
+def test_answers_of_every_form_become_polygons(task, answer, found):
+    assert polygons_of(small_processor(), f"</s><s>{answer}</s>", task, SIZE) == found
 
 
 def test_areas_and_filled_polygons_agree():
-    assert Proposal(SQUARE, "", OCR).share_of(SIZE) == pytest.approx(20 * 10 / 5000)
+    assert share_of(SQUARE, SIZE) == pytest.approx(20 * 10 / 5000)
     assert filled(SQUARE, SIZE).sum() == 21 * 11  # its border included
-    assert Proposal(TRIANGLE, "", OCR).share_of(SIZE) == pytest.approx(250 / 5000)
+    assert share_of(TRIANGLE, SIZE) == pytest.approx(250 / 5000)
 
 
 def test_too_large_a_proposal_is_no_mark_and_strokes_alone_are_taken(monkeypatch):
@@ -146,42 +143,35 @@ def test_too_large_a_proposal_is_no_mark_and_strokes_alone_are_taken(monkeypatch
         OCR: "a<loc_0><loc_0><loc_999><loc_0><loc_999><loc_999><loc_0><loc_999>",
     }
     monkeypatch.setattr(FlorenceDetector, "answer", lambda self, image, task: answers[task])
-    (region,), (strokes,) = (a_florence(masks=m).find([image]) for m in ("region", "strokes"))
-    assert 0 < strokes.sum() < region.sum() < 0.5 * region.size
+    (strokes,) = a_florence().find([image])
     assert mask_scores(strokes, mask)["precision"] > 0.9
-    assert a_florence(masks="region", largest=1.0).find([image])[0].mean() > 0.9
+    assert mask_scores(strokes, mask)["recall"] > 0.5
+    answers[DETECTION] = answers[OCR]
+    assert not a_florence().find([image])[0].any()
 
 
 def test_a_stored_florence_is_opened_by_its_folder_and_known_by_its_weights(tmp_path):
     small_florence().save_pretrained(tmp_path)
     small_processor().save_pretrained(tmp_path)
-    loaded = load_florence(str(tmp_path), max_new_tokens=20)
+    loaded = replace(load_florence(str(tmp_path)), max_new_tokens=20)
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8))
-    for task in TASKS:
+    for task in PROMPTS:
         assert loaded.answer(image, task) == a_florence().answer(image, task)
     (mask,) = loaded.find([image])
     assert (mask.shape, mask.dtype) == ((40, 50), bool)
     assert loaded.fingerprint == a_florence().fingerprint
     with torch.no_grad():
         next(loaded.model.parameters()).add_(1)
-    moved = FlorenceDetector(loaded.model, loaded.processor, loaded.name, max_new_tokens=20)
-    assert moved.fingerprint != a_florence().fingerprint
-    assert a_florence(tasks=(OCR,)).fingerprint != a_florence().fingerprint
+    assert a_florence(loaded.model).fingerprint != a_florence().fingerprint
     assert "torchvision" not in sys.modules
 
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (lambda: a_florence(tasks=("<CAPTION>",)), "<CAPTION>"),
-        (lambda: a_florence(masks="box"), "'box'"),
-        (lambda: a_florence(largest=0), "largest proposal is 0"),
         (lambda: OpenCVInpainter("patch"), "'patch'"),
-        (lambda: OpenCVInpainter(radius=0), "radius is 0"),
         (lambda: OpenCVInpainter().fill(ramp(5, 4), np.zeros((5, 4), bool)), "4 x 5"),
         (lambda: OpenCVInpainter().fill(ramp(5, 4), np.ones((4, 5), bool)), "whole image"),
-        (lambda: DiffusionInpainter(None, "m", px=50), "px of m is 50"),
-        (lambda: DiffusionInpainter(None, "m", steps=0), "steps of m is 0"),
     ],
 )
 def test_what_cannot_be_done_is_refused(wrong, said):
@@ -211,7 +201,7 @@ def test_a_hole_in_an_even_ramp_is_nearly_brought_back(method):
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.sampled_from(METHODS))
+@given(st.integers(0, 2**32 - 1), st.sampled_from(list(METHODS)))
 def test_nothing_outside_the_mask_changes_and_the_covered_values_do_not_matter(seed, method):
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, 256, (20, 17, 3), dtype=np.uint8)
@@ -283,8 +273,7 @@ def test_a_stored_pipeline_fills_the_hole_alone_and_is_known_by_its_weights(tmp_
 
 def test_the_parameter_chooses_the_method_or_a_model(tmp_path):
     assert open_inpainter("telea") == OpenCVInpainter("telea")
-    made = [OpenCVInpainter(), OpenCVInpainter("telea"), OpenCVInpainter(radius=5)]
-    assert len({one.fingerprint for one in made}) == 3
+    assert OpenCVInpainter().fingerprint != OpenCVInpainter("telea").fingerprint
     with pytest.raises(ValueError, match="nowhere"):
         open_inpainter(str(tmp_path / "nowhere"))
 
@@ -311,15 +300,16 @@ def pairs(tmp_path):
     return ensure_pairs(zone, source="world:kitchen", max_recipes=8, image_px=32, progress=False)
 
 
-HOW = {"inpainter": OpenCVInpainter(), "progress": False}
+def with_corner(asked, fingerprint="corner"):
+    return subsets.Tools(Corner(asked, fingerprint), OpenCVInpainter(), {}, {})
 
 
 def test_subsets_side_by_side_differ_in_images_and_in_nothing_else(pairs):
     asked, opacity = [], (0.9, 0.95)
-    made = subsets.ensure_subsets(pairs, detector=Corner(asked), opacity=opacity, **HOW)
+    made = subsets.ensure_subsets(pairs, with_corner(asked), marks=subsets.DRAWN, opacity=opacity)
     keys = list(dict.fromkeys(pairs.all["image_key"]))
     assert list(made) == ["watermarked", "repaired", "repaired, true masks", "clean"]
-    assert asked == [len(keys)]
+    assert sum(asked) == len(keys)
     same = ["recipe_id", "image_key", "caption", "language", "style", "split"]
     for part in made.values():
         assert part.all[same].equals(pairs.all[same])
@@ -339,28 +329,32 @@ def test_subsets_side_by_side_differ_in_images_and_in_nothing_else(pairs):
 
 
 def test_subsets_are_built_once_and_anew_for_other_weights(pairs):
-    asked, how = [], {"opacity": (0.5, 0.9), **HOW}
-    first = subsets.ensure_subsets(pairs, detector=Corner(asked), **how)
-    again = subsets.ensure_subsets(pairs, detector=Corner(asked), **how)
-    assert len(asked) == 1
+    asked = []
+    first, again = (
+        subsets.ensure_subsets(pairs, with_corner(asked), marks=subsets.DRAWN) for _ in "ab"
+    )
+    assert sum(asked) == pairs.all["image_key"].nunique()
     prints = [{n: part.manifest.fingerprint for n, part in m.items()} for m in (first, again)]
     assert prints[0] == prints[1]
-    other = subsets.ensure_subsets(pairs, detector=Corner(asked, "other weights"), **how)
-    assert len(asked) == 2
+    other = subsets.ensure_subsets(pairs, with_corner(asked, "moved"), marks=subsets.DRAWN)
+    assert sum(asked) == 2 * pairs.all["image_key"].nunique()
     found = {name: part.manifest.fingerprint for name, part in other.items()}
     assert [name for name in found if found[name] != prints[0][name]] == ["repaired"]
 
 
 def test_images_are_taken_as_they_come_unless_marks_are_asked_for(pairs):
-    keys = set(pairs.test["image_key"])
-    made = subsets.ensure_subsets(pairs, detector=Corner([]), keys=keys, **HOW)
+    keys, taken = subsets.test_keys(pairs, 1), {"marks": subsets.FOUND}
+    assert set(pairs.all.loc[pairs.all["image_key"].isin(keys), "split"]) == {"test"}
+    assert set(subsets.test_keys(pairs, 0)) == set(pairs.all["image_key"])
+    made = subsets.ensure_subsets(pairs, with_corner([]), keys=keys, **taken)
     assert list(made) == ["watermarked", "repaired"]
-    assert set(made["repaired"].all["image_key"]) == keys
+    assert set(made["repaired"].all["image_key"]) == set(keys)
+    assert subsets.ensure_subsets(pairs, with_corner([]), marks=subsets.NONE) == {}
     assert subsets.wanted_marks("auto", "photos/captions.csv") == subsets.NONE
     assert subsets.wanted_marks("auto", "world:kitchen") == subsets.DRAWN
     assert subsets.wanted_marks("drawn", "photos/captions.csv") == subsets.DRAWN
     with pytest.raises(ValueError, match="'nobody'"):
-        subsets.ensure_subsets(pairs, detector=Corner([]), keys={"nobody"}, **HOW)
+        subsets.ensure_subsets(pairs, with_corner([]), keys={"nobody"}, **taken)
 
 
 def test_scores_by_opacity_are_of_one_watermark_on_each_image(pairs):
@@ -368,12 +362,13 @@ def test_scores_by_opacity_are_of_one_watermark_on_each_image(pairs):
     tools = subsets.Tools(Corner([]), OpenCVInpainter(), fit, score)
     frame = subsets.scores_by_opacity(tools, opacities=(0.2, 0.9), seed=1)
     assert frame.groupby("opacity").size().to_dict() == dict.fromkeys((0.0, 0.2, 0.9), len(score))
-    left = frame.pivot(index="key", columns="opacity", values="left")
+    left = frame.pivot(index="key", columns="opacity", values="watermarked")
     assert (left[0.2] > left[0.9]).all()
     true = frame.pivot(index="key", columns="opacity", values=subsets.TRUE_MASKS)
     assert np.allclose(true[0.2], true[0.9], atol=2.5)  # what was covered is not read
-    table = subsets.by_opacity(frame, ["iou", "left", "nothing"])
-    assert set(table["what"]) == {"iou", "left"}
+    assert np.allclose((frame["repaired"] - frame["watermarked"]).dropna(), frame["gain"].dropna())
+    table = subsets.by_opacity(frame, ["iou", "gain", "nothing"])
+    assert set(table["what"]) == {"iou", "gain"}
     mean = frame[frame["opacity"] == 0.9]["iou"].mean()
     row = table[(table["what"] == "iou") & (table["opacity"] == 0.9)]
     assert row["estimate"].iloc[0].value == pytest.approx(mean)
@@ -385,6 +380,8 @@ def test_where_marks_are_not_asked_for_drawings_stand_in(pairs):
     tools = subsets.open_tools(pairs, marks=subsets.NONE, n=3)
     assert len(tools.to_score) == 3
     assert not set(tools.to_score) & set(tools.to_fit)
+    found = subsets.open_tools(pairs, marks=subsets.FOUND, n=3)  # may have watermarks of their own
+    assert found.detector.fingerprint == tools.detector.fingerprint
     own = subsets.open_tools(pairs, marks=subsets.DRAWN, n=3)
     assert set(own.to_score) <= set(pairs.test["image_key"])
     assert set(own.to_fit) <= set(pairs.train["image_key"])

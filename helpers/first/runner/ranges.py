@@ -47,7 +47,7 @@ RANGES = {
     "vision_layers": LAYERS,
     "text_layers": LAYERS,
     "copies": at_least(0),
-    "labelled": at_least(1),
+    "labelled": at_least(2),
     "marked_recipes": at_least(0),
     "steps": at_least(1),
     "n_queries": at_least(1),

@@ -24,7 +24,6 @@ ALWAYS_WITH = "leafy greens"  # takes no noun before it: "leafy greens with egg"
 THINGS = ("table", "plate")  # the classes of nouns that are made of something
 _TOKEN = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*['’]?|,|[^\w\s]|\d+")
 _SMALL = {"after": "on top", "at": "in", "made": "in"}
-_FEMININE = {"blanc": "blanche", "frais": "fraîche", "anguleux": "anguleuse"}
 
 
 class _NotUnderstood(Exception):
@@ -132,70 +131,24 @@ def _dictionary(language: str) -> tuple[Mapping[str, Term], int]:
     table, known = _table(), {",": Term("comma", ",")}
     for kind, phrases in table["small"][language].items():
         known |= {phrase: Term(kind, _SMALL.get(kind, "")) for phrase in phrases}
-    for english, _, phrase in _rows({"": table["links"]}, language):
-        participle = phrase.split()[0].endswith(("to", "do", "é", "ni", "rvi"))
-        forms = _forms(phrase, language) if participle and language != "de" else {phrase}
+    for english, _, forms in _rows({"": table["links"]}, language):
         known |= dict.fromkeys(forms, Term("link", english))
-    for english, order, base in _rows(table["adjectives"], language):
-        known |= dict.fromkeys(_forms(base, language), Term("adjective", english, order))
-    for english, about, noun in _rows(table["nouns"], language):
-        single, plurals = _noun_forms(noun, language)
+    for english, order, forms in _rows(table["adjectives"], language):
+        known |= dict.fromkeys(forms, Term("adjective", english, order))
+    for english, about, (single, *plurals) in _rows(table["nouns"], language):
         known |= dict.fromkeys(plurals, Term("noun", _plural(english), about))
         known[single] = Term("noun", english, about)
     apart = {" ".join(_tokens(phrase)): term for phrase, term in known.items()}
     return apart, max(phrase.count(" ") + 1 for phrase in apart)
 
 
-def _rows(groups: Mapping[str, Mapping], language: str) -> Iterator[tuple[str, str, str]]:
-    """English word, name of its group, and each form that a language has for it."""
+def _rows(groups: Mapping[str, Mapping], language: str) -> Iterator[tuple[str, str, list[str]]]:
+    """English word, name of its group, and the forms of each word that a language has for it."""
     for group, words in groups.items():
         for english, by_language in words.items():
-            forms = by_language.get(language, [])
-            for form in [forms] if isinstance(forms, str) else forms:
-                yield english, group, form
-
-
-def _noun_forms(noun: str, language: str) -> tuple[str, list[str]]:
-    """Its singular and its plurals: by rule, as listed, or none; German ones with their dative."""
-    if noun.endswith("+"):
-        return noun[:-1], [_plural_by_rule(noun[:-1], language)]
-    single, _, plural = noun.removesuffix("!").partition(", ")
-    dative = language == "de" and plural and not plural.endswith(("n", "s"))
-    return single, [plural, *([f"{plural}n"] if dative else [])] if plural else []
-
-
-def _plural_by_rule(form: str, language: str) -> str:
-    return form + ("es" if language == "es" and form[-1] in "lnrsz" else "s")
-
-
-def _forms(base: str, language: str) -> set[str]:
-    """The forms of an adjective or participle; of several words the first one changes."""
-    word, blank, rest = base.partition(" ")
-    return {form + blank + rest for form in _WORD_FORMS[language](word)}
-
-
-def _spanish(base: str) -> set[str]:
-    if base.endswith("o"):
-        return {base[:-1] + ending for ending in ("o", "a", "os", "as")}
-    return {base, _plural_by_rule(base, "es")}
-
-
-def _french(base: str) -> set[str]:
-    feminine = _FEMININE.get(base, base if base.endswith("e") else f"{base}e")
-    return {base, feminine, f"{feminine}s", base if base.endswith(("s", "x")) else f"{base}s"}
-
-
-def _italian(base: str) -> set[str]:
-    if base.endswith("o"):
-        hard = "h" if base.endswith("co") else ""
-        return {base, base[:-1] + "a", *(base[:-1] + h + e for e in "ie" for h in {"", hard})}
-    return {base, base[:-1] + "i"} if base.endswith("e") else {base}
-
-
-_WORD_FORMS = {
-    "de": lambda base: {base + ending for ending in ("", "e", "er", "es", "en", "em")},
-    "es": _spanish, "fr": _french, "it": _italian,
-}  # fmt: skip
+            found = by_language.get(language, [])
+            for forms in [found] if isinstance(found, str) else found:
+                yield english, group, forms.split(", ")
 
 
 def _plural(english: str) -> str:
@@ -204,13 +157,9 @@ def _plural(english: str) -> str:
 
 
 @cache
-def _english_nouns() -> tuple[str, ...]:
-    return tuple(dict.fromkeys(word for words in _table()["nouns"].values() for word in words))
-
-
-@cache
 def _singulars() -> dict[str, str]:
-    return {_plural(english): english for english in _english_nouns()}
+    """English plurals to their nouns."""
+    return {_plural(noun): noun for nouns in _table()["nouns"].values() for noun in nouns}
 
 
 @cache
@@ -222,12 +171,11 @@ def _parts() -> dict[str, str]:
 @cache
 def _english_words() -> frozenset[str]:
     """Every English word that a translation may hold."""
-    table = _table()
-    more = [*table["english"]["singulars"].values(), *table["english"]["made of"].values()]
-    adjectives = [word for words in table["adjectives"].values() for word in words]
-    nouns = [*_english_nouns(), *map(_plural, _english_nouns())]
-    said = " ".join([*nouns, *adjectives, *table["links"], *more, "a an on top"])
-    return frozenset(said.replace("|", " ").split())
+    table, plurals = _table(), _singulars()
+    words = [*plurals, *plurals.values(), *table["links"], "a an on top"]
+    words += [word for adjectives in table["adjectives"].values() for word in adjectives]
+    words += [*table["english"]["singulars"].values(), *table["english"]["made of"].values()]
+    return frozenset(" ".join(words).replace("|", " ").split())
 
 
 def _terms(tokens: Sequence[str], language: str) -> tuple[list[Term], list[str]]:

@@ -7,7 +7,7 @@ it is, to the byte.
 
 import html
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 Found = tuple[str, list[str]]  # the text after a rule, the pieces that it took away
 Rule = Callable[[str], Found]
@@ -101,7 +101,7 @@ _LOOSE = re.compile(r"\s+([.,])(?=\s|$)")
 _DANGLING = re.compile(r"^[\s|–—-]+(?=\S)|[\s|–—-]{1,9}$")
 
 
-def remove_noise(text: str, rules: Mapping[str, Rule] = RULES) -> tuple[str, dict[str, str]]:
+def remove_noise(text: str) -> tuple[str, dict[str, str]]:
     """The caption without what the web left on it; and by rule what that took away, or repaired.
 
     ``spacing`` is named where spaces had to be tidied though no other rule had changed anything.
@@ -112,7 +112,7 @@ def remove_noise(text: str, rules: Mapping[str, Rule] = RULES) -> tuple[str, dic
     ('Soup', {'html': '<b> </b>', 'hashtags': '#yum'})
     """
     steps, given = {}, text
-    for name, rule in rules.items():
+    for name, rule in RULES.items():
         after, pieces = rule(text)
         if after != text:
             steps[name] = " ".join(pieces)

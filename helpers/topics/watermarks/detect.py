@@ -26,6 +26,8 @@ from helpers.topics.watermarks.marks import marked, stored
 LUMA = np.float32([0.299, 0.587, 0.114])  # ITU-R BT.601
 OPACITY = (0.15, 0.95)
 UNMARKED = 0.25  # share of the images to fit on that get no mark
+LIKELY, SURE = 0.6, 0.9  # a pixel is a mark's if it is likely, and touches enough sure ones
+WORK_PX = 128  # larger images are reduced to this shorter side first
 FITTED = "fitted"
 CODE = ("helpers.topics.watermarks.detect", "helpers.topics.watermarks.marks")
 
@@ -53,10 +55,6 @@ class FittedDetector:
     copies, pixels, trees : int
         How many images to draw marks on, the backgrounds in turn; how many pixels of each are
         learned from, a third of them of the mark where that has enough; trees of a stage.
-    likely, sure : float
-        A pixel is a mark's if it is likely, and hangs together with enough sure ones.
-    work_px : int
-        Larger images are reduced to this shorter side first.
     """
 
     backgrounds: Callable[[], Sequence[Image.Image]] = field(repr=False, compare=False)
@@ -64,33 +62,26 @@ class FittedDetector:
     copies: int = 240
     pixels: int = 500
     trees: int = 60
-    likely: float = 0.6
-    sure: float = 0.9
-    work_px: int = 128
     seed: int = 42
     name: str = FITTED
 
     @property
     def fingerprint(self) -> str:
         """A hash of data, settings, code and the libraries that fit."""
-        settings = (self.copies, self.pixels, self.trees, self.likely, self.sure, self.work_px)
+        settings = (self.copies, self.pixels, self.trees, self.seed)
         made_by = (code_of(*CODE), version("scikit-learn"), cv2.__version__)
-        return hash_of([self.name, self.source, *settings, self.seed, *made_by])
+        return hash_of([self.name, self.source, *settings, *made_by])
 
     def find(self, images: Sequence[Image.Image]) -> list[np.ndarray]:
         """See :class:`Detector`."""
         return [self._mask(image) for image in images]
 
-    def probability(self, image: Image.Image) -> np.ndarray:
-        """Of each pixel to be a mark's: (h, w) float32, at the working size."""
-        first, second = self._stages
-        features = pixel_features(_reduced(image, self.work_px))
-        return _probability(second, _with_context(first, features))
-
     def _mask(self, image: Image.Image) -> np.ndarray:
-        found = self.probability(image)
+        first, second = self._stages
+        features = pixel_features(_reduced(image))
+        found = _probability(second, _with_context(first, features))  # (h, w), reduced
         unit = min(found.shape) / 64
-        mask = connected(found > self.likely, found > self.sure, least=5 * unit**2)
+        mask = connected(found > LIKELY, found > SURE, least=5 * unit**2)
         if mask.shape == (image.height, image.width):
             return mask
         size = {"interpolation": cv2.INTER_LINEAR}
@@ -98,7 +89,7 @@ class FittedDetector:
 
     @cached_property
     def _stages(self) -> tuple[HistGradientBoostingClassifier, HistGradientBoostingClassifier]:
-        backgrounds = [_reduced(image, self.work_px) for image in self.backgrounds()]
+        backgrounds = [_reduced(image) for image in self.backgrounds()]
         if not backgrounds:
             raise ValueError("there is no image to fit the watermark detector on; give it some")
         rng = np.random.default_rng(self.seed)
@@ -118,18 +109,6 @@ class FittedDetector:
         )  # fmt: skip
         with threadpool_limits(1):  # its threads wait by spinning: on a busy machine, for minutes
             return model.fit(rows, labels)
-
-
-def open_detector(
-    name: str, *, backgrounds: Callable[[], Sequence[Image.Image]], source: str,
-    device: str = "cpu", seed: int = 42,
-) -> Detector:  # fmt: skip
-    """The detector that a parameter names: ``fitted``, or a Florence-2 by directory or hub id."""
-    if name == FITTED:
-        return FittedDetector(backgrounds, source, seed=seed)
-    from helpers.topics.watermarks.florence import load_florence
-
-    return load_florence(name, device=device)
 
 
 def mask_scores(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
@@ -248,8 +227,8 @@ def _example(image: Image.Image, rng: np.random.Generator) -> tuple[Image.Image,
     return stored(drawn), mask
 
 
-def _reduced(image: Image.Image, px: int) -> Image.Image:
-    scale = px / min(image.size)
+def _reduced(image: Image.Image) -> Image.Image:
+    scale = WORK_PX / min(image.size)
     if scale >= 1:
         return image.convert("RGB")
     size = tuple(max(1, round(side * scale)) for side in image.size)

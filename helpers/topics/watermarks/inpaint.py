@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 from PIL import Image
+from scipy.ndimage import distance_transform_edt
 
 from helpers.models.checkpoints import find_checkpoint, opened
 from helpers.repro import hash_of
 
-METHODS = ("telea", "navier-stokes")
+METHODS = {"telea": cv2.INPAINT_TELEA, "navier-stokes": cv2.INPAINT_NS}
+RADIUS = 3  # pixels: how far around a pixel OpenCV looks
 PROMPT = "a photograph of a dish of food, nothing written on it"
 AVOIDED = "text, letters, logo, watermark, signature"
 LATENT_PX = 8  # the sides of what a latent diffusion model takes are multiples of it
@@ -38,13 +41,7 @@ class OpenCVInpainter:
     Telea, "An image inpainting technique based on the fast marching method" (2004), carries
     weighted means inwards; Bertalmio, Bertozzi and Sapiro, "Navier-Stokes, fluid dynamics, and
     image and video inpainting" (2001), continues lines of equal light. The second came out a little
-    ahead on marks of the develop half.
-
-    Attributes
-    ----------
-    method : {"telea", "navier-stokes"}
-    radius : float
-        How far around a pixel is looked, pixels.
+    ahead on watermarks of the develop half.
 
     Examples
     --------
@@ -53,26 +50,16 @@ class OpenCVInpainter:
     (90, 90, 90)
     """
 
-    method: str = "navier-stokes"
-    radius: float = 3.0
+    name: str = "navier-stokes"
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise ValueError(f"unknown inpainting {self.method!r}; use one of {', '.join(METHODS)}")
-        if self.radius <= 0:
-            raise ValueError(f"inpainting radius is {self.radius}; it must be positive, in pixels")
-
-    @property
-    def name(self) -> str:
-        """Its method."""
-        return self.method
+        if self.name not in METHODS:
+            raise ValueError(f"unknown inpainting {self.name!r}; use one of {', '.join(METHODS)}")
 
     @property
     def fingerprint(self) -> str:
         """A hash of method, radius and the version of OpenCV."""
-        import cv2
-
-        return hash_of(["opencv", cv2.__version__, self.method, self.radius])
+        return hash_of(["opencv", cv2.__version__, self.name, RADIUS])
 
     def fill(self, image: Image.Image, mask: np.ndarray) -> Image.Image:
         """See :class:`Inpainter`.
@@ -86,20 +73,16 @@ class OpenCVInpainter:
         ValueError
             For a mask of another size, or one that leaves nothing to fill from.
         """
-        import cv2
-        from scipy.ndimage import distance_transform_edt
-
         pixels = _checked(image, mask)
         if not mask.any():
             return image.copy()
         if mask.all():
             raise ValueError("the mask covers the whole image: there is nothing to fill it from")
         nearest = distance_transform_edt(mask, return_distances=False, return_indices=True)
-        frame = math.ceil(self.radius) + 1
+        frame = RADIUS + 1
         known = np.pad(pixels[tuple(nearest)], ((frame, frame), (frame, frame), (0, 0)), "edge")
         hole = np.pad(mask.astype(np.uint8), frame)
-        flag = cv2.INPAINT_TELEA if self.method == "telea" else cv2.INPAINT_NS
-        done = cv2.inpaint(known, hole, self.radius, flag)[frame:-frame, frame:-frame]
+        done = cv2.inpaint(known, hole, RADIUS, METHODS[self.name])[frame:-frame, frame:-frame]
         return _only_inside(done, pixels, mask)
 
 
@@ -107,19 +90,10 @@ class OpenCVInpainter:
 class DiffusionInpainter:
     """An inpainting pipeline of ``diffusers``, such as that of Stable Diffusion.
 
-    Attributes
-    ----------
-    pipeline : callable
-        It that takes ``prompt``, ``negative_prompt``, ``image``, ``mask_image``,
-        ``height``, ``width``, ``num_inference_steps``, ``generator`` and gives ``.images``.
-    name : str
-        Hub id, or the last part of a directory's path.
-    steps : int
-        Denoising steps.
-    px : int
-        The shorter side that a image is brought to, a multiple of 8.
-    seed : int
-        Of the noise, the same for every image.
+    ``pipeline`` takes ``prompt``, ``negative_prompt``, ``image``, ``mask_image``, ``height``,
+    ``width``, ``num_inference_steps``, ``generator`` and gives ``.images``. ``name`` is the hub id,
+    or the last part of a directory's path, ``steps`` are those of denoising, ``px`` is the shorter
+    side that an image is brought to, ``seed`` that of the noise, the same for every image.
     """
 
     pipeline: Any
@@ -127,14 +101,6 @@ class DiffusionInpainter:
     steps: int = 30
     px: int = 512
     seed: int = 42
-    prompt: str = PROMPT
-    avoided: str = AVOIDED
-
-    def __post_init__(self) -> None:
-        if self.px < LATENT_PX or self.px % LATENT_PX:
-            raise ValueError(f"px of {self.name} is {self.px}; use a multiple of {LATENT_PX}")
-        if self.steps < 1:
-            raise ValueError(f"steps of {self.name} is {self.steps}; it must be at least 1")
 
     @cached_property
     def fingerprint(self) -> str:
@@ -144,7 +110,7 @@ class DiffusionInpainter:
         parts = getattr(self.pipeline, "components", {}).items()
         weights = {n: weights_fingerprint(p) for n, p in parts if hasattr(p, "state_dict")}
         about = [type(self.pipeline).__name__, weights, self.steps, self.px, self.seed]
-        return hash_of([*about, self.prompt, self.avoided])
+        return hash_of([*about, PROMPT, AVOIDED])
 
     def fill(self, image: Image.Image, mask: np.ndarray) -> Image.Image:
         """See :class:`Inpainter`; the result is brought back to the size of the image."""
@@ -159,15 +125,12 @@ class DiffusionInpainter:
         )
         hole = Image.fromarray(mask.astype(np.uint8) * 255)
         found = self.pipeline(
-            prompt=self.prompt,
-            negative_prompt=self.avoided,
+            prompt=PROMPT, negative_prompt=AVOIDED,
             image=image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC),
             mask_image=hole.resize((width, height), Image.Resampling.NEAREST),
-            height=height,
-            width=width,
-            num_inference_steps=self.steps,
+            height=height, width=width, num_inference_steps=self.steps,
             generator=torch.Generator().manual_seed(self.seed),
-        ).images[0]
+        ).images[0]  # fmt: skip
         done = np.asarray(found.resize(image.size, Image.Resampling.BICUBIC).convert("RGB"))
         return _only_inside(done, pixels, mask)
 
@@ -176,12 +139,11 @@ def load_diffusion_inpainter(model: str, *, device: str = "cpu", **settings) -> 
     """An inpainting pipeline in safetensors, from a directory or a hub id.
 
     ``model`` is such as ``stable-diffusion-v1-5/stable-diffusion-inpainting``; ``settings`` are
-    ``steps``, ``px``, ``seed``, ``prompt``, ``avoided``. Raises ``ModelError`` if the model is not
-    found or not whole.
+    ``steps``, ``px``, ``seed``. Raises ``ModelError`` if the model is not found or not whole.
     """
     from diffusers import AutoPipelineForInpainting
 
-    checkpoint = find_checkpoint(model, tiny=METHODS, file="model_index.json")
+    checkpoint = find_checkpoint(model, tiny=tuple(METHODS), file="model_index.json")
     pipeline = opened(
         AutoPipelineForInpainting, checkpoint, what="the pipeline", use_safetensors=True
     ).to(device)

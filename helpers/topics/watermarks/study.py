@@ -3,11 +3,11 @@
 What becomes of the captions is handed in: they belong to another topic.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,37 +30,25 @@ from helpers.training.runs import train_lora
 
 TEST, TRAINING, VALIDATION = "kitchen", "training", "validation"
 CLEANED = "cleaned"
+AUTHORS = {"0": "first", "1": "second"}
 CODE = (
     *(f"helpers.topics.watermarks.{n}" for n in ("detect", "inpaint", "marks", "study")),
     "helpers.training.runs",
 )
 
 
-class Texts(Protocol):
-    """From a source and numbers of recipes to a row for each caption, in order of the recipes.
-
-    Columns ``recipe_id``, ``crawled``, ``cleaned``, ``clean``, and what is known of each.
-    """
-
-    fingerprint: str
-
-    def __call__(self, source: str, numbers: Sequence[int]) -> pd.DataFrame:
-        """The captions."""
-
-
-@dataclass(frozen=True)
-class MarkedImages:
-    """Images in the forms that are compared, and what is known of each: all of one length."""
-
-    forms: Mapping[str, list[Image.Image]]
-    scores: pd.DataFrame
+Forms = tuple[dict[str, list[Image.Image]], pd.DataFrame]  # images by form, what is known of each
 
 
 @dataclass(frozen=True)
 class CleaningExperiment(Experiment):
-    """The sets of a design with their captions and images in several forms."""
+    """The sets of a design with their captions and images in several forms.
 
-    texts: Texts | None = None
+    ``texts`` makes of a source and numbers of recipes a row for each caption, in order of the
+    recipes: ``recipe_id``, ``crawled``, ``cleaned``, ``clean``, and what is known of each.
+    """
+
+    texts: Callable[[str, Sequence[int]], pd.DataFrame] | None = None
 
     @cached_property
     def captions(self) -> dict[str, pd.DataFrame]:
@@ -80,11 +68,11 @@ class CleaningExperiment(Experiment):
         return FittedDetector(lambda: images, f"training, {n} recipes")
 
     @cached_property
-    def images(self) -> dict[str, MarkedImages]:
+    def images(self) -> dict[str, Forms]:
         """The images of training and test in all forms."""
         return {name: self._marked(self.sets[name], name) for name in (TRAINING, TEST)}
 
-    def _marked(self, data: RetrievalSet, name: str) -> MarkedImages:
+    def _marked(self, data: RetrievalSet, name: str) -> Forms:
         low, high = self.design.settings["watermarks"]["opacity"]
         forms = {form: [] for form in (CLEAN, WATERMARKED, REPAIRED, TRUE_MASKS)}
         rows, inpainter = [], OpenCVInpainter()
@@ -101,7 +89,7 @@ class CleaningExperiment(Experiment):
                 if form != CLEAN:
                     known[f"psnr, {form}"] = psnr(done, clean, truth)
             rows.append(known)
-        return MarkedImages(forms, pd.DataFrame(rows))
+        return forms, pd.DataFrame(rows)
 
     def data(self, name: str, captions: str = CLEAN, images: str = CLEAN) -> RetrievalSet:
         """A set with its captions and images in one form each; the queries stay the same."""
@@ -109,7 +97,7 @@ class CleaningExperiment(Experiment):
         if name == VALIDATION:
             shown = list(map(stored, data.images))
         else:
-            shown = self.images[name].forms[images]
+            shown = self.images[name][0][images]
         return replace(
             data, images=shown, captions=texts[captions].tolist(),
             caption_items=texts["recipe_id"].to_numpy(dtype=str),
@@ -141,7 +129,7 @@ class CleaningExperiment(Experiment):
             if captions == CLEANED:
                 frames["captions"] = self.captions[TEST].drop(columns=[CLEAN, CLEANED, "crawled"])
             if images == REPAIRED:
-                frames["masks"] = self.images[TEST].scores
+                frames["masks"] = self.images[TEST][1]
             return Result(ranks, {}, frames)
         settings = self.design.settings
         trained = train_lora(
@@ -163,7 +151,7 @@ class CleaningExperiment(Experiment):
         )  # fmt: skip
 
 
-def run_study(design: Design, folder: Path, *, texts: Texts, device: str = "cpu") -> Study:
+def run_study(design: Design, folder: Path, *, texts: Any, device: str = "cpu") -> Study:
     """Measure what the design asks; finished runs in ``folder`` are not trained again."""
     experiment = CleaningExperiment(design, device, texts)
     return experiment.run(folder, experiment.identity(*CODE, texts=texts.fingerprint))
@@ -183,17 +171,28 @@ def search_figure(found: Study, heading: str) -> Figure:
     return points_with_intervals(table, heading=heading, chance=chance)
 
 
+def search_records(found: Study, model: str) -> list[dict[str, Any]]:
+    """hit@10 of each arm in both directions, as records of a lesson's results."""
+    table = found.table(found.arms, test=found.tests[0])
+    return [
+        {"metric": row.metric, "direction": row.direction, "split": "test",
+         "model": f"{model}, {row.arm}", "estimate": row.estimate}
+        for row in table.itertuples()
+    ]  # fmt: skip
+
+
 def outcomes_sentence(study: Study) -> str:
     """What became of the test captions of each writer, and of the masks: from the frames."""
     rows, masks = study.frames["captions"], study.frames["masks"]
     shares = rows.groupby("writer")["outcome"].value_counts(normalize=True)
     parts = [
-        f"writer {writer}: " + ", ".join(f"{share:.0%} {what}" for (_, what), share in part.items())
+        f"{AUTHORS[writer]} author: "
+        + ", ".join(f"{share:.0%} {what}" for (_, what), share in part.items())
         for writer, part in shares.groupby(level=0)
     ]
     gain = masks[[f"psnr, {form}" for form in (WATERMARKED, REPAIRED, TRUE_MASKS)]]
     left, found, exact = gain.replace(np.inf, 100.0).mean()
     return (
-        f"Captions of {'; '.join(parts)}. Mean IoU of the masks {masks['iou'].mean():.2f}; PSNR "
+        f"Captions, {'; '.join(parts)}. Mean IoU of the masks {masks['iou'].mean():.2f}; PSNR "
         f"inside them {left:.1f} dB watermarked, {found:.1f} repaired, {exact:.1f} by true masks."
     )

@@ -6,9 +6,8 @@ the images are taken as they come: *watermarked* holds them, *repaired* what det
 make of them.
 """
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from io import BytesIO
 
 import numpy as np
@@ -19,13 +18,13 @@ from tqdm.auto import tqdm
 
 from helpers.data.images import encode_jpeg, load_image
 from helpers.data.pairs import Pairs
-from helpers.data.sets import LazyImages, drawn_set
-from helpers.data.trusted import QUIET
+from helpers.data.sets import drawn_set
 from helpers.evaluation.stats import Sample, estimate
+from helpers.report.galleries import image_grid
 from helpers.report.plots import lines_with_intervals
-from helpers.repro import canonical_json, hash_of
-from helpers.store.artefacts import Manifest, Writer, code_of, ensure
-from helpers.topics.watermarks.detect import Detector, mask_scores, open_detector
+from helpers.repro import hash_of
+from helpers.store.artefacts import Writer, code_of, ensure
+from helpers.topics.watermarks.detect import FITTED, Detector, FittedDetector, mask_scores
 from helpers.topics.watermarks.inpaint import Inpainter, open_inpainter, psnr
 from helpers.topics.watermarks.marks import draw, marked, sample, stored
 
@@ -34,8 +33,13 @@ WATERMARKED, REPAIRED, TRUE_MASKS, CLEAN = (
     "watermarked", "repaired", "repaired, true masks", "clean",
 )  # fmt: skip
 DRAWINGS, MOST_TO_FIT = "world:kitchen", 100
-SHARES = ("precision", "recall", "iou", "found")
+SHARES = ("precision", "recall", "iou")
+MOST_DB = 100.0  # stands for the infinite PSNR of equal images
 DRAWN, NONE, FOUND, AUTO = "drawn", "none", "found", "auto"
+UNTOUCHED = (
+    "Your images stay as they are. `-p marks=drawn` draws watermarks on copies; `-p marks=found` "
+    "looks for those that they have."
+)
 CODE = ("helpers.data.images", "helpers.topics.watermarks.inpaint",
         "helpers.topics.watermarks.marks", "helpers.topics.watermarks.detect")  # fmt: skip
 
@@ -78,13 +82,13 @@ def open_tools(
     pairs: Pairs, *, marks: str, detector: str = "fitted", inpainter: str = "navier-stokes",
     n: int = 16, device: str = "cpu", seed: int = 42,
 ) -> Tools:  # fmt: skip
-    """Open a detector and an inpainter by name; see ``open_detector`` and ``open_inpainter``.
+    """Open a detector (``fitted``, or a Florence-2 by directory or hub id) and an inpainter.
 
-    The detector is fitted on training images of the pairs, one of each item, and scored on ``n``
-    test images. With ``marks`` ``none`` drawings stand in: nothing is drawn on a user's images that
-    was not asked for.
+    With ``marks`` ``drawn`` the detector is fitted on training images of the pairs, one of each
+    item, and scored on ``n`` test images. Otherwise drawings stand in: nothing is drawn on a user's
+    images that was not asked for, and no detector learns that their watermarks are background.
     """
-    if marks == NONE:
+    if marks != DRAWN:
         drawn = drawn_set(DRAWINGS, first=8000, n=MOST_TO_FIT + n, seed=seed)
         firsts = pd.Series(drawn.image_items).drop_duplicates()
         images = {item: drawn.images[at] for at, item in firsts.items()}
@@ -97,21 +101,23 @@ def open_tools(
             for part, most in ((pairs.train, MOST_TO_FIT), (pairs.test, n))
         )
         source = pairs.manifest.fingerprint
-    found = open_detector(
-        detector, backgrounds=lambda: list(fit.values()), source=source, device=device, seed=seed
-    )
+    if detector == FITTED:
+        found: Detector = FittedDetector(lambda: list(fit.values()), source, seed=seed)
+    else:
+        from helpers.topics.watermarks.florence import load_florence
+
+        found = load_florence(detector, device=device)
     return Tools(found, open_inpainter(inpainter, device=device), fit, scored)
 
 
 def ensure_subsets(
     pairs: Pairs,
+    tools: Tools,
     *,
-    detector: Detector,
-    inpainter: Inpainter,
-    opacity: tuple[float, float] | None = None,
+    marks: str,
+    opacity: Sequence[float] = (0.5, 0.9),
     keys: Collection[str] | None = None,
     seed: int = 42,
-    progress: bool = True,
 ) -> dict[str, Pairs]:
     """The subsets of the pairs' images by name, each built where it is not there yet.
 
@@ -120,10 +126,12 @@ def ensure_subsets(
 
     Parameters
     ----------
-    opacity : (float, float), optional
-        Draw a watermark of such opacity on each image first: then ``repaired, true masks`` tells
+    marks : str
+        ``drawn``: a watermark is drawn on each image first; then ``repaired, true masks`` tells
         what inpainting costs from what detection does, and ``clean`` are the pairs' own images.
-        None: the images are taken as they come.
+        ``found``: the images are taken as they come. ``none``: there are no subsets.
+    opacity : (float, float)
+        The lowest and the highest of drawn watermarks.
     keys : collection of str, optional
         The images to take, by their keys; by default all. All subsets have these alone.
 
@@ -134,38 +142,39 @@ def ensure_subsets(
     ArtefactError
         If files from elsewhere lie in the zone, or files of it were changed.
     """
+    if marks == NONE:
+        return {}
     pairs = pairs if keys is None else _with_images(pairs, frozenset(keys))
     keys = list(dict.fromkeys(pairs.all["image_key"]))
 
     def draw_all(writer: Writer, folder: str) -> None:
         for key in keys:
             image = pairs.image(key)
-            if opacity:
+            if marks == DRAWN:
                 image, mask = marked(image, seed=[seed, key], opacity=tuple(opacity))
                 writer.write_bytes(_mask_key(folder, key), _png(mask))
             writer.write_bytes(f"{folder}/images/{key}", encode_jpeg(image))
 
-    drawn = {"opacity": list(opacity), "seed": seed} if opacity else {"opacity": None}
+    drawn = {"opacity": list(opacity), "seed": seed} if marks == DRAWN else {"opacity": None}
     subsets = {WATERMARKED: _subset(pairs, pairs, WATERMARKED, drawn, draw_all)}
     watermarked = subsets[WATERMARKED]
 
-    def repair(masks: Callable[[], Sequence[np.ndarray]]) -> Callable[[Writer, str], None]:
+    def repair(mask_of: Callable[[str], np.ndarray]) -> Callable[[Writer, str], None]:
         def fill_all(writer: Writer, folder: str) -> None:
-            quiet = not progress or len(keys) <= QUIET
-            bar = tqdm(keys, desc="repaired images", unit="image", disable=quiet)
-            for key, mask in zip(bar, masks(), strict=True):
-                image = inpainter.fill(watermarked.image(key), mask)
+            for key in tqdm(keys, desc="repaired images", unit="image", delay=5, leave=False):
+                mask = mask_of(key)
+                image = tools.inpainter.fill(watermarked.image(key), mask)
                 writer.write_bytes(_mask_key(folder, key), _png(mask))
                 writer.write_bytes(f"{folder}/images/{key}", encode_jpeg(image))
 
         return fill_all
 
-    found = repair(lambda: detector.find(LazyImages(keys, watermarked.image)))
-    made_by = {"inpainter": [inpainter.name, inpainter.fingerprint]}
-    detected = made_by | {"detector": [detector.name, detector.fingerprint]}
+    found = repair(lambda key: tools.detector.find([watermarked.image(key)])[0])
+    made_by = {"inpainter": [tools.inpainter.name, tools.inpainter.fingerprint]}
+    detected = made_by | {"detector": [tools.detector.name, tools.detector.fingerprint]}
     subsets[REPAIRED] = _subset(pairs, watermarked, REPAIRED, detected, found)
-    if opacity:
-        exact = repair(lambda: [watermarked.mask(key) for key in keys])
+    if marks == DRAWN:
+        exact = repair(watermarked.mask)
         subsets[TRUE_MASKS] = _subset(pairs, watermarked, TRUE_MASKS, made_by, exact)
         subsets[CLEAN] = pairs
     return subsets
@@ -178,23 +187,16 @@ def _subset(
     slug = name.replace(", ", "-").replace(" ", "-")
     folder = f"{SUBSETS}/{slug}"
     manifest = ensure(
-        pairs.zone, f"{slug}-images", kind="images",
-        parameters=json.loads(canonical_json(dict(parameters))),
+        pairs.zone, f"{slug}-images", kind="images", parameters=parameters,
         inputs={"images": made_from.manifest.fingerprint},
         build=lambda writer: build(writer, folder), prefixes=(folder,),
         code=code_of(__name__, *CODE),
     )  # fmt: skip
-    return _from_folder(pairs, manifest, name, folder)
-
-
-def _from_folder(pairs: Pairs, manifest: Manifest, name: str, folder: str) -> SubsetPairs:
-    start = f"{folder}/images/"
-    files = manifest.files.items()
+    start, files = f"{folder}/images/", manifest.files.items()
     hashes = {k.removeprefix(start): file.sha256 for k, file in files if k.startswith(start)}
     own = pairs.all.assign(source=pairs.all["source"] + f", {name}")
-    kept = {f.name: getattr(pairs, f.name) for f in fields(Pairs)}
     changed = {"all": own, "manifest": manifest, "image_hashes": hashes}
-    return SubsetPairs(**(kept | changed), folder=folder)
+    return SubsetPairs(**(vars(pairs) | changed), folder=folder)
 
 
 def _with_images(pairs: Pairs, keys: frozenset[str]) -> Pairs:
@@ -206,29 +208,45 @@ def _with_images(pairs: Pairs, keys: frozenset[str]) -> Pairs:
     return replace(pairs, all=own, manifest=replace(pairs.manifest, inputs=inputs))
 
 
+def test_keys(pairs: Pairs, n_recipes: int) -> list[str]:
+    """The images of the first recipes of the test; 0: all images of the source."""
+    if not n_recipes:
+        return list(dict.fromkeys(pairs.all["image_key"]))
+    first = pairs.test["recipe_id"].unique()[:n_recipes]
+    return pairs.test.loc[pairs.test["recipe_id"].isin(first), "image_key"].unique().tolist()
+
+
+def side_by_side(made: Mapping[str, Pairs], keys: Sequence[str]) -> Figure:
+    """At most four of some images, evenly chosen, in each subset: a line for each."""
+    shown = keys[:: max(1, len(keys) // 4)][:4]
+    images = [part.image(key) for part in made.values() for key in shown]
+    labels = [name for name in made for _ in shown]
+    return image_grid(images, labels, columns=len(shown), heading="The same images in each form")
+
+
 def scores_by_opacity(tools: Tools, *, opacities: Sequence[float], seed: int = 42) -> pd.DataFrame:
     """Detection and repair of one watermark of each image, at several opacities, and of none.
 
-    A row for each image of ``tools.to_score`` and opacity (0: none): ``key, opacity, found`` (1
-    where any pixel was), the values of ``mask_scores``, and the PSNR in dB inside the true mask of
-    the image ``left`` as it is, ``repaired`` and ``repaired, true masks``.
+    A row for each image of ``tools.to_score`` and opacity (0: none): ``key``, ``opacity``,
+    ``found`` (whether any pixel was), ``area`` of the watermark as a share of the image, the values
+    of ``mask_scores``, and the PSNR in dB inside the true mask of the image ``watermarked``,
+    ``repaired`` and ``repaired, true masks``, with the ``gain`` of the second over the first.
     """
     rows = []
     for key, image in tools.to_score.items():
         watermark, clean = sample([seed, key], opacity=1.0), stored(image)
-        for opacity in (0.0, *opacities):
-            drawn, truth = image, np.zeros((image.height, image.width), bool)
-            if opacity:
-                drawn, truth = draw(image, replace(watermark, opacity=opacity))
+        (mask,) = tools.detector.find([clean])
+        rows.append({"key": key, "opacity": 0.0, "found": mask.any()})
+        for opacity in opacities:
+            drawn, truth = draw(image, replace(watermark, opacity=opacity))
             drawn = stored(drawn)
             (mask,) = tools.detector.find([drawn])
-            row = {"key": key, "opacity": opacity, "found": float(mask.any())}
-            if opacity:
-                row |= mask_scores(mask, truth)
-                repairs = {"left": drawn, REPAIRED: tools.inpainter.fill(drawn, mask)}
-                repairs[TRUE_MASKS] = tools.inpainter.fill(drawn, truth)
-                row |= {how: psnr(done, clean, truth) for how, done in repairs.items()}
-            rows.append(row)
+            forms = {WATERMARKED: drawn, REPAIRED: tools.inpainter.fill(drawn, mask),
+                     TRUE_MASKS: tools.inpainter.fill(drawn, truth)}  # fmt: skip
+            db = {form: min(psnr(one, clean, truth), MOST_DB) for form, one in forms.items()}
+            known = {"key": key, "opacity": opacity, "found": mask.any(), "area": truth.mean()}
+            gain = db[REPAIRED] - db[WATERMARKED]
+            rows.append(known | mask_scores(mask, truth) | db | {"gain": gain})
     return pd.DataFrame(rows)
 
 
@@ -236,7 +254,7 @@ def by_opacity(scores: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """The mean of some columns at each opacity with its interval over images: tidy.
 
     Columns ``what, opacity, estimate``. Values that do not exist (the precision of an empty mask)
-    are left out; an infinite PSNR counts as 100 dB.
+    are left out.
     """
     rows = []
     for what in columns:
@@ -244,23 +262,21 @@ def by_opacity(scores: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
         for opacity, part in known.groupby("opacity"):
             if len(part) < 2:  # no interval
                 continue
-            values = np.minimum(part[what].to_numpy(float), 100.0)
-            sample_of = Sample(values[None], part["key"].to_numpy(str))
+            values = Sample(part[[what]].to_numpy(float).T, part["key"].to_numpy(str))
             bounds = (0.0, 1.0) if what in SHARES else (-np.inf, np.inf)
-            rows.append((what, opacity, estimate(sample_of, bounds=bounds)))
+            rows.append((what, opacity, estimate(values, bounds=bounds)))
     return pd.DataFrame(rows, columns=["what", "opacity", "estimate"])
 
 
 def opacity_figure(
-    scores: pd.DataFrame, names: Mapping[str, str], *, heading: str, ylabel: str,
-    percent: bool = True,
+    scores: pd.DataFrame, columns: Sequence[str], *, heading: str, ylabel: str,
+    percent: bool = True, references: Mapping[str, float] | None = None,
 ) -> Figure:  # fmt: skip
-    """Some columns of ``scores_by_opacity`` over the opacity, by the names that a legend has."""
-    curves = by_opacity(scores, list(names))
-    curves = curves.assign(what=[names[what] for what in curves["what"]])
+    """Some columns of ``scores_by_opacity`` over the opacity, with their intervals."""
+    curves = by_opacity(scores, columns).replace({"what": {"iou": "IoU"}})
     return lines_with_intervals(
         curves, x="opacity", series="what", heading=heading, ylabel=ylabel, percent=percent,
-        xlabel="opacity of the watermark",
+        xlabel="opacity of the watermark", references=references,
     )  # fmt: skip
 
 
