@@ -1,10 +1,10 @@
-"""Finding watermarks: a detector that fits itself to marks that it draws, and how masks are scored.
+"""Finding watermarks: a detector that is fitted on watermarks that it draws, and scores of masks.
 
-No weights are downloaded. Images without watermarks are background; marks are drawn on copies, so
-that each pixel's truth is known; gradient-boosted trees learn which pixels are a mark's. A second
-stage reads the first one's probabilities around each pixel. Where the background is marked itself,
-its marks are learned to be none: give such a set other images of its kind to fit on. Only marks of
-the *develop* half are drawn; the held-out half was never fitted on.
+No weights are downloaded. Images without watermarks are the background; watermarks are drawn on
+copies, so that the label of each pixel is known, and gradient-boosted trees learn it. A second
+stage reads the first one's probabilities around each pixel. Backgrounds must have no watermarks of
+their own: they would be learned to be none. Only watermarks of the *develop* half are drawn; the
+held-out half was never fitted on.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,8 +25,8 @@ from helpers.topics.watermarks.marks import marked, stored
 
 LUMA = np.float32([0.299, 0.587, 0.114])  # ITU-R BT.601
 OPACITY = (0.15, 0.95)
-UNMARKED = 0.25  # share of the images to fit on that get no mark
-LIKELY, SURE = 0.6, 0.9  # a pixel is a mark's if it is likely, and touches enough sure ones
+UNMARKED = 0.25  # share of the images to fit on that get no watermark
+LIKELY, SURE = 0.6, 0.9  # a likely pixel counts if it hangs together with enough sure ones
 WORK_PX = 128  # larger images are reduced to this shorter side first
 FITTED = "fitted"
 CODE = ("helpers.topics.watermarks.detect", "helpers.topics.watermarks.marks")
@@ -53,8 +53,8 @@ class FittedDetector:
     source : str
         What they are: enters the fingerprint, so name the data by its own.
     copies, pixels, trees : int
-        How many images to draw marks on, the backgrounds in turn; how many pixels of each are
-        learned from, a third of them of the mark where that has enough; trees of a stage.
+        How many images to draw on, the backgrounds in turn; how many pixels of each are learned
+        from, a third of them of the watermark where it has enough; trees of a stage.
     """
 
     backgrounds: Callable[[], Sequence[Image.Image]] = field(repr=False, compare=False)
@@ -144,12 +144,12 @@ def connected(likely: np.ndarray, sure: np.ndarray, *, least: float) -> np.ndarr
 def sample_pixels(
     features: np.ndarray, mask: np.ndarray, n: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """At most ``n`` pixels, a third of them of the mark where it has so many: (n, f), (n,) bool."""
+    """At most ``n`` pixels, a third of the watermark if it has so many: (n, f), (n,) bool."""
     flat = mask.ravel()
-    of_mark, others = np.flatnonzero(flat), np.flatnonzero(~flat)
-    n_mark = min(len(of_mark), n // 3)
-    chosen = [rng.choice(of_mark, n_mark, replace=False)]
-    chosen += [rng.choice(others, min(len(others), n - n_mark), replace=False)]
+    inside, others = np.flatnonzero(flat), np.flatnonzero(~flat)
+    n_inside = min(len(inside), n // 3)
+    chosen = [rng.choice(inside, n_inside, replace=False)]
+    chosen += [rng.choice(others, min(len(others), n - n_inside), replace=False)]
     rows = np.concatenate(chosen)
     return features.reshape(-1, features.shape[-1])[rows], flat[rows]
 
@@ -157,8 +157,8 @@ def sample_pixels(
 def pixel_features(image: Image.Image) -> np.ndarray:
     """(h, w, f) float32: color, contrast, spread, top-hats, edges, ridges at several scales.
 
-    All lengths are fractions of the shorter side, as the sizes of marks are, so that the same
-    features serve 64 and 224 pixels. The place in the image is no feature: marks stand anywhere.
+    All lengths are fractions of the shorter side, as the sizes of watermarks are, so that the same
+    features serve 64 and 224 pixels. The position is no feature: watermarks stand anywhere.
     The top-hat (Serra 1982) keeps what is narrower than a disc.
 
     >>> pixel_features(Image.new("RGB", (16, 12))).shape
@@ -218,7 +218,7 @@ def _probability(model: HistGradientBoostingClassifier, features: np.ndarray) ->
 
 
 def _example(image: Image.Image, rng: np.random.Generator) -> tuple[Image.Image, np.ndarray]:
-    """An image to learn from, mirrored half of the time, mostly with a mark; and its mask."""
+    """An image to learn from, mirrored half of the time, mostly with a watermark; and its mask."""
     if rng.random() < 0.5:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if rng.random() < UNMARKED:
