@@ -74,8 +74,9 @@ def test_equal_sets_have_large_p_values_and_a_shift_a_small_one():
     a = pd.DataFrame({"same": rng.normal(size=60), "moved": rng.normal(size=60)})
     b = pd.DataFrame({"same": rng.normal(size=60), "moved": rng.normal(size=60) - 1})
     found = compare.compare_statistics(a, b, ids, [f"b{i}" for i in ids]).set_index("statistic")
-    assert found.loc["moved", "p"] < 0.01 < 0.05 < found.loc["same", "p"]
-    assert found.loc["moved", "delta"] > 0.4
+    p = found[compare.HOLM]
+    assert p["moved"] < 0.01 < 0.05 < p["same"]
+    assert found.loc["moved", "Cliff's delta"] > 0.4
 
 
 def naive_mmd(a, b, labels_a, labels_b):
@@ -400,17 +401,20 @@ def test_distances_neither_turn_nor_grow_with_the_embedding():
         trajectories.domain_distances(np.ones((3, 2)), np.ones((3, 2)))
 
 
-def test_a_projection_is_fitted_once_and_keeps_the_largest_variance():
-    rng = RNG(4)
-    rows = rng.normal(size=(50, 3)) * [5, 1, 0.1] + 2
-    plane = trajectories.Projection.fit(rows)
-    assert plane.axes @ plane.axes.T == pytest.approx(np.eye(2))
-    variance = plane.apply(rows).var(axis=0)
-    values = np.linalg.eigvalsh(np.cov(rows.T, bias=True))[::-1]
-    assert variance == pytest.approx(values[:2])
-    assert plane.apply(rows + 1) - plane.apply(rows) == pytest.approx(
-        np.tile(plane.axes.sum(1), (50, 1))
-    )
+def test_a_change_is_paired_by_item_and_seed():
+    values = {(1, "a"): (3, 1), (1, "b"): (5, 1), (2, "a"): (4, 1), (2, "b"): (2, 2)}
+    rows = [{"seed": seed, "item": item, "step": step, "distance": value}
+            for (seed, item), pair in values.items()
+            for step, value in zip((9, 0), pair, strict=True)]  # fmt: skip
+    frame = pd.DataFrame([*rows, {"seed": 3, "item": "a", "step": 0, "distance": 7}])
+    found = trajectories.after_before(frame[frame["seed"] < 3])
+    assert (found.value, found.n_items, found.n_seeds) == (pytest.approx(9 / 4), 2, 2)
+    again = trajectories.after_before(frame)  # the third seed has no last step
+    assert (again.value, again.n_seeds) == (found.value, 2)
+    told = trajectories.distances_told(frame[frame["seed"] == 1].assign(condition="all"))
+    assert told.startswith("Change of the distance from 1.000: all +3.000 [")
+    alone = frame[frame["item"] == "a"].assign(condition="one")
+    assert "[" not in trajectories.distances_told(alone)
 
 
 # --- attention -----------------------------------------------------------------------------------
@@ -462,7 +466,7 @@ def test_coverage_counts_pixels_and_shares_add_up():
     own = frame[frame["region"] == "watermark"].set_index("item")["share"]
     assert drawn.to_dict() == pytest.approx((own / 2).to_dict())
     told = attention.shares_told(both.assign(condition="100 real"))
-    assert f"100 real {50 * own.mean():+.2f}." in told
+    assert f"100 real {50 * own.mean():+.2f} [" in told
     assert "Share on the dish: 100 real" in told
 
 

@@ -7,33 +7,22 @@ often. Mixtures differ in their images, not in how long they are trained.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
 from helpers.data.sets import LazyImages, RetrievalSet
 from helpers.evaluation.metrics import values_of
 from helpers.models.encoder import Encoder
-from helpers.models.lora import adapt
-from helpers.models.placement import Placement, trainable_counts
+from helpers.models.placement import Placement
 from helpers.report.style import LINES, MARKERS, MUTED, percent_axis, title
 from helpers.study import Study
-from helpers.training.batches import (
-    encode_batch,
-    epoch_batches,
-    gather,
-    plain_towers,
-    prepare_pairs,
-)
-from helpers.training.loop import Settings, fit
-from helpers.training.losses import info_nce
-from helpers.training.prefix import Prefixes, why_not
+from helpers.training.loop import Settings
+from helpers.training.runs import train_lora
 
 Mark = Callable[[Image.Image, str], tuple[Image.Image, np.ndarray]]
 NAME = re.compile(
@@ -130,10 +119,9 @@ def _joined(
 
 def watermarked(data: RetrievalSet, mark: Mark) -> RetrievalSet:
     """A set whose images carry watermarks, each decided by its key."""
-    keys = data.image_keys
-    images = [mark(image, key)[0] for image, key in zip(data.images, keys, strict=True)]
-    return RetrievalSet(images, data.image_items, data.captions, data.caption_items,
-                        f"{data.name}, watermarked", data.galleries)  # fmt: skip
+    images = dict(zip(data.image_keys, data.images, strict=True))
+    drawn = LazyImages(data.image_keys, lambda key: mark(images[key], key)[0])
+    return replace(data, images=drawn, name=f"{data.name}, watermarked")
 
 
 @dataclass(frozen=True)
@@ -163,34 +151,19 @@ def train_mix(
     when ``settings.evaluations`` says. The weights of the last step are kept: none is chosen by
     images that a mixture must not have.
     """
-    encoder = adapt(base, placement, seed=settings.seed, scalars=("logit_scale",))
-    pairs = prepare_pairs(encoder, data, progress=False)
-    whole = bool(why_not(placement, encoder))  # else what is frozen is computed once
-    embeds = encoder if whole else Prefixes(encoder)
-    towers = plain_towers(encoder, pairs) if whole else embeds.towers(pairs)
-    how = {"batch_size": settings.batch_size, "draw": settings.draw, "seed": settings.seed}
-    batches = lru_cache(maxsize=2)(lambda epoch: list(epoch_batches(pairs, epoch=epoch, **how)))
-    seen: dict[str, list[np.ndarray]] = {name: [] for name in watch or {}}
+    seen: dict[str, list[Any]] = {name: [] for name in watch or {}}
+    embeds: list[Any] = []  # what embeds: the encoder, or its cached prefixes
 
-    def step(number: int, rng: np.random.Generator) -> torch.Tensor:
-        epoch, place = divmod(number, len(batches(0)))
-        rows = batches(epoch)[place]
-        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        batch = gather(pairs, towers, rows, generator)
-        _, u, v = encode_batch(towers, batch, device=encoder.device)
-        same = torch.from_numpy(pairs.positives(rows))
-        return info_nce(u, v, encoder.model.logit_scale.exp(), positives=same)
-
-    def look(_: int) -> float:
+    def look(model: Any) -> float:
+        embeds[:] = [model]
         for name, function in (watch or {}).items():
-            seen[name].append(function(embeds))
-        return score(embeds) if score else 0.0
+            seen[name].append(function(model))
+        return score(model) if score else 0.0
 
-    found = fit(encoder.model, step, settings=settings, evaluate=look, progress=False)
+    done = train_lora(base, data, placement=placement, settings=settings, validation=look,
+                      progress=False)  # fmt: skip
     stacked = {name: np.stack(parts) for name, parts in seen.items()}
-    trainable = trainable_counts(encoder.model).trainable
-    info = {"seconds": found.seconds, "trainable_parameters": trainable}
-    return Trained(encoder, embeds, found.evaluations, info, stacked)
+    return Trained(done.encoder, embeds[0], done.evaluations, done.info, stacked)
 
 
 @dataclass(frozen=True)

@@ -255,8 +255,9 @@ def run_study(design: Design, folder, *, mark: Mark, device: str = "cpu") -> Stu
     ``mark`` draws a watermark on an image, decided by its key, and gives its mask.
     """
     experiment, topic = Mixtures(design, device, mark), "helpers.topics.distributions"
-    code = [f"{topic}.{name}" for name in ("mixes", "study", "attention", "trajectories")]
-    code += ["helpers.training.prefix", "helpers.topics.watermarks.marks"]
+    names = ("mixes", "study", "attention", "trajectories", "domains")
+    code = [*(f"{topic}.{name}" for name in names), "helpers.topics.watermarks.marks"]
+    code += ["helpers.training.runs", "helpers.training.prefix"]
     return experiment.run(folder, experiment.identity(*code))
 
 
@@ -266,13 +267,13 @@ def other_estimates(study: Study) -> dict[str, Estimate]:
         return {}
     shares, distances = study.frames["attention"], study.frames["distances"]
     on_mark = shares[(shares["region"] == "watermark") & (shares["images"] == "watermarked")]
-    on_mark = on_mark[on_mark["step"] == on_mark["step"].max()]
-    tables_of = {arm: _wide(on_mark[on_mark["arm"] == arm], "share") for arm in (REAL, MARKED)}
+    on_mark = trajectories.last_step(on_mark)
+    marked, real = (on_mark[on_mark["arm"] == arm] for arm in (MARKED, REAL))
     return {
         "watermarks on the test": between_tests(study, REAL),
-        "attention": _paired(tables_of[MARKED], tables_of[REAL]),
-        "gap on real": after_before(distances[distances["arm"] == REAL]),
-        "gap on synthetic": after_before(distances[distances["arm"] == SYNTHETIC]),
+        "attention": trajectories.paired(marked, real, "share"),
+        "gap on real": trajectories.after_before(distances[distances["arm"] == REAL]),
+        "gap on synthetic": trajectories.after_before(distances[distances["arm"] == SYNTHETIC]),
     }
 
 
@@ -283,23 +284,6 @@ def between_tests(study: Study, arm: str) -> Estimate:
         values = values_of(a.ranks[arm], "hit@10") - values_of(b.ranks[arm], "hit@10")
         samples.append(Sample(values, a.groups))
     return estimate(*samples)
-
-
-def after_before(distances: pd.DataFrame) -> Estimate:
-    """The distance of the pairs after the last step minus that before the first."""
-    ends = (distances["step"] == distances["step"].agg(how) for how in ("max", "min"))
-    return _paired(*(_wide(distances[part], "distance") for part in ends))
-
-
-def _wide(frame: pd.DataFrame, column: str) -> pd.DataFrame:
-    """A row for each seed, a column for each item."""
-    return frame.astype({column: float}).pivot_table(column, "seed", "item")
-
-
-def _paired(a: pd.DataFrame, b: pd.DataFrame) -> Estimate:
-    seeds = a.index.intersection(b.index)
-    values = a.loc[seeds].to_numpy() - b.loc[seeds, a.columns].to_numpy()
-    return estimate(Sample(values, list(a.columns)))
 
 
 def mixes_of(arms: Sequence[str]) -> list[Mix]:
