@@ -56,7 +56,21 @@ def test_an_image_that_is_too_small_is_refused_with_both_sizes():
        st.lists(st.integers(0, 5), min_size=1, max_size=8))  # fmt: skip
 def test_cliffs_delta_counts_pairs(a, b):
     naive = np.mean([np.sign(x - y) for x in a for y in b])
-    assert compare.cliffs_delta(a, b) == pytest.approx(naive)
+    ids = [f"a{i}" for i in range(len(a))], [f"b{i}" for i in range(len(b))]
+    assert compare.cliffs_delta(a, b, *ids).value == pytest.approx(naive)
+
+
+def test_the_interval_of_cliffs_delta_is_that_of_resampled_items():
+    rng = RNG(6)
+    items = [f"i{i // 2}" for i in range(80)]
+    both = rng.normal(size=40).repeat(2)
+    a, b = both + rng.normal(size=80) + 0.5, both + rng.normal(size=80)  # pairs, two of an item
+    found, draws = compare.cliffs_delta(a, b, items, items), []
+    for _ in range(400):
+        rows = (2 * rng.integers(0, 40, 40)[:, None] + [0, 1]).ravel()
+        draws.append(np.sign(np.subtract.outer(a[rows], b[rows])).mean())
+    assert found.error == pytest.approx(np.std(draws), rel=0.15)
+    assert found.n_items == 40
 
 
 def test_a_permutation_moves_whole_items():
@@ -76,7 +90,7 @@ def test_equal_sets_have_large_p_values_and_a_shift_a_small_one():
     found = compare.compare_statistics(a, b, ids, [f"b{i}" for i in ids]).set_index("statistic")
     p = found[compare.HOLM]
     assert p["moved"] < 0.01 < 0.05 < p["same"]
-    assert found.loc["moved", "Cliff's delta"] > 0.4
+    assert float(found.loc["moved", "Cliff's delta [95 %]"].split()[0]) > 0.4
 
 
 def naive_mmd(a, b, labels_a, labels_b):

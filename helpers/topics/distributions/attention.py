@@ -167,7 +167,8 @@ def overlays_plot(marked: Marked, maps: Mapping[str, np.ndarray], *, heading: st
                               vmin=0, vmax=top, interpolation="nearest")  # fmt: skip
             for region, masks in marked.masks.items():
                 mask, scale = masks[i], image.width / masks[i].shape[1]
-                if region == "watermark" and mask.any():  # its box: letters alone make no outline to be read
+                if region == "watermark" and mask.any():
+                    # Its box: letters alone make no outline that can be read.
                     down, right = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
                     corner, size = (right[0], down[0]), (np.ptp(right) + 1, np.ptp(down) + 1)
                     ax.add_patch(Rectangle(np.multiply(corner, scale), *np.multiply(size, scale),

@@ -10,21 +10,19 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 from scipy.ndimage import laplace
-from scipy.stats import ks_2samp, mannwhitneyu
-from scipy.stats import t as student
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from helpers.data.images import normalise
-from helpers.evaluation.stats import Estimate, holm
+from helpers.evaluation.stats import Estimate, Sample, estimate, holm
 
 UNITS = {
     "brightness": "gray levels, 0 to 255", "gradient": "gray levels per pixel",
     "sharpness": "variance of the Laplacian", "colorfulness": "scale of Hasler and Süsstrunk",
 }  # fmt: skip
-HOLM = "p (permutations, Holm)"
+HOLM = "p ≤ (permutations, Holm)"
 LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
@@ -64,14 +62,27 @@ def pixel_statistics(images: Iterable[Image.Image], px: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(UNITS))
 
 
-def cliffs_delta(a: Sequence[float], b: Sequence[float]) -> float:
+def cliffs_delta(
+    a: Sequence[float], b: Sequence[float], groups_a: Sequence[str], groups_b: Sequence[str]
+) -> Estimate:
     """How often a value of ``a`` lies above one of ``b``, less how often below (Cliff 1993).
 
-    >>> cliffs_delta([2, 3], [1, 3])
+    The interval is that of Obuchowski, "Nonparametric analysis of clustered ROC curve data" (1997),
+    with the items as clusters.
+
+    >>> cliffs_delta([2, 3], [1, 3], ["p", "q"], ["r", "s"]).value
     0.25
     """
-    above = mannwhitneyu(a, b).statistic  # pairs, ties as one half
-    return float(2 * above / (len(a) * len(b)) - 1)
+    value, off = _delta(a, b)
+    by_row = value + len(off) * off
+    return estimate(Sample(by_row[None], [*groups_a, *groups_b]), bounds=(-1, 1))
+
+
+def _delta(a: Sequence[float], b: Sequence[float]) -> tuple[float, np.ndarray]:
+    """Cliff's delta, and by how much each value of ``a`` and then of ``b`` moves it."""
+    signs = np.sign(np.subtract.outer(np.asarray(a, float), np.asarray(b, float)))  # (a, b)
+    off = [(part - part.mean()) / len(part) for part in (signs.mean(axis=1), signs.mean(axis=0))]
+    return float(signs.mean()), np.concatenate(off)
 
 
 def permuted_sides(
@@ -108,18 +119,23 @@ def compare_statistics(
     a: pd.DataFrame, b: pd.DataFrame, groups_a: Sequence[str], groups_b: Sequence[str], *,
     n: int = 1000, seed: int = 42,
 ) -> pd.DataFrame:  # fmt: skip
-    """How two sets differ in each column: means, Cliff's delta, KS, and p of the means (Holm)."""
+    """How two sets differ in each column: means, Cliff's delta, and p of the means (Holm)."""
     sides = permuted_sides(groups_a, groups_b, n, seed=seed)
     rows = []
     for name in a.columns:
         values = np.concatenate([a[name], b[name]])
         means = (sides @ values / sides.sum(1)) - (~sides @ values / (~sides).sum(1))
         p = permutation_p(abs(a[name].mean() - b[name].mean()), np.abs(means))
-        rows.append((name, a[name].mean(), b[name].mean(), cliffs_delta(a[name], b[name]),
-                     ks_2samp(a[name], b[name]).statistic, p))  # fmt: skip
-    columns = ["statistic", "mean, real", "mean, synthetic", "Cliff's delta", "KS statistic"]
+        delta = delta_text(cliffs_delta(a[name], b[name], groups_a, groups_b))
+        rows.append((name, *(f"{part[name].mean():.4g}" for part in (a, b)), delta, p))
+    columns = ["statistic", "mean, real", "mean, synthetic", "Cliff's delta [95 %]"]
     frame = pd.DataFrame(rows, columns=[*columns, HOLM])
     return frame.assign(**{HOLM: holm(frame[HOLM])})
+
+
+def delta_text(delta: Estimate) -> str:
+    """Cliff's delta with its interval: ``-0.16 [-0.32, +0.01]``."""
+    return f"{delta.value:+.2f} [{delta.low:+.2f}, {delta.high:+.2f}]"
 
 
 def probe_auc(
@@ -128,15 +144,13 @@ def probe_auc(
 ) -> Estimate:  # fmt: skip
     """AUC of a logistic regression that tells two sets apart, on items that it was not fitted to.
 
-    The mean of the folds' own AUCs: scores of two probes do not compare. The interval is that of
-    Obuchowski, "Nonparametric analysis of clustered ROC curve data" (1997), with the items as
-    clusters. It takes the probes as they are; for what other training items would change, it is
-    widened by 1 + 1 / (folds - 1) (Nadeau and Bengio, "Inference for the generalization error",
-    2003, on why such a factor is due, and why any is a guess).
+    The mean of the folds' own AUCs: scores of two probes do not compare. The interval, as that of
+    :func:`cliffs_delta`, takes the probes as they are; for what other training items would change,
+    it is widened by 1 + 1 / (folds - 1) (Nadeau and Bengio, "Inference for the generalization
+    error", 2003, on why such a factor is due, and why any is a guess).
     """
     rows, groups = np.concatenate([a, b]), np.array([*groups_a, *groups_b], str)
     is_a = np.arange(len(rows)) < len(a)
-    n_groups = len(np.unique(groups))
     sizes = len(set(groups_a)), len(set(groups_b))
     folds = min(folds, *sizes)
     if folds < 2:
@@ -149,20 +163,11 @@ def probe_auc(
     for fit, test in cut.split(rows, is_a, groups):
         scores = probe.fit(rows[fit], is_a[fit]).decision_function(rows[test])
         of_a, of_b = test[is_a[test]], test[~is_a[test]]
-        above = scores[is_a[test]][:, None] - scores[~is_a[test]][None]  # (a, b)
-        wins = (above > 0) + 0.5 * (above == 0)
-        values.append(wins.mean())
-        off[of_a] = (wins.mean(axis=1) - values[-1]) / len(of_a) / folds
-        off[of_b] = (wins.mean(axis=0) - values[-1]) / len(of_b) / folds
-    value = float(np.mean(values))
-    by_group = pd.Series(off).groupby(groups).sum().to_numpy()
-    error = float(np.sqrt(n_groups / (n_groups - 1) * (by_group**2).sum())) * folds / (folds - 1)
-    half = float(student.ppf(0.975, n_groups - 1)) * error
-    if error < 1e-12:  # every pair is in the right order: what the number of items allows
-        half = 1 - 0.025 ** (1 / n_groups)
-    told = {"error": error, "item_error": error, "df": n_groups - 1.0}
-    return Estimate(value, max(value - half, 0.0), min(value + half, 1.0), n=len(rows),
-                    n_items=n_groups, **told)  # fmt: skip
+        delta, moved = _delta(scores[is_a[test]], scores[~is_a[test]])
+        values.append((delta + 1) / 2)
+        off[np.concatenate([of_a, of_b])] = moved / 2 / (folds - 1)  # a fold's share, widened
+    by_row = np.mean(values) + len(off) * off
+    return estimate(Sample(by_row[None], groups), bounds=(0, 1))
 
 
 def mmd_test(

@@ -100,6 +100,19 @@ def measured(
     return live
 
 
+def scores_told(live: Study, test: str) -> str:
+    """Sentences on a run: the mixture with the highest hit@10, and how many lie below zero-shot."""
+    zero_shot, *names = live.arms
+    found = {name: live.estimate(name, test=test) for name in live.arms}
+    if found[zero_shot].missing:
+        return f"hit@10: {found[zero_shot].missing}."
+    best = max(names, key=lambda name: found[name].value)
+    gain = tables.points(live.difference(best, zero_shot, test=test))
+    n_below = sum(found[name].value < found[zero_shot].value for name in names)
+    return (f"Highest of the mixtures in this run: {best}, {gain} against zero-shot. "
+            f"{n_below} of {len(names)} lie below zero-shot; {tables.ONE_RUN}.")  # fmt: skip
+
+
 def looked_at(
     trained: Mapping[str, Trained], probes: Probes, marked: attention.Marked
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -265,16 +278,33 @@ def other_estimates(study: Study) -> dict[str, Estimate]:
     """The hypotheses that rest on two tests, on attention or on distances, by name."""
     if not {"attention", "distances"} <= set(study.frames):
         return {}
-    shares, distances = study.frames["attention"], study.frames["distances"]
-    on_mark = shares[(shares["region"] == "watermark") & (shares["images"] == "watermarked")]
-    on_mark = trajectories.last_step(on_mark)
-    marked, real = (on_mark[on_mark["arm"] == arm] for arm in (MARKED, REAL))
+    distances = study.frames["distances"]
     return {
         "watermarks on the test": between_tests(study, REAL),
-        "attention": trajectories.paired(marked, real, "share"),
+        "attention": watermark_effect(study.frames["attention"], "arm"),
         "gap on real": trajectories.after_before(distances[distances["arm"] == REAL]),
         "gap on synthetic": trajectories.after_before(distances[distances["arm"] == SYNTHETIC]),
     }
+
+
+def watermark_effect(shares: pd.DataFrame, named: str) -> Estimate:
+    """Attention on watermarks after training on watermarked images minus that after clean ones.
+
+    ``named`` is the column with the names of the trainings.
+    """
+    on_mark = shares[(shares["region"] == "watermark") & (shares["images"] == "watermarked")]
+    last = trajectories.last_step(on_mark)
+    return trajectories.paired(*(last[last[named] == arm] for arm in (MARKED, REAL)), "share")
+
+
+def watermarks_told(shares: pd.DataFrame) -> str:
+    """A sentence on the watermark effect of a run, where both trainings are there."""
+    if not {REAL, MARKED} <= set(shares["condition"]):
+        return ""
+    found = watermark_effect(shares, "condition")
+    value, low, high = (100 * x for x in (found.value, found.low, found.high))
+    return (f" Share on watermarks, trained on watermarked minus on clean images, points: "
+            f"{value:+.2f} [{low:+.2f}, {high:+.2f}].")  # fmt: skip
 
 
 def between_tests(study: Study, arm: str) -> Estimate:
