@@ -481,7 +481,7 @@ def test_coverage_counts_pixels_and_shares_add_up():
     assert drawn.to_dict() == pytest.approx((own / 2).to_dict())
     told = attention.shares_told(both.assign(condition="100 real"))
     assert f"100 real {50 * own.mean():+.2f} [" in told
-    assert "Share on the dish: 100 real" in told
+    assert "before training: 100 real" in told
 
 
 # --- the study -----------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from torch import nn
 from helpers.evaluation.stats import Sample, estimate
 from helpers.models.encoder import Encoder
 from helpers.report.style import INK, plain
-from helpers.topics.distributions.trajectories import last_step
+from helpers.topics.distributions.trajectories import last_step, signed
 
 
 @dataclass(frozen=True)
@@ -143,13 +143,15 @@ def shares_told(shares: pd.DataFrame) -> str:
     told = []
     for name, part in last_step(attracted(shares)).groupby("condition", sort=False):
         found = estimate(Sample(part["share"].to_numpy()[None], part["item"].tolist()))
-        value, low, high = (100 * x for x in (found.value, found.low, found.high))
-        told.append(f"{name} {value:+.2f} [{low:+.2f}, {high:+.2f}]")
-    dish = {name: value for (region, name, images), value in last_shares(shares).items()
-            if (region, images) == ("dish", "watermarked")}  # fmt: skip
-    more = ", ".join(f"{name} {value:.1%}" for name, value in dish.items())
-    return (f"Attention on the watermark, {what}, points: {'; '.join(told)}."
-            + f" Share on the dish: {more}." * bool(dish))  # fmt: skip
+        told.append(f"{name} {signed(found, scale=100)}")
+    text = f"Attention on the watermark, {what}, points: {'; '.join(told)}."
+    dish = shares[(shares["region"] == "dish") & (shares["images"] == "watermarked")]
+    if len(dish):
+        before = dish.loc[dish["step"] == dish["step"].min(), "share"].mean()
+        after = last_step(dish).groupby("condition", sort=False)["share"].mean()
+        more = ", ".join(f"{name} {value:.1%}" for name, value in after.items())
+        text += f" Share on the dish, {before:.1%} before training: {more}."
+    return text
 
 
 def overlays_plot(marked: Marked, maps: Mapping[str, np.ndarray], *, heading: str) -> Figure:

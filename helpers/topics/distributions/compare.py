@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from helpers.data.images import normalise
 from helpers.evaluation.stats import Estimate, Sample, estimate, holm
+from helpers.topics.distributions.trajectories import signed
 
 UNITS = {
     "brightness": "gray levels, 0 to 255", "gradient": "gray levels per pixel",
@@ -126,16 +127,11 @@ def compare_statistics(
         values = np.concatenate([a[name], b[name]])
         means = (sides @ values / sides.sum(1)) - (~sides @ values / (~sides).sum(1))
         p = permutation_p(abs(a[name].mean() - b[name].mean()), np.abs(means))
-        delta = delta_text(cliffs_delta(a[name], b[name], groups_a, groups_b))
+        delta = signed(cliffs_delta(a[name], b[name], groups_a, groups_b))
         rows.append((name, *(f"{part[name].mean():.4g}" for part in (a, b)), delta, p))
     columns = ["statistic", "mean, real", "mean, synthetic", "Cliff's delta [95 %]"]
     frame = pd.DataFrame(rows, columns=[*columns, HOLM])
     return frame.assign(**{HOLM: holm(frame[HOLM])})
-
-
-def delta_text(delta: Estimate) -> str:
-    """Cliff's delta with its interval: ``-0.16 [-0.32, +0.01]``."""
-    return f"{delta.value:+.2f} [{delta.low:+.2f}, {delta.high:+.2f}]"
 
 
 def probe_auc(

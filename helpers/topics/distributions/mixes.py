@@ -314,8 +314,8 @@ def curve_plot(study: Study, mixes: Sequence[Mix], *, test: str, heading: str) -
 
 
 def values_told(values: pd.DataFrame) -> str:
-    """A sentence: how many real images one synthetic image replaces, by mixture."""
+    """A sentence: the relative value of a synthetic image, by mixture."""
     if values.empty:
         return "A value needs two mixtures of real images alone, and one with synthetic images."
     told = "; ".join(f"{row.mix}: {row.value.text}" for row in values.itertuples())
-    return f"One synthetic image replaces so many real ones: {told}."
+    return f"Real images that one synthetic image replaces: {told}."

@@ -302,9 +302,8 @@ def watermarks_told(shares: pd.DataFrame) -> str:
     if not {REAL, MARKED} <= set(shares["condition"]):
         return ""
     found = watermark_effect(shares, "condition")
-    value, low, high = (100 * x for x in (found.value, found.low, found.high))
-    return (f" Share on watermarks, trained on watermarked minus on clean images, points: "
-            f"{value:+.2f} [{low:+.2f}, {high:+.2f}].")  # fmt: skip
+    what = "Share on watermarks, trained on watermarked minus on clean images, points"
+    return f" {what}: {trajectories.signed(found, scale=100)}."
 
 
 def between_tests(study: Study, arm: str) -> Estimate:

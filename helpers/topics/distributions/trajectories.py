@@ -119,14 +119,18 @@ def after_before(frame: pd.DataFrame, column: str = "distance") -> Estimate:
     return paired(last_step(frame), frame[frame["step"] == frame["step"].min()], column)
 
 
+def signed(found: Estimate, *, scale: float = 1, digits: int = 2) -> str:
+    """A difference with its interval: ``-0.16 [-0.32, +0.01]``."""
+    value, low, high = (f"{scale * x:+.{digits}f}" for x in (found.value, found.low, found.high))
+    return f"{value} [{low}, {high}]"
+
+
 def distances_told(distances: pd.DataFrame) -> str:
     """A sentence: how far the distance of the domains changed, by condition."""
     told = []
     for name, part in distances.groupby("condition", sort=False):
         first, last = part.groupby("step")["distance"].mean().iloc[[0, -1]]
-        change = f"{last - first:+.3f}"
-        if part["item"].nunique() > 1:
-            found = after_before(part)
-            change += f" [{found.low:+.3f}, {found.high:+.3f}]"
+        many = part["item"].nunique() > 1
+        change = signed(after_before(part), digits=3) if many else f"{last - first:+.3f}"
         told.append(f"{name} {change}")
     return f"Change of the distance from {first:.3f}: {'; '.join(told)}."
