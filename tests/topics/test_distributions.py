@@ -73,50 +73,6 @@ def test_the_interval_of_cliffs_delta_is_that_of_resampled_items():
     assert found.n_items == 40
 
 
-def test_a_permutation_moves_whole_items():
-    a, b = ["p", "p", "q", "x", "x"], ["p", "y", "z"]
-    sides = compare.permuted_sides(a, b, 200, seed=0)
-    assert (sides[:, 0] == sides[:, 1]).all()  # two images of one item and side
-    assert (sides[:, 0] != sides[:, 5]).all()  # the pair of an item swaps together
-    single = sides[:, [2, 3, 6, 7]]  # q, x, y, z exchange their two sides
-    assert (single.sum(axis=1) == 2).all()
-    assert 0.3 < sides[:, 0].mean() < 0.7
-
-
-def test_equal_sets_have_large_p_values_and_a_shift_a_small_one():
-    rng, ids = RNG(3), [str(i) for i in range(60)]
-    a = pd.DataFrame({"same": rng.normal(size=60), "moved": rng.normal(size=60)})
-    b = pd.DataFrame({"same": rng.normal(size=60), "moved": rng.normal(size=60) - 1})
-    found = compare.compare_statistics(a, b, ids, [f"b{i}" for i in ids]).set_index("statistic")
-    p = found[compare.HOLM]
-    assert p["moved"] < 0.01 < 0.05 < p["same"]
-    assert float(found.loc["moved", "Cliff's delta [95 %]"].split()[0]) > 0.4
-
-
-def naive_mmd(a, b, labels_a, labels_b):
-    rows = np.concatenate([a, b])
-    distance = [np.linalg.norm(x - y) for i, x in enumerate(rows) for y in rows[i + 1 :]]
-    width = np.median(np.square(distance))
-
-    def mean(xs, ls, ys, ms):
-        pairs = [np.exp(-((x - y) ** 2).sum() / (2 * width))
-                 for x, k in zip(xs, ls, strict=True) for y, m in zip(ys, ms, strict=True)
-                 if k != m]  # fmt: skip
-        return np.mean(pairs)
-
-    within = mean(a, labels_a, a, labels_a) + mean(b, labels_b, b, labels_b)
-    return within - 2 * mean(a, labels_a, b, labels_b)
-
-
-def test_mmd_is_that_of_a_loop_and_leaves_out_pairs_of_one_item():
-    rng = RNG(0)
-    a, b = rng.normal(size=(5, 2)), rng.normal(size=(4, 2)) + 1
-    labels = (list("ppqrs"), list("ptuv"))
-    found, p = compare.mmd_test(a, b, *labels, n=50)
-    assert found == pytest.approx(naive_mmd(a, b, *labels))
-    assert 0 < p <= 1
-
-
 def test_the_probe_is_scored_on_items_that_it_was_not_fitted_to():
     rng = RNG(1)
     a, b = rng.normal(size=(40, 3)), rng.normal(size=(40, 3)) + 0.8
@@ -585,5 +541,3 @@ def test_trajectories_and_attention_are_those_of_a_users_own_photographs(real_re
     assert distances.groupby("step")["distance"].mean().nunique() > 1
     assert shares["share"].between(0, 1).all()
     assert "100 synthetic" in trajectories.distances_told(distances)
-    records = study.records(distances, shares, model="tiny-siglip")
-    assert {one["n"] for one in records} == {len(probes.real)}

@@ -120,12 +120,6 @@ def share_frame(
     return frame.astype({"share": "float32", "area": "float32"})
 
 
-def last_shares(shares: pd.DataFrame) -> pd.Series:
-    """Mean share after the last step by ``region``, ``condition`` and ``images``."""
-    by = ["region", "condition", "images"]
-    return last_step(shares).groupby(by, sort=False)["share"].mean()
-
-
 def attracted(shares: pd.DataFrame) -> pd.DataFrame:
     """The share on each watermark minus that on its place in the clean image, item by item.
 

@@ -201,33 +201,33 @@ def relative_value(
     As many real images as reach the mixture's score, less its own, for each synthetic one. Between
     the amounts ``alone``, rising, the scores ``curve`` are joined over the logarithm of the amount.
 
-    >>> relative_value(25, 75, 0.5, [25, 100], [0.4, 0.6]).value
-    0.3333333333333333
+    >>> round(relative_value(25, 75, 0.5, [25, 100], [0.4, 0.6]).value, 3)
+    0.333
     """
-    amounts, curve = np.asarray(alone, float), np.asarray(curve, float)
-    reached = np.flatnonzero(curve >= score)
-    if not len(reached):
-        return Value(None, "above", float((amounts[-1] - real) / synthetic))
-    i = int(reached[0])
-    if i == 0:
-        worth = float((amounts[0] - real) / synthetic)
-        return Value(worth) if score == curve[0] else Value(None, "below", worth)
-    share = (score - curve[i - 1]) / (curve[i] - curve[i - 1])
-    effective = amounts[i - 1] * (amounts[i] / amounts[i - 1]) ** share
-    return Value(float((effective - real) / synthetic))
+    found = _first_reached(np.log(alone), np.asarray(curve) - score)
+
+    def value(amount: float | None) -> float | None:
+        if amount is None:
+            return None
+        return float(round((np.exp(amount) - real) / synthetic, 9) + 0.0)  # never -0.00
+
+    return Value(value(found.value), found.flag, value(found.bound))
 
 
 def break_even(gaps: Sequence[float], gains: Sequence[float]) -> Value:
     """The smallest gap at which adding synthetic images gains nothing, between those tried."""
-    gaps, gains = np.asarray(gaps, float), np.asarray(gains, float)
-    if gains[0] <= 0:
-        return Value(None, "below", float(gaps[0]))
-    crossed = np.flatnonzero(gains <= 0)
-    if not len(crossed):
-        return Value(None, "above", float(gaps[-1]))
-    i = int(crossed[0])
-    share = gains[i - 1] / (gains[i - 1] - gains[i])
-    return Value(float(gaps[i - 1] + share * (gaps[i] - gaps[i - 1])))
+    return _first_reached(gaps, -np.asarray(gains, float))
+
+
+def _first_reached(x: Sequence[float], y: np.ndarray) -> Value:
+    """The smallest x, rising, at which y reaches 0 from below, joined by straight lines."""
+    reached = np.flatnonzero(y >= 0)
+    if not len(reached):
+        return Value(None, "above", float(x[-1]))
+    i = int(reached[0])
+    if i == 0:
+        return Value(float(x[0])) if y[0] == 0 else Value(None, "below", float(x[0]))
+    return Value(float(x[i - 1] + (x[i] - x[i - 1]) * y[i - 1] / (y[i - 1] - y[i])))
 
 
 def resampled_scores(

@@ -352,17 +352,3 @@ def gaps_told(study: Study) -> str:
     """A sentence: the style gap at which added synthetic images gain nothing, in both regimes."""
     told = "; ".join(f"{break_even_gap(study, end=end).text}{end}" for end in ("", NO_TEXT))
     return f"Style gap at which added images gain nothing: {told}."
-
-
-def records(distances: pd.DataFrame, shares: pd.DataFrame, *, model: str) -> list[dict[str, Any]]:
-    """Headline numbers of a live run that are no ranks: the domains after training, attention."""
-    last = distances[distances["step"] == distances["step"].max()].groupby("condition", sort=False)
-    n = shares["item"].nunique()
-    found = [{"metric": "distance of the domains after training", "model": f"{model}, {name}",
-              "value": float(one.mean()), "n": n, "unit": "two real images"}
-             for name, one in last["distance"]]  # fmt: skip
-    return found + [
-        {"metric": f"attention on the {region}, {images} images", "model": f"{model}, {name}",
-         "value": float(value), "n": n, "unit": "fraction"}
-        for (region, name, images), value in attention.last_shares(shares).items()
-    ]  # fmt: skip
