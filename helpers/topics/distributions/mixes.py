@@ -289,18 +289,17 @@ def values_of_mixes(study: Study, mixes: Sequence[Mix], *, test: str) -> pd.Data
 def curve_plot(study: Study, mixes: Sequence[Mix], *, test: str, heading: str) -> Figure:
     """hit@10 over the share of real images: alone, and with synthetic ones beside them."""
     fig, ax = plt.subplots(figsize=(7.2, 3.4), layout="constrained")
-    names = ("real images alone", "synthetic images for the rest")
-    for i, (name, color) in enumerate(zip(names, LINES, strict=False)):
-        shown = [
-            m for m in mixes if m.gap == 1 and not m.watermarked and not (i == 0 and m.synthetic)
-        ]
-        shown = sorted((m.real, m.name) for m in shown if i == 0 or m.real + m.synthetic == 100)
-        if not shown:
-            continue
-        found = [study.estimate(arm, test=test) for _, arm in shown]
+    shown = sorted((m for m in mixes if m.gap == 1 and not m.watermarked), key=lambda m: m.real)
+    lines = {
+        "real images alone": [m for m in shown if not m.synthetic],
+        "synthetic images for the rest": [m for m in shown if m.real + m.synthetic == 100],
+    }
+    for (name, part), color, marker in zip(lines.items(), LINES, MARKERS, strict=False):
+        found = [study.estimate(m.name, test=test) for m in part]
         ends = np.array([[one.value - one.low, one.high - one.value] for one in found]).T
-        ax.errorbar([amount for amount, _ in shown], [one.value for one in found], ends,
-                    color=color, marker=MARKERS[i], capsize=3, label=name)  # fmt: skip
+        if part:
+            ax.errorbar([m.real for m in part], [one.value for one in found], ends, color=color,
+                        marker=marker, capsize=3, label=name)  # fmt: skip
     zero_shot = study.estimate("zero-shot", test=test).value
     for name, level in (("chance", study.chance("hit@10", test=test)), ("zero-shot", zero_shot)):
         ax.axhline(level, color=MUTED, ls=(0, (4, 3)), lw=1)

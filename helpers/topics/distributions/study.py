@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -152,15 +152,10 @@ class Mixtures(Experiment):
         """The same images with watermarks, and the masks of both regions."""
         return marked_probes(self.probes, self.mark, self.design.data["kitchen"]["source"])
 
-    def synthetic(self, gap: float) -> RetrievalSet:
-        """The training items in the second style, ``gap`` away from the first."""
-        if gap not in self._drawn:
-            self._drawn[gap] = _held(drawn_set(**self._in_style("training", gap)))
-        return self._drawn[gap]
-
     @cached_property
-    def _drawn(self) -> dict[float, RetrievalSet]:
-        return {}
+    def synthetic(self) -> Callable[[float], RetrievalSet]:
+        """The training items in the second style, a gap away from the first; each drawn once."""
+        return cache(lambda gap: _held(drawn_set(**self._in_style("training", gap))))
 
     def _in_style(self, name: str, gap: float) -> dict[str, Any]:
         about = self.design.data[name]
