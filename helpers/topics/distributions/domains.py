@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
@@ -25,7 +26,6 @@ from helpers.data.sets import LazyImages, RetrievalSet
 from helpers.data.sources import open_source
 from helpers.data.trusted import folder_name
 from helpers.models.checkpoints import Checkpoint, opened
-from helpers.report.galleries import image_grid
 from helpers.repro import hash_of
 from helpers.store.artefacts import Writer, ensure
 from helpers.store.zones import open_zone
@@ -137,8 +137,12 @@ def open_domains(
 def gallery(probes: Probes, *, heading: str) -> Figure:
     """The first images of both domains, real ones above."""
     n = min(6, len(probes.real), len(probes.synthetic))
-    images = [*probes.real[:n], *probes.synthetic[:n]]
-    return image_grid(images, columns=n, heading=heading)
+    fig, axes = plt.subplots(2, n, figsize=(1.45 * n, 3.3), layout="constrained", squeeze=False)
+    for ax, image in zip(axes.flat, [*probes.real[:n], *probes.synthetic[:n]], strict=True):
+        ax.imshow(image)
+        ax.set_axis_off()
+    fig.suptitle(heading, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    return fig
 
 
 def with_images(sets: Mapping[str, RetrievalSet], load: Load) -> dict[str, RetrievalSet]:

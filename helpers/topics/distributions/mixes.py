@@ -7,22 +7,33 @@ often. Mixtures differ in their images, not in how long they are trained.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
 from helpers.data.sets import LazyImages, RetrievalSet
 from helpers.evaluation.metrics import values_of
 from helpers.models.encoder import Encoder
-from helpers.models.placement import Placement
+from helpers.models.lora import adapt
+from helpers.models.placement import Placement, trainable_counts
 from helpers.report.style import LINES, MARKERS, MUTED, percent_axis, title
 from helpers.study import Study
-from helpers.training.loop import Settings
-from helpers.training.runs import train_lora
+from helpers.training.batches import (
+    encode_batch,
+    epoch_batches,
+    gather,
+    plain_towers,
+    prepare_pairs,
+)
+from helpers.training.loop import Settings, fit
+from helpers.training.losses import info_nce
+from helpers.training.prefix import Prefixes, why_not
 
 Mark = Callable[[Image.Image, str], tuple[Image.Image, np.ndarray]]
 NAME = re.compile(
@@ -151,19 +162,32 @@ def train_mix(
     when ``settings.evaluations`` says. The weights of the last step are kept: none is chosen by
     images that a mixture must not have.
     """
-    seen: dict[str, list[Any]] = {name: [] for name in watch or {}}
-    embeds: list[Any] = []  # what embeds: the encoder, or its cached prefixes
+    encoder = adapt(base, placement, seed=settings.seed, scalars=("logit_scale",))
+    pairs = prepare_pairs(encoder, data, progress=False)
+    whole = bool(why_not(placement, encoder))  # else what is frozen is computed once
+    embeds = encoder if whole else Prefixes(encoder)
+    towers = plain_towers(encoder, pairs) if whole else embeds.towers(pairs)
+    how = {"batch_size": settings.batch_size, "draw": settings.draw, "seed": settings.seed}
+    batches = (rows for epoch in count() for rows in epoch_batches(pairs, epoch=epoch, **how))
+    seen: dict[str, list[np.ndarray]] = {name: [] for name in watch or {}}
 
-    def look(model: Any) -> float:
-        embeds[:] = [model]
+    def step(_: int, rng: np.random.Generator) -> torch.Tensor:
+        rows, generator = next(batches), torch.Generator().manual_seed(int(rng.integers(2**62)))
+        batch = gather(pairs, towers, rows, generator)
+        _, u, v = encode_batch(towers, batch, device=encoder.device)
+        same = torch.from_numpy(pairs.positives(rows))
+        return info_nce(u, v, encoder.model.logit_scale.exp(), positives=same)
+
+    def look(_: int) -> float:
         for name, function in (watch or {}).items():
-            seen[name].append(function(model))
-        return score(model) if score else 0.0
+            seen[name].append(function(embeds))
+        return score(embeds) if score else 0.0
 
-    done = train_lora(base, data, placement=placement, settings=settings, validation=look,
-                      progress=False)  # fmt: skip
+    found = fit(encoder.model, step, settings=settings, evaluate=look, progress=False)
     stacked = {name: np.stack(parts) for name, parts in seen.items()}
-    return Trained(done.encoder, embeds[0], done.evaluations, done.info, stacked)
+    trainable = trainable_counts(encoder.model).trainable
+    info = {"seconds": found.seconds, "trainable_parameters": trainable}
+    return Trained(encoder, embeds, found.evaluations, info, stacked)
 
 
 @dataclass(frozen=True)

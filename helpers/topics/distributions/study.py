@@ -265,7 +265,7 @@ def run_study(design: Design, folder, *, mark: Mark, device: str = "cpu") -> Stu
     experiment, topic = Mixtures(design, device, mark), "helpers.topics.distributions"
     names = ("mixes", "study", "attention", "trajectories", "domains")
     code = [*(f"{topic}.{name}" for name in names), "helpers.topics.watermarks.marks"]
-    code += ["helpers.training.runs", "helpers.training.prefix"]
+    code += ["helpers.training.prefix"]
     return experiment.run(folder, experiment.identity(*code))
 
 
