@@ -536,7 +536,7 @@ def test_trajectories_and_attention_are_those_of_a_users_own_photographs(real_re
         settings=study.settings_of(steps=2, batch_size=8, rate=0.01, seed=1),
         watch=study.watch(probes, shown),
     )  # fmt: skip
-    distances, shares = study.looked_at({mix.name: trained}, probes, shown)
+    distances, shares = study.frames_by_condition({mix.name: trained}, probes, shown)
     assert set(distances["item"]) == set(shares["item"]) == set(probes.items_real)
     assert distances.groupby("step")["distance"].mean().nunique() > 1
     assert shares["share"].between(0, 1).all()

@@ -147,7 +147,7 @@ class Trained:
 
     @property
     def steps(self) -> list[int]:
-        """After which steps it was looked at."""
+        """After which steps it was evaluated."""
         return self.evaluations["step"].astype(int).tolist()
 
 

@@ -43,11 +43,11 @@ from helpers.training.loop import Settings
 TESTS = ("kitchen", "watermarked")
 REAL, SYNTHETIC, MARKED = "100 real", "100 synthetic", "100 real watermarked"
 FEW, MIXED, NO_TEXT = "25 real", "25 real + 75 synthetic", ", text frozen"
-LOOKS = (0, 0.25, 0.5, 1)
+EVALUATED_AT = (0, 0.25, 0.5, 1)
 
 
 def settings_of(
-    *, steps: int, batch_size: int, rate: float, seed: int, looks: Sequence[float] = LOOKS
+    *, steps: int, batch_size: int, rate: float, seed: int, looks: Sequence[float] = EVALUATED_AT
 ) -> Settings:
     """How every mixture is trained: the last step is kept; ``looks`` are shares of the steps."""
     return Settings(
@@ -105,15 +105,16 @@ def scores_told(live: Study, test: str) -> str:
     zero_shot, *names = live.arms
     found = {name: live.estimate(name, test=test) for name in live.arms}
     if found[zero_shot].missing:
-        return f"hit@10: {found[zero_shot].missing}."
+        return f"hit@10: {found[zero_shot].missing}. Give more images for scores and values."
     best = max(names, key=lambda name: found[name].value)
     gain = tables.points(live.difference(best, zero_shot, test=test))
     n_below = sum(found[name].value < found[zero_shot].value for name in names)
-    return (f"Highest of the mixtures in this run: {best}, {gain} against zero-shot. "
-            f"{n_below} of {len(names)} lie below zero-shot; {tables.ONE_RUN}.")  # fmt: skip
+    return (f"{found[best].n_items} test items. Highest of the mixtures in this run: {best}, "
+            f"{gain} against zero-shot. {n_below} of {len(names)} lie below zero-shot; "
+            f"{tables.ONE_RUN}.")  # fmt: skip
 
 
-def looked_at(
+def frames_by_condition(
     trained: Mapping[str, Trained], probes: Probes, marked: attention.Marked
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Distances and attention shares of trained mixtures, with a column ``condition``."""
@@ -133,7 +134,7 @@ class Mixtures(Experiment):
     @cached_property
     def sets(self) -> dict[str, RetrievalSet]:
         """The real sets by name, drawn once, and the test with watermarks."""
-        sets = {name: _held(one) for name, one in drawn_sets(self.design.data).items()}
+        sets = {name: _in_memory(one) for name, one in drawn_sets(self.design.data).items()}
         return sets | {"watermarked": watermarked(sets["kitchen"], self.mark)}
 
     @cached_property
@@ -155,7 +156,7 @@ class Mixtures(Experiment):
     @cached_property
     def synthetic(self) -> Callable[[float], RetrievalSet]:
         """The training items in the second style, a gap away from the first; each drawn once."""
-        return cache(lambda gap: _held(drawn_set(**self._in_style("training", gap))))
+        return cache(lambda gap: _in_memory(drawn_set(**self._in_style("training", gap))))
 
     def _in_style(self, name: str, gap: float) -> dict[str, Any]:
         about = self.design.data[name]
@@ -207,7 +208,7 @@ class Mixtures(Experiment):
         return pd.concat(parts, ignore_index=True)
 
 
-def _held(data: RetrievalSet) -> RetrievalSet:
+def _in_memory(data: RetrievalSet) -> RetrievalSet:
     """The same set with its images in memory."""
     images = dict(zip(data.image_keys, data.images, strict=True))
     return replace(data, images=LazyImages(data.image_keys, images.__getitem__))
@@ -222,9 +223,9 @@ def marked_probes(probes: Probes, mark: Mark, source: str, *, seed: int = 42) ->
     return attention.Marked([image for image, _ in pairs], probes.items_real, masks, probes.real)
 
 
-def masked_images(both: Domains, folder: str, n: int, **options: Any) -> attention.Marked:
+def masked_images(data: Domains, folder: str, n: int, **options: Any) -> attention.Marked:
     """Up to ``n`` real test images that carry watermarks, with the masks that were given."""
-    known, test = given_masks(both, folder, **options), both.real["test"]
+    known, test = given_masks(data, folder, **options), data.real["test"]
     rows = [i for i, key in enumerate(test.image_keys) if key in known][:n]
     if not rows:
         raise ValueError(f"masks {folder!r}: none of its {len(known)} masks is of a test image")
