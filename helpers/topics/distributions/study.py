@@ -18,26 +18,7 @@ from helpers.models.encoder import Encoder
 from helpers.models.placement import Placement
 from helpers.report import tables
 from helpers.study import Design, Study
-from helpers.topics.distributions import attention, trajectories
-from helpers.topics.distributions.domains import (
-    Domains,
-    Probes,
-    given_masks,
-    second_source,
-    subject_masks,
-)
-from helpers.topics.distributions.mixes import (
-    Mark,
-    Mix,
-    Trained,
-    Value,
-    break_even,
-    mixed,
-    resampled_scores,
-    train_mix,
-    watermarked,
-    with_interval,
-)
+from helpers.topics.distributions import attention, domains, mixes, trajectories
 from helpers.training.loop import Settings
 
 TESTS = ("kitchen", "watermarked")
@@ -57,7 +38,7 @@ def settings_of(
 
 
 def watch(
-    probes: Probes | None, marked: attention.Marked | None = None
+    probes: domains.Probes | None, marked: attention.Marked | None = None
 ) -> dict[str, Callable[[Any], np.ndarray]]:
     """What :func:`mixes.train_mix` watches: embeddings of both domains, attention maps."""
     functions: dict[str, Callable[[Any], np.ndarray]] = {}
@@ -73,7 +54,7 @@ def watch(
 
 
 def frames_of(
-    trained: Trained, probes: Probes | None, marked: attention.Marked | None
+    trained: mixes.Trained, probes: domains.Probes | None, marked: attention.Marked | None
 ) -> dict[str, pd.DataFrame]:
     """Tidy frames of a training: ``evaluations``, ``distances``, ``attention``."""
     frames = {"evaluations": trained.evaluations[["step", "score"]]}
@@ -90,7 +71,7 @@ def frames_of(
 
 
 def measured(
-    base: Encoder, trained: Mapping[str, Trained], test: RetrievalSet, *, seed: int
+    base: Encoder, trained: Mapping[str, mixes.Trained], test: RetrievalSet, *, seed: int
 ) -> Study:
     """The ranks of the base, ``zero-shot``, and of mixtures that were trained once."""
     live = Study.of({"zero-shot": ranks_of(base, test)}, test=test.name)
@@ -115,7 +96,7 @@ def scores_told(live: Study, test: str) -> str:
 
 
 def frames_by_condition(
-    trained: Mapping[str, Trained], probes: Probes, marked: attention.Marked
+    trained: Mapping[str, mixes.Trained], probes: domains.Probes, marked: attention.Marked
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Distances and attention shares of trained mixtures, with a column ``condition``."""
     frames = {name: frames_of(one, probes, marked) for name, one in trained.items()}
@@ -129,24 +110,24 @@ def frames_by_condition(
 class Mixtures(Experiment):
     """The data of the design with watermarks and in its second style; the training of an arm."""
 
-    mark: Mark | None = None
+    mark: mixes.Mark | None = None
 
     @cached_property
     def sets(self) -> dict[str, RetrievalSet]:
         """The real sets by name, drawn once, and the test with watermarks."""
         sets = {name: _in_memory(one) for name, one in drawn_sets(self.design.data).items()}
-        return sets | {"watermarked": watermarked(sets["kitchen"], self.mark)}
+        return sets | {"watermarked": mixes.watermarked(sets["kitchen"], self.mark)}
 
     @cached_property
-    def probes(self) -> Probes:
+    def probes(self) -> domains.Probes:
         """The first test images of the items that are followed, in both styles."""
         test, n = self.sets["kitchen"], self.design.settings["followed items"]
         firsts = [test.image_items.tolist().index(item) for item in test.items[:n]]
         keys = [test.image_keys[i] for i in firsts]
         other = drawn_set(**self._in_style("kitchen", 1.0)).images
         items = test.image_items[firsts].tolist()
-        return Probes([test.images[i] for i in firsts], [other[i] for i in firsts], items, items,
-                      keys)  # fmt: skip
+        real, synthetic = ([images[i] for i in firsts] for images in (test.images, other))
+        return domains.Probes(real, synthetic, items, items, keys)
 
     @cached_property
     def marked(self) -> attention.Marked:
@@ -162,7 +143,7 @@ class Mixtures(Experiment):
         about = self.design.data[name]
         others = [self.design.data[other] for other in about.get("unlike", ())]
         parts = [range(one["first"], one["first"] + one["n"]) for one in others]
-        return about | {"source": second_source(about["source"], gap), "unlike": parts}
+        return about | {"source": domains.second_source(about["source"], gap), "unlike": parts}
 
     def second_domain(self, gap: float, served: str, kept: int) -> RetrievalSet:
         """What stands in the place of real images: synthetic ones, or those of a control.
@@ -188,11 +169,11 @@ class Mixtures(Experiment):
         if not real + synthetic:
             scores = pd.DataFrame({"step": [0], "score": [score(self.base)]})
             return Result(self._ranks(self.base), {}, {"evaluations": scores})
-        mix = Mix(real, synthetic, gap, watermarked)
-        data = mixed(self.sets["training"], self.second_domain(gap, served, kept), mix, seed=seed,
-                     mark=self.mark)  # fmt: skip
+        mix = mixes.Mix(real, synthetic, gap, watermarked)
+        other = self.second_domain(gap, served, kept)
+        data = mixes.mixed(self.sets["training"], other, mix, seed=seed, mark=self.mark)
         followed = (self.probes, self.marked) if follow else (None, None)
-        trained = train_mix(
+        trained = mixes.train_mix(
             self.base, data, score=score, watch=watch(*followed),
             placement=Placement(**about["placement"] | {"text_layers": text_layers}),
             settings=settings_of(steps=about["steps"], batch_size=about["batch size"],
@@ -214,18 +195,20 @@ def _in_memory(data: RetrievalSet) -> RetrievalSet:
     return replace(data, images=LazyImages(data.image_keys, images.__getitem__))
 
 
-def marked_probes(probes: Probes, mark: Mark, source: str, *, seed: int = 42) -> attention.Marked:
+def marked_probes(
+    probes: domains.Probes, mark: mixes.Mark, source: str, *, seed: int = 42
+) -> attention.Marked:
     """The real probes with watermarks drawn on, and what is known of their regions."""
     pairs = [mark(image, key) for image, key in zip(probes.real, probes.keys, strict=True)]
     masks = {"watermark": [mask for _, mask in pairs]}
-    dish = subject_masks(source, probes.keys, seed=seed)
+    dish = domains.subject_masks(source, probes.keys, seed=seed)
     masks |= {"dish": dish} if dish else {}
     return attention.Marked([image for image, _ in pairs], probes.items_real, masks, probes.real)
 
 
-def masked_images(data: Domains, folder: str, n: int, **options: Any) -> attention.Marked:
+def masked_images(data: domains.Domains, folder: str, n: int, **options: Any) -> attention.Marked:
     """Up to ``n`` real test images that carry watermarks, with the masks that were given."""
-    known, test = given_masks(data, folder, **options), data.real["test"]
+    known, test = domains.given_masks(data, folder, **options), data.real["test"]
     rows = [i for i, key in enumerate(test.image_keys) if key in known][:n]
     if not rows:
         raise ValueError(f"masks {folder!r}: none of its {len(known)} masks is of a test image")
@@ -258,7 +241,7 @@ def best_matched(encoder: Encoder, data: RetrievalSet, n: int) -> list[Any]:
     return [data.images[int(i)] for i in np.argsort(-np.array(similar), kind="stable")[:n]]
 
 
-def run_study(design: Design, folder, *, mark: Mark, device: str = "cpu") -> Study:
+def run_study(design: Design, folder, *, mark: mixes.Mark, device: str = "cpu") -> Study:
     """Train what the design asks; finished runs in ``folder`` are not trained again.
 
     ``mark`` draws a watermark on an image, decided by its key, and gives its mask.
@@ -311,16 +294,16 @@ def between_tests(study: Study, arm: str) -> Estimate:
     return estimate(*samples)
 
 
-def mixes_of(arms: Sequence[str]) -> list[Mix]:
+def mixes_of(arms: Sequence[str]) -> list[mixes.Mix]:
     """The arms that are plain mixtures: no control, all towers trained."""
     found = []
     for arm in arms:
         with suppress(ValueError):
-            found.append(Mix.parse(arm))
+            found.append(mixes.Mix.parse(arm))
     return found
 
 
-def break_even_gap(study: Study, *, end: str = "") -> Value:
+def break_even_gap(study: Study, *, end: str = "") -> mixes.Value:
     """The style gap at which synthetic images added to a quarter of the real ones gain nothing.
 
     ``end`` of the arms' names: ``NO_TEXT`` for those without trained text layers.
@@ -328,8 +311,8 @@ def break_even_gap(study: Study, *, end: str = "") -> Value:
     found = mixes_of([arm.removesuffix(end) for arm in study.arms if arm.endswith(end)])
     gaps = {m.gap: m.name + end for m in found if (m.real, m.synthetic) == (25, 75)}
     arms = [FEW + end, *(gaps[gap] for gap in sorted(gaps))]
-    draws = resampled_scores(study, arms, test=TESTS[0])
-    return with_interval([break_even(sorted(gaps), row[1:] - row[0]) for row in draws])
+    draws = mixes.resampled_scores(study, arms, test=TESTS[0])
+    return mixes.with_interval([mixes.break_even(sorted(gaps), row[1:] - row[0]) for row in draws])
 
 
 def controls(study: Study, design: Design) -> pd.DataFrame:
