@@ -56,50 +56,21 @@ def test_an_image_that_is_too_small_is_refused_with_both_sizes():
        st.lists(st.integers(0, 5), min_size=1, max_size=8))  # fmt: skip
 def test_cliffs_delta_counts_pairs(a, b):
     naive = np.mean([np.sign(x - y) for x in a for y in b])
-    assert compare.cliffs_delta(a, b) == pytest.approx(naive)
+    ids = [f"a{i}" for i in range(len(a))], [f"b{i}" for i in range(len(b))]
+    assert compare.cliffs_delta(a, b, *ids).value == pytest.approx(naive)
 
 
-def test_a_permutation_moves_whole_items():
-    a, b = ["p", "p", "q", "x", "x"], ["p", "y", "z"]
-    sides = compare.permuted_sides(a, b, 200, seed=0)
-    assert (sides[:, 0] == sides[:, 1]).all()  # two images of one item and side
-    assert (sides[:, 0] != sides[:, 5]).all()  # the pair of an item swaps together
-    single = sides[:, [2, 3, 6, 7]]  # q, x, y, z exchange their two sides
-    assert (single.sum(axis=1) == 2).all()
-    assert 0.3 < sides[:, 0].mean() < 0.7
-
-
-def test_equal_sets_have_large_p_values_and_a_shift_a_small_one():
-    rng, ids = RNG(3), [str(i) for i in range(60)]
-    a = pd.DataFrame({"same": rng.normal(size=60), "moved": rng.normal(size=60)})
-    b = pd.DataFrame({"same": rng.normal(size=60), "moved": rng.normal(size=60) - 1})
-    found = compare.compare_statistics(a, b, ids, [f"b{i}" for i in ids]).set_index("statistic")
-    assert found.loc["moved", "p"] < 0.01 < 0.05 < found.loc["same", "p"]
-    assert found.loc["moved", "delta"] > 0.4
-
-
-def naive_mmd(a, b, labels_a, labels_b):
-    rows = np.concatenate([a, b])
-    distance = [np.linalg.norm(x - y) for i, x in enumerate(rows) for y in rows[i + 1 :]]
-    width = np.median(np.square(distance))
-
-    def mean(xs, ls, ys, ms):
-        pairs = [np.exp(-((x - y) ** 2).sum() / (2 * width))
-                 for x, k in zip(xs, ls, strict=True) for y, m in zip(ys, ms, strict=True)
-                 if k != m]  # fmt: skip
-        return np.mean(pairs)
-
-    within = mean(a, labels_a, a, labels_a) + mean(b, labels_b, b, labels_b)
-    return within - 2 * mean(a, labels_a, b, labels_b)
-
-
-def test_mmd_is_that_of_a_loop_and_leaves_out_pairs_of_one_item():
-    rng = RNG(0)
-    a, b = rng.normal(size=(5, 2)), rng.normal(size=(4, 2)) + 1
-    labels = (list("ppqrs"), list("ptuv"))
-    found, p = compare.mmd_test(a, b, *labels, n=50)
-    assert found == pytest.approx(naive_mmd(a, b, *labels))
-    assert 0 < p <= 1
+def test_the_interval_of_cliffs_delta_is_that_of_resampled_items():
+    rng = RNG(6)
+    items = [f"i{i // 2}" for i in range(80)]
+    both = rng.normal(size=40).repeat(2)
+    a, b = both + rng.normal(size=80) + 0.5, both + rng.normal(size=80)  # pairs, two of an item
+    found, draws = compare.cliffs_delta(a, b, items, items), []
+    for _ in range(400):
+        rows = (2 * rng.integers(0, 40, 40)[:, None] + [0, 1]).ravel()
+        draws.append(np.sign(np.subtract.outer(a[rows], b[rows])).mean())
+    assert found.error == pytest.approx(np.std(draws), rel=0.15)
+    assert found.n_items == 40
 
 
 def test_the_probe_is_scored_on_items_that_it_was_not_fitted_to():
@@ -400,17 +371,20 @@ def test_distances_neither_turn_nor_grow_with_the_embedding():
         trajectories.domain_distances(np.ones((3, 2)), np.ones((3, 2)))
 
 
-def test_a_projection_is_fitted_once_and_keeps_the_largest_variance():
-    rng = RNG(4)
-    rows = rng.normal(size=(50, 3)) * [5, 1, 0.1] + 2
-    plane = trajectories.Projection.fit(rows)
-    assert plane.axes @ plane.axes.T == pytest.approx(np.eye(2))
-    variance = plane.apply(rows).var(axis=0)
-    values = np.linalg.eigvalsh(np.cov(rows.T, bias=True))[::-1]
-    assert variance == pytest.approx(values[:2])
-    assert plane.apply(rows + 1) - plane.apply(rows) == pytest.approx(
-        np.tile(plane.axes.sum(1), (50, 1))
-    )
+def test_a_change_is_paired_by_item_and_seed():
+    values = {(1, "a"): (3, 1), (1, "b"): (5, 1), (2, "a"): (4, 1), (2, "b"): (2, 2)}
+    rows = [{"seed": seed, "item": item, "step": step, "distance": value}
+            for (seed, item), pair in values.items()
+            for step, value in zip((9, 0), pair, strict=True)]  # fmt: skip
+    frame = pd.DataFrame([*rows, {"seed": 3, "item": "a", "step": 0, "distance": 7}])
+    found = trajectories.after_before(frame[frame["seed"] < 3])
+    assert (found.value, found.n_items, found.n_seeds) == (pytest.approx(9 / 4), 2, 2)
+    again = trajectories.after_before(frame)  # the third seed has no last step
+    assert (again.value, again.n_seeds) == (found.value, 2)
+    told = trajectories.distances_told(frame[frame["seed"] == 1].assign(condition="all"))
+    assert told.startswith("Change of the distance from 1.000: all +3.000 [")
+    alone = frame[frame["item"] == "a"].assign(condition="one")
+    assert "[" not in trajectories.distances_told(alone)
 
 
 # --- attention -----------------------------------------------------------------------------------
@@ -462,8 +436,8 @@ def test_coverage_counts_pixels_and_shares_add_up():
     own = frame[frame["region"] == "watermark"].set_index("item")["share"]
     assert drawn.to_dict() == pytest.approx((own / 2).to_dict())
     told = attention.shares_told(both.assign(condition="100 real"))
-    assert f"100 real {50 * own.mean():+.2f}." in told
-    assert "Share on the dish: 100 real" in told
+    assert f"100 real {50 * own.mean():+.2f} [" in told
+    assert "before training: 100 real" in told
 
 
 # --- the study -----------------------------------------------------------------------------------
@@ -562,10 +536,8 @@ def test_trajectories_and_attention_are_those_of_a_users_own_photographs(real_re
         settings=study.settings_of(steps=2, batch_size=8, rate=0.01, seed=1),
         watch=study.watch(probes, shown),
     )  # fmt: skip
-    distances, shares = study.looked_at({mix.name: trained}, probes, shown)
+    distances, shares = study.frames_by_condition({mix.name: trained}, probes, shown)
     assert set(distances["item"]) == set(shares["item"]) == set(probes.items_real)
     assert distances.groupby("step")["distance"].mean().nunique() > 1
     assert shares["share"].between(0, 1).all()
     assert "100 synthetic" in trajectories.distances_told(distances)
-    records = study.records(distances, shares, model="tiny-siglip")
-    assert {one["n"] for one in records} == {len(probes.real)}

@@ -16,13 +16,14 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from PIL import Image
 from torch import nn
 
+from helpers.evaluation.stats import Sample, estimate
 from helpers.models.encoder import Encoder
 from helpers.report.style import INK, plain
-
-REGIONS = ("watermark", "dish")
+from helpers.topics.distributions.trajectories import last_step, signed
 
 
 @dataclass(frozen=True)
@@ -61,20 +62,14 @@ def _watched(encoder: Encoder) -> Iterator[dict[str, torch.Tensor]]:
     """Put the attention of the pooled token into a dict, ``pooled`` (b, tokens), at each run."""
     vision, seen = encoder.model.vision_model, {}
 
-    def pooling(module: nn.MultiheadAttention, args: tuple, given: dict) -> None:
-        probe, states = (*args, *given.values())[:2]
-        width, into, bias = module.embed_dim, module.in_proj_weight, module.in_proj_bias
-        query = nn.functional.linear(probe, into[:width], bias[:width])
-        key = nn.functional.linear(states, into[width : 2 * width], bias[width : 2 * width])
-        seen["pooled"] = mean_attention(query, key, module.num_heads)[:, 0]
-
     def last(module: Any, *_: Any) -> None:
         query, key = seen.pop("q_proj"), seen.pop("k_proj")
         seen["pooled"] = mean_attention(query[:, :1], key, module.num_heads)[:, 0]
 
     if encoder.family == "siglip":  # a retrained head stands beside the original; one is called
         heads = [m for m in vision.head.modules() if isinstance(m, nn.MultiheadAttention)]
-        hooks = [m.register_forward_pre_hook(pooling, with_kwargs=True) for m in heads]
+        hooks = [m.register_forward_hook(lambda m, args, out: seen.update(pooled=out[1][:, 0]))
+                 for m in heads]  # fmt: skip
     else:
         attention = vision.encoder.layers[-1].self_attn
         hooks = [
@@ -125,12 +120,6 @@ def share_frame(
     return frame.astype({"share": "float32", "area": "float32"})
 
 
-def last_shares(shares: pd.DataFrame) -> pd.Series:
-    """Mean share after the last step by ``region``, ``condition`` and ``images``."""
-    last = shares[shares["step"] == shares["step"].max()]
-    return last.groupby(["region", "condition", "images"], sort=False)["share"].mean()
-
-
 def attracted(shares: pd.DataFrame) -> pd.DataFrame:
     """The share on each watermark minus that on its place in the clean image, item by item.
 
@@ -144,26 +133,19 @@ def attracted(shares: pd.DataFrame) -> pd.DataFrame:
 
 def shares_told(shares: pd.DataFrame) -> str:
     """Sentences after training: what watermarks attract, and the share on the dish."""
-    drawn = attracted(shares)
-    last = drawn[drawn["step"] == drawn["step"].max()].groupby("condition", sort=False)["share"]
     what = "with watermark minus without" if "clean" in set(shares["images"]) else "share"
-    told = f"On the watermark, {what}, points: "
-    told += ", ".join(f"{name} {100 * value:+.2f}" for name, value in last.mean().items()) + "."
-    dish = {name: value for (region, name, images), value in last_shares(shares).items()
-            if (region, images) == ("dish", "watermarked")}  # fmt: skip
-    if dish:
-        values = ", ".join(f"{name} {value:.1%}" for name, value in dish.items())
-        told += f" Share on the dish: {values}."
-    return told
-
-
-def _box(mask: np.ndarray) -> np.ndarray:
-    """The smallest box around a mask: letters alone make no outline that can be read."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    box = np.zeros_like(mask)
-    box[max(rows[0], 1) : rows[-1] + 1, max(columns[0], 1) : columns[-1] + 1] = True
-    box[-1], box[:, -1] = False, False
-    return box
+    told = []
+    for name, part in last_step(attracted(shares)).groupby("condition", sort=False):
+        found = estimate(Sample(part["share"].to_numpy()[None], part["item"].tolist()))
+        told.append(f"{name} {signed(found, scale=100)}")
+    text = f"Attention on the watermark, {what}, points: {'; '.join(told)}."
+    dish = shares[(shares["region"] == "dish") & (shares["images"] == "watermarked")]
+    if len(dish):
+        before = dish.loc[dish["step"] == dish["step"].min(), "share"].mean()
+        after = last_step(dish).groupby("condition", sort=False)["share"].mean()
+        more = ", ".join(f"{name} {value:.1%}" for name, value in after.items())
+        text += f" Share on the dish, {before:.1%} before training: {more}."
+    return text
 
 
 def overlays_plot(marked: Marked, maps: Mapping[str, np.ndarray], *, heading: str) -> Figure:
@@ -179,13 +161,18 @@ def overlays_plot(marked: Marked, maps: Mapping[str, np.ndarray], *, heading: st
             ax.imshow(image.convert("L"), cmap="gray", extent=box, vmin=-120, vmax=330)
             shown = ax.imshow(found[i] * found[i].size, cmap="inferno", alpha=0.72, extent=box,
                               vmin=0, vmax=top, interpolation="nearest")  # fmt: skip
-            for region, style in zip(REGIONS, ("-", ":"), strict=True):
-                mask = marked.masks.get(region, np.zeros((n, 1, 1), bool))[i]
-                if mask.any() and not mask.all():
-                    mask = _box(mask) if region == "watermark" else mask
-                    grid = ((np.arange(k) + 0.5) * image.width / k for k in mask.shape[::-1])
+            for region, masks in marked.masks.items():
+                mask, scale = masks[i], image.width / masks[i].shape[1]
+                if region == "watermark" and mask.any():
+                    # Its box: letters alone make no outline that can be read.
+                    down, right = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+                    corner, size = (right[0], down[0]), (np.ptp(right) + 1, np.ptp(down) + 1)
+                    ax.add_patch(Rectangle(np.multiply(corner, scale), *np.multiply(size, scale),
+                                           fill=False, ec="white", lw=1.2))  # fmt: skip
+                elif mask.any() and not mask.all():
+                    grid = ((np.arange(k) + 0.5) * scale for k in mask.shape[::-1])
                     ax.contour(*grid, mask.astype(float), levels=[0.5], colors=["white"],
-                               linewidths=1.2, linestyles=[style])  # fmt: skip
+                               linewidths=1.2, linestyles=[":"])  # fmt: skip
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
         ax.grid(visible=False)

@@ -119,9 +119,8 @@ def open_domains(
     if synthetic:
         other = beside(pairs, synthetic, max_recipes=max_recipes, seed=seed)
         parts = {name: other.part(name) for name in ("train", "test")}
-        return Domains(
-            pairs, sets, parts, f"those of {'/'.join(Path(synthetic).parts[-2:])}", named
-        )
+        made = f"those of {'/'.join(Path(synthetic).parts[-2:])}"
+        return Domains(pairs, sets, parts, made, named)
     if named.startswith(WORLD):
         made = "the second style of the drawn images"
         loads = partial(second_style, named, max_recipes=max_recipes, seed=seed)

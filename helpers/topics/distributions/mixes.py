@@ -7,7 +7,7 @@ often. Mixtures differ in their images, not in how long they are trained.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from itertools import count
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -130,10 +130,9 @@ def _joined(
 
 def watermarked(data: RetrievalSet, mark: Mark) -> RetrievalSet:
     """A set whose images carry watermarks, each decided by its key."""
-    keys = data.image_keys
-    images = [mark(image, key)[0] for image, key in zip(data.images, keys, strict=True)]
-    return RetrievalSet(images, data.image_items, data.captions, data.caption_items,
-                        f"{data.name}, watermarked", data.galleries)  # fmt: skip
+    images = dict(zip(data.image_keys, data.images, strict=True))
+    drawn = LazyImages(data.image_keys, lambda key: mark(images[key], key)[0])
+    return replace(data, images=drawn, name=f"{data.name}, watermarked")
 
 
 @dataclass(frozen=True)
@@ -148,7 +147,7 @@ class Trained:
 
     @property
     def steps(self) -> list[int]:
-        """After which steps it was looked at."""
+        """After which steps it was evaluated."""
         return self.evaluations["step"].astype(int).tolist()
 
 
@@ -169,13 +168,11 @@ def train_mix(
     embeds = encoder if whole else Prefixes(encoder)
     towers = plain_towers(encoder, pairs) if whole else embeds.towers(pairs)
     how = {"batch_size": settings.batch_size, "draw": settings.draw, "seed": settings.seed}
-    batches = lru_cache(maxsize=2)(lambda epoch: list(epoch_batches(pairs, epoch=epoch, **how)))
+    batches = (rows for epoch in count() for rows in epoch_batches(pairs, epoch=epoch, **how))
     seen: dict[str, list[np.ndarray]] = {name: [] for name in watch or {}}
 
-    def step(number: int, rng: np.random.Generator) -> torch.Tensor:
-        epoch, place = divmod(number, len(batches(0)))
-        rows = batches(epoch)[place]
-        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    def step(_: int, rng: np.random.Generator) -> torch.Tensor:
+        rows, generator = next(batches), torch.Generator().manual_seed(int(rng.integers(2**62)))
         batch = gather(pairs, towers, rows, generator)
         _, u, v = encode_batch(towers, batch, device=encoder.device)
         same = torch.from_numpy(pairs.positives(rows))
@@ -228,33 +225,33 @@ def relative_value(
     As many real images as reach the mixture's score, less its own, for each synthetic one. Between
     the amounts ``alone``, rising, the scores ``curve`` are joined over the logarithm of the amount.
 
-    >>> relative_value(25, 75, 0.5, [25, 100], [0.4, 0.6]).value
-    0.3333333333333333
+    >>> round(relative_value(25, 75, 0.5, [25, 100], [0.4, 0.6]).value, 3)
+    0.333
     """
-    amounts, curve = np.asarray(alone, float), np.asarray(curve, float)
-    reached = np.flatnonzero(curve >= score)
-    if not len(reached):
-        return Value(None, "above", float((amounts[-1] - real) / synthetic))
-    i = int(reached[0])
-    if i == 0:
-        worth = float((amounts[0] - real) / synthetic)
-        return Value(worth) if score == curve[0] else Value(None, "below", worth)
-    share = (score - curve[i - 1]) / (curve[i] - curve[i - 1])
-    effective = amounts[i - 1] * (amounts[i] / amounts[i - 1]) ** share
-    return Value(float((effective - real) / synthetic))
+    found = _first_reached(np.log(alone), np.asarray(curve) - score)
+
+    def value(amount: float | None) -> float | None:
+        if amount is None:
+            return None
+        return float(round((np.exp(amount) - real) / synthetic, 9) + 0.0)  # never -0.00
+
+    return Value(value(found.value), found.flag, value(found.bound))
 
 
 def break_even(gaps: Sequence[float], gains: Sequence[float]) -> Value:
     """The smallest gap at which adding synthetic images gains nothing, between those tried."""
-    gaps, gains = np.asarray(gaps, float), np.asarray(gains, float)
-    if gains[0] <= 0:
-        return Value(None, "below", float(gaps[0]))
-    crossed = np.flatnonzero(gains <= 0)
-    if not len(crossed):
-        return Value(None, "above", float(gaps[-1]))
-    i = int(crossed[0])
-    share = gains[i - 1] / (gains[i - 1] - gains[i])
-    return Value(float(gaps[i - 1] + share * (gaps[i] - gaps[i - 1])))
+    return _first_reached(gaps, -np.asarray(gains, float))
+
+
+def _first_reached(x: Sequence[float], y: np.ndarray) -> Value:
+    """The smallest x, rising, at which y reaches 0 from below, joined by straight lines."""
+    reached = np.flatnonzero(y >= 0)
+    if not len(reached):
+        return Value(None, "above", float(x[-1]))
+    i = int(reached[0])
+    if i == 0:
+        return Value(float(x[0])) if y[0] == 0 else Value(None, "below", float(x[0]))
+    return Value(float(x[i - 1] + (x[i] - x[i - 1]) * y[i - 1] / (y[i - 1] - y[i])))
 
 
 def resampled_scores(
@@ -316,18 +313,17 @@ def values_of_mixes(study: Study, mixes: Sequence[Mix], *, test: str) -> pd.Data
 def curve_plot(study: Study, mixes: Sequence[Mix], *, test: str, heading: str) -> Figure:
     """hit@10 over the share of real images: alone, and with synthetic ones beside them."""
     fig, ax = plt.subplots(figsize=(7.2, 3.4), layout="constrained")
-    names = ("real images alone", "synthetic images for the rest")
-    for i, (name, color) in enumerate(zip(names, LINES, strict=False)):
-        shown = [
-            m for m in mixes if m.gap == 1 and not m.watermarked and not (i == 0 and m.synthetic)
-        ]
-        shown = sorted((m.real, m.name) for m in shown if i == 0 or m.real + m.synthetic == 100)
-        if not shown:
-            continue
-        found = [study.estimate(arm, test=test) for _, arm in shown]
+    shown = sorted((m for m in mixes if m.gap == 1 and not m.watermarked), key=lambda m: m.real)
+    lines = {
+        "real images alone": [m for m in shown if not m.synthetic],
+        "synthetic images for the rest": [m for m in shown if m.real + m.synthetic == 100],
+    }
+    for (name, part), color, marker in zip(lines.items(), LINES, MARKERS, strict=False):
+        found = [study.estimate(m.name, test=test) for m in part]
         ends = np.array([[one.value - one.low, one.high - one.value] for one in found]).T
-        ax.errorbar([amount for amount, _ in shown], [one.value for one in found], ends,
-                    color=color, marker=MARKERS[i], capsize=3, label=name)  # fmt: skip
+        if part:
+            ax.errorbar([m.real for m in part], [one.value for one in found], ends, color=color,
+                        marker=marker, capsize=3, label=name)  # fmt: skip
     zero_shot = study.estimate("zero-shot", test=test).value
     for name, level in (("chance", study.chance("hit@10", test=test)), ("zero-shot", zero_shot)):
         ax.axhline(level, color=MUTED, ls=(0, (4, 3)), lw=1)
@@ -341,8 +337,8 @@ def curve_plot(study: Study, mixes: Sequence[Mix], *, test: str, heading: str) -
 
 
 def values_told(values: pd.DataFrame) -> str:
-    """A sentence: how many real images one synthetic image replaces, by mixture."""
+    """A sentence: the relative value of a synthetic image, by mixture."""
     if values.empty:
         return "A value needs two mixtures of real images alone, and one with synthetic images."
     told = "; ".join(f"{row.mix}: {row.value.text}" for row in values.itertuples())
-    return f"One synthetic image replaces so many real ones: {told}."
+    return f"Real images that one synthetic image replaces: {told}."

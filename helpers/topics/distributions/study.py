@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -18,36 +18,17 @@ from helpers.models.encoder import Encoder
 from helpers.models.placement import Placement
 from helpers.report import tables
 from helpers.study import Design, Study
-from helpers.topics.distributions import attention, trajectories
-from helpers.topics.distributions.domains import (
-    Domains,
-    Probes,
-    given_masks,
-    second_source,
-    subject_masks,
-)
-from helpers.topics.distributions.mixes import (
-    Mark,
-    Mix,
-    Trained,
-    Value,
-    break_even,
-    mixed,
-    resampled_scores,
-    train_mix,
-    watermarked,
-    with_interval,
-)
+from helpers.topics.distributions import attention, domains, mixes, trajectories
 from helpers.training.loop import Settings
 
 TESTS = ("kitchen", "watermarked")
 REAL, SYNTHETIC, MARKED = "100 real", "100 synthetic", "100 real watermarked"
 FEW, MIXED, NO_TEXT = "25 real", "25 real + 75 synthetic", ", text frozen"
-LOOKS = (0, 0.25, 0.5, 1)
+EVALUATED_AT = (0, 0.25, 0.5, 1)
 
 
 def settings_of(
-    *, steps: int, batch_size: int, rate: float, seed: int, looks: Sequence[float] = LOOKS
+    *, steps: int, batch_size: int, rate: float, seed: int, looks: Sequence[float] = EVALUATED_AT
 ) -> Settings:
     """How every mixture is trained: the last step is kept; ``looks`` are shares of the steps."""
     return Settings(
@@ -57,7 +38,7 @@ def settings_of(
 
 
 def watch(
-    probes: Probes | None, marked: attention.Marked | None = None
+    probes: domains.Probes | None, marked: attention.Marked | None = None
 ) -> dict[str, Callable[[Any], np.ndarray]]:
     """What :func:`mixes.train_mix` watches: embeddings of both domains, attention maps."""
     functions: dict[str, Callable[[Any], np.ndarray]] = {}
@@ -73,7 +54,7 @@ def watch(
 
 
 def frames_of(
-    trained: Trained, probes: Probes | None, marked: attention.Marked | None
+    trained: mixes.Trained, probes: domains.Probes | None, marked: attention.Marked | None
 ) -> dict[str, pd.DataFrame]:
     """Tidy frames of a training: ``evaluations``, ``distances``, ``attention``."""
     frames = {"evaluations": trained.evaluations[["step", "score"]]}
@@ -90,7 +71,7 @@ def frames_of(
 
 
 def measured(
-    base: Encoder, trained: Mapping[str, Trained], test: RetrievalSet, *, seed: int
+    base: Encoder, trained: Mapping[str, mixes.Trained], test: RetrievalSet, *, seed: int
 ) -> Study:
     """The ranks of the base, ``zero-shot``, and of mixtures that were trained once."""
     live = Study.of({"zero-shot": ranks_of(base, test)}, test=test.name)
@@ -100,8 +81,22 @@ def measured(
     return live
 
 
-def looked_at(
-    trained: Mapping[str, Trained], probes: Probes, marked: attention.Marked
+def scores_told(live: Study, test: str) -> str:
+    """Sentences on a run: the mixture with the highest hit@10, and how many lie below zero-shot."""
+    zero_shot, *names = live.arms
+    found = {name: live.estimate(name, test=test) for name in live.arms}
+    if found[zero_shot].missing:
+        return f"hit@10: {found[zero_shot].missing}. Give more images for scores and values."
+    best = max(names, key=lambda name: found[name].value)
+    gain = tables.points(live.difference(best, zero_shot, test=test))
+    n_below = sum(found[name].value < found[zero_shot].value for name in names)
+    return (f"{found[best].n_items} test items. Highest of the mixtures in this run: {best}, "
+            f"{gain} against zero-shot. {n_below} of {len(names)} lie below zero-shot; "
+            f"{tables.ONE_RUN}.")  # fmt: skip
+
+
+def frames_by_condition(
+    trained: Mapping[str, mixes.Trained], probes: domains.Probes, marked: attention.Marked
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Distances and attention shares of trained mixtures, with a column ``condition``."""
     frames = {name: frames_of(one, probes, marked) for name, one in trained.items()}
@@ -115,45 +110,40 @@ def looked_at(
 class Mixtures(Experiment):
     """The data of the design with watermarks and in its second style; the training of an arm."""
 
-    mark: Mark | None = None
+    mark: mixes.Mark | None = None
 
     @cached_property
     def sets(self) -> dict[str, RetrievalSet]:
         """The real sets by name, drawn once, and the test with watermarks."""
-        sets = {name: _held(one) for name, one in drawn_sets(self.design.data).items()}
-        return sets | {"watermarked": watermarked(sets["kitchen"], self.mark)}
+        sets = {name: _in_memory(one) for name, one in drawn_sets(self.design.data).items()}
+        return sets | {"watermarked": mixes.watermarked(sets["kitchen"], self.mark)}
 
     @cached_property
-    def probes(self) -> Probes:
+    def probes(self) -> domains.Probes:
         """The first test images of the items that are followed, in both styles."""
         test, n = self.sets["kitchen"], self.design.settings["followed items"]
         firsts = [test.image_items.tolist().index(item) for item in test.items[:n]]
         keys = [test.image_keys[i] for i in firsts]
         other = drawn_set(**self._in_style("kitchen", 1.0)).images
         items = test.image_items[firsts].tolist()
-        return Probes([test.images[i] for i in firsts], [other[i] for i in firsts], items, items,
-                      keys)  # fmt: skip
+        real, synthetic = ([images[i] for i in firsts] for images in (test.images, other))
+        return domains.Probes(real, synthetic, items, items, keys)
 
     @cached_property
     def marked(self) -> attention.Marked:
         """The same images with watermarks, and the masks of both regions."""
         return marked_probes(self.probes, self.mark, self.design.data["kitchen"]["source"])
 
-    def synthetic(self, gap: float) -> RetrievalSet:
-        """The training items in the second style, ``gap`` away from the first."""
-        if gap not in self._drawn:
-            self._drawn[gap] = _held(drawn_set(**self._in_style("training", gap)))
-        return self._drawn[gap]
-
     @cached_property
-    def _drawn(self) -> dict[float, RetrievalSet]:
-        return {}
+    def synthetic(self) -> Callable[[float], RetrievalSet]:
+        """The training items in the second style, a gap away from the first; each drawn once."""
+        return cache(lambda gap: _in_memory(drawn_set(**self._in_style("training", gap))))
 
     def _in_style(self, name: str, gap: float) -> dict[str, Any]:
         about = self.design.data[name]
         others = [self.design.data[other] for other in about.get("unlike", ())]
         parts = [range(one["first"], one["first"] + one["n"]) for one in others]
-        return about | {"source": second_source(about["source"], gap), "unlike": parts}
+        return about | {"source": domains.second_source(about["source"], gap), "unlike": parts}
 
     def second_domain(self, gap: float, served: str, kept: int) -> RetrievalSet:
         """What stands in the place of real images: synthetic ones, or those of a control.
@@ -179,11 +169,11 @@ class Mixtures(Experiment):
         if not real + synthetic:
             scores = pd.DataFrame({"step": [0], "score": [score(self.base)]})
             return Result(self._ranks(self.base), {}, {"evaluations": scores})
-        mix = Mix(real, synthetic, gap, watermarked)
-        data = mixed(self.sets["training"], self.second_domain(gap, served, kept), mix, seed=seed,
-                     mark=self.mark)  # fmt: skip
+        mix = mixes.Mix(real, synthetic, gap, watermarked)
+        other = self.second_domain(gap, served, kept)
+        data = mixes.mixed(self.sets["training"], other, mix, seed=seed, mark=self.mark)
         followed = (self.probes, self.marked) if follow else (None, None)
-        trained = train_mix(
+        trained = mixes.train_mix(
             self.base, data, score=score, watch=watch(*followed),
             placement=Placement(**about["placement"] | {"text_layers": text_layers}),
             settings=settings_of(steps=about["steps"], batch_size=about["batch size"],
@@ -199,24 +189,26 @@ class Mixtures(Experiment):
         return pd.concat(parts, ignore_index=True)
 
 
-def _held(data: RetrievalSet) -> RetrievalSet:
+def _in_memory(data: RetrievalSet) -> RetrievalSet:
     """The same set with its images in memory."""
     images = dict(zip(data.image_keys, data.images, strict=True))
     return replace(data, images=LazyImages(data.image_keys, images.__getitem__))
 
 
-def marked_probes(probes: Probes, mark: Mark, source: str, *, seed: int = 42) -> attention.Marked:
+def marked_probes(
+    probes: domains.Probes, mark: mixes.Mark, source: str, *, seed: int = 42
+) -> attention.Marked:
     """The real probes with watermarks drawn on, and what is known of their regions."""
     pairs = [mark(image, key) for image, key in zip(probes.real, probes.keys, strict=True)]
     masks = {"watermark": [mask for _, mask in pairs]}
-    dish = subject_masks(source, probes.keys, seed=seed)
+    dish = domains.subject_masks(source, probes.keys, seed=seed)
     masks |= {"dish": dish} if dish else {}
     return attention.Marked([image for image, _ in pairs], probes.items_real, masks, probes.real)
 
 
-def masked_images(both: Domains, folder: str, n: int, **options: Any) -> attention.Marked:
+def masked_images(data: domains.Domains, folder: str, n: int, **options: Any) -> attention.Marked:
     """Up to ``n`` real test images that carry watermarks, with the masks that were given."""
-    known, test = given_masks(both, folder, **options), both.real["test"]
+    known, test = domains.given_masks(data, folder, **options), data.real["test"]
     rows = [i for i, key in enumerate(test.image_keys) if key in known][:n]
     if not rows:
         raise ValueError(f"masks {folder!r}: none of its {len(known)} masks is of a test image")
@@ -249,14 +241,15 @@ def best_matched(encoder: Encoder, data: RetrievalSet, n: int) -> list[Any]:
     return [data.images[int(i)] for i in np.argsort(-np.array(similar), kind="stable")[:n]]
 
 
-def run_study(design: Design, folder, *, mark: Mark, device: str = "cpu") -> Study:
+def run_study(design: Design, folder, *, mark: mixes.Mark, device: str = "cpu") -> Study:
     """Train what the design asks; finished runs in ``folder`` are not trained again.
 
     ``mark`` draws a watermark on an image, decided by its key, and gives its mask.
     """
     experiment, topic = Mixtures(design, device, mark), "helpers.topics.distributions"
-    code = [f"{topic}.{name}" for name in ("mixes", "study", "attention", "trajectories")]
-    code += ["helpers.training.prefix", "helpers.topics.watermarks.marks"]
+    names = ("mixes", "study", "attention", "trajectories", "domains")
+    code = [*(f"{topic}.{name}" for name in names), "helpers.topics.watermarks.marks"]
+    code += ["helpers.training.prefix"]
     return experiment.run(folder, experiment.identity(*code))
 
 
@@ -264,16 +257,32 @@ def other_estimates(study: Study) -> dict[str, Estimate]:
     """The hypotheses that rest on two tests, on attention or on distances, by name."""
     if not {"attention", "distances"} <= set(study.frames):
         return {}
-    shares, distances = study.frames["attention"], study.frames["distances"]
-    on_mark = shares[(shares["region"] == "watermark") & (shares["images"] == "watermarked")]
-    on_mark = on_mark[on_mark["step"] == on_mark["step"].max()]
-    tables_of = {arm: _wide(on_mark[on_mark["arm"] == arm], "share") for arm in (REAL, MARKED)}
+    distances = study.frames["distances"]
     return {
         "watermarks on the test": between_tests(study, REAL),
-        "attention": _paired(tables_of[MARKED], tables_of[REAL]),
-        "gap on real": after_before(distances[distances["arm"] == REAL]),
-        "gap on synthetic": after_before(distances[distances["arm"] == SYNTHETIC]),
+        "attention": watermark_effect(study.frames["attention"], "arm"),
+        "gap on real": trajectories.after_before(distances[distances["arm"] == REAL]),
+        "gap on synthetic": trajectories.after_before(distances[distances["arm"] == SYNTHETIC]),
     }
+
+
+def watermark_effect(shares: pd.DataFrame, named: str) -> Estimate:
+    """Attention on watermarks after training on watermarked images minus that after clean ones.
+
+    ``named`` is the column with the names of the trainings.
+    """
+    on_mark = shares[(shares["region"] == "watermark") & (shares["images"] == "watermarked")]
+    last = trajectories.last_step(on_mark)
+    return trajectories.paired(*(last[last[named] == arm] for arm in (MARKED, REAL)), "share")
+
+
+def watermarks_told(shares: pd.DataFrame) -> str:
+    """A sentence on the watermark effect of a run, where both trainings are there."""
+    if not {REAL, MARKED} <= set(shares["condition"]):
+        return ""
+    found = watermark_effect(shares, "condition")
+    what = "Share on watermarks, trained on watermarked minus on clean images, points"
+    return f" {what}: {trajectories.signed(found, scale=100)}."
 
 
 def between_tests(study: Study, arm: str) -> Estimate:
@@ -285,33 +294,16 @@ def between_tests(study: Study, arm: str) -> Estimate:
     return estimate(*samples)
 
 
-def after_before(distances: pd.DataFrame) -> Estimate:
-    """The distance of the pairs after the last step minus that before the first."""
-    ends = (distances["step"] == distances["step"].agg(how) for how in ("max", "min"))
-    return _paired(*(_wide(distances[part], "distance") for part in ends))
-
-
-def _wide(frame: pd.DataFrame, column: str) -> pd.DataFrame:
-    """A row for each seed, a column for each item."""
-    return frame.astype({column: float}).pivot_table(column, "seed", "item")
-
-
-def _paired(a: pd.DataFrame, b: pd.DataFrame) -> Estimate:
-    seeds = a.index.intersection(b.index)
-    values = a.loc[seeds].to_numpy() - b.loc[seeds, a.columns].to_numpy()
-    return estimate(Sample(values, list(a.columns)))
-
-
-def mixes_of(arms: Sequence[str]) -> list[Mix]:
+def mixes_of(arms: Sequence[str]) -> list[mixes.Mix]:
     """The arms that are plain mixtures: no control, all towers trained."""
     found = []
     for arm in arms:
         with suppress(ValueError):
-            found.append(Mix.parse(arm))
+            found.append(mixes.Mix.parse(arm))
     return found
 
 
-def break_even_gap(study: Study, *, end: str = "") -> Value:
+def break_even_gap(study: Study, *, end: str = "") -> mixes.Value:
     """The style gap at which synthetic images added to a quarter of the real ones gain nothing.
 
     ``end`` of the arms' names: ``NO_TEXT`` for those without trained text layers.
@@ -319,8 +311,8 @@ def break_even_gap(study: Study, *, end: str = "") -> Value:
     found = mixes_of([arm.removesuffix(end) for arm in study.arms if arm.endswith(end)])
     gaps = {m.gap: m.name + end for m in found if (m.real, m.synthetic) == (25, 75)}
     arms = [FEW + end, *(gaps[gap] for gap in sorted(gaps))]
-    draws = resampled_scores(study, arms, test=TESTS[0])
-    return with_interval([break_even(sorted(gaps), row[1:] - row[0]) for row in draws])
+    draws = mixes.resampled_scores(study, arms, test=TESTS[0])
+    return mixes.with_interval([mixes.break_even(sorted(gaps), row[1:] - row[0]) for row in draws])
 
 
 def controls(study: Study, design: Design) -> pd.DataFrame:
@@ -339,17 +331,3 @@ def gaps_told(study: Study) -> str:
     """A sentence: the style gap at which added synthetic images gain nothing, in both regimes."""
     told = "; ".join(f"{break_even_gap(study, end=end).text}{end}" for end in ("", NO_TEXT))
     return f"Style gap at which added images gain nothing: {told}."
-
-
-def records(distances: pd.DataFrame, shares: pd.DataFrame, *, model: str) -> list[dict[str, Any]]:
-    """Headline numbers of a live run that are no ranks: the domains after training, attention."""
-    last = distances[distances["step"] == distances["step"].max()].groupby("condition", sort=False)
-    n = shares["item"].nunique()
-    found = [{"metric": "distance of the domains after training", "model": f"{model}, {name}",
-              "value": float(one.mean()), "n": n, "unit": "two real images"}
-             for name, one in last["distance"]]  # fmt: skip
-    return found + [
-        {"metric": f"attention on the {region}, {images} images", "model": f"{model}, {name}",
-         "value": float(value), "n": n, "unit": "fraction"}
-        for (region, name, images), value in attention.last_shares(shares).items()
-    ]  # fmt: skip

@@ -1,39 +1,20 @@
 """Fixed images followed through training: one projection, and how far apart the domains are."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from sklearn.decomposition import PCA
 
+from helpers.evaluation.stats import Estimate, Sample, estimate
 from helpers.report.style import LINES, MARKERS, MUTED, plain
 
 DOMAINS = ("real", "synthetic")
 NAMES = ("100 real", "25 real", "25 real + 75 synthetic", "100 synthetic")
 COLORS = dict(zip(NAMES, LINES, strict=False))
-
-
-@dataclass(frozen=True)
-class Projection:
-    """Two principal axes that were fitted once: ``mean`` (d,), ``axes`` (2, d)."""
-
-    mean: np.ndarray
-    axes: np.ndarray
-
-    @classmethod
-    def fit(cls, rows: np.ndarray) -> "Projection":
-        """The two directions of largest variance; the largest part of each is positive."""
-        mean = rows.mean(axis=0)
-        axes = np.linalg.svd(rows - mean, full_matrices=False)[2][:2]
-        largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)
-        return cls(mean, axes * np.sign(largest))
-
-    def apply(self, rows: np.ndarray) -> np.ndarray:
-        """Rows (..., d) in these coordinates: (..., 2)."""
-        return (rows - self.mean) @ self.axes.T
 
 
 def domain_distances(real: np.ndarray, synthetic: np.ndarray, *, paired: bool = True) -> np.ndarray:
@@ -67,19 +48,18 @@ def distance_frame(
     return pd.concat(parts, ignore_index=True).astype({"distance": "float32"})
 
 
-def paths_plot(
-    seen: Mapping[str, Mapping[str, np.ndarray]], projection: Projection, *, heading: str
-) -> Figure:
+def paths_plot(seen: Mapping[str, Mapping[str, np.ndarray]], plane: PCA, *, heading: str) -> Figure:
     """For each condition the means of both domains at each evaluation, over the images at the end.
 
-    ``seen`` maps a condition to its embeddings, (evaluations, n, d) for each domain.
+    ``seen`` maps a condition to its embeddings, (evaluations, n, d) for each domain. ``plane`` was
+    fitted once, so that points move only where embeddings do.
     """
     fig, axes = plt.subplots(1, len(seen), figsize=(3.9 * len(seen), 3.7), layout="constrained",
                              sharex=True, sharey=True, squeeze=False)  # fmt: skip
     for ax, (name, rows) in zip(axes[0], seen.items(), strict=True):
         means = []
         for color, marker, domain in zip(LINES, MARKERS, DOMAINS, strict=False):
-            points = projection.apply(rows[domain])  # (evaluations, n, 2)
+            points = np.stack([plane.transform(one) for one in rows[domain]])  # (evaluations, n, 2)
             ax.plot(*points[-1].T, marker, color=color, ms=3, alpha=0.3, mec="none")
             path = points.mean(axis=1)
             ax.plot(*path.T, color=color, lw=1.4)
@@ -89,7 +69,7 @@ def paths_plot(
         for when, width in ((0, 0.8), (-1, 2.4)):
             ax.plot(*np.stack([path[when] for path in means]).T, color=MUTED, lw=width, zorder=0)
         ax.set_title(plain(name), fontsize=10)
-        ax.set(xlabel="first axis", ylabel="second axis")
+        ax.set(xlabel="first principal component", ylabel="second principal component")
     axes[0, 0].legend(loc="best")
     fig.suptitle(plain(heading), x=0.01, ha="left", fontsize=11, fontweight="bold")
     return fig
@@ -119,9 +99,38 @@ def by_step(
     return plot.figure
 
 
+def paired(a: pd.DataFrame, b: pd.DataFrame, column: str) -> Estimate:
+    """The mean of a column in one frame minus that in another, item by item and seed by seed."""
+    wide = [
+        one.astype({column: float}).assign(seed=one.get("seed", 0))
+        .pivot_table(column, "seed", "item") for one in (a, b)
+    ]  # fmt: skip
+    difference = (wide[0] - wide[1]).dropna(how="all")  # seeds of both
+    return estimate(Sample(difference.to_numpy(), list(difference.columns)))
+
+
+def last_step(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the last step."""
+    return frame[frame["step"] == frame["step"].max()]
+
+
+def after_before(frame: pd.DataFrame, column: str = "distance") -> Estimate:
+    """A column after the last step minus that before the first."""
+    return paired(last_step(frame), frame[frame["step"] == frame["step"].min()], column)
+
+
+def signed(found: Estimate, *, scale: float = 1, digits: int = 2) -> str:
+    """A difference with its interval: ``-0.16 [-0.32, +0.01]``."""
+    value, low, high = (f"{scale * x:+.{digits}f}" for x in (found.value, found.low, found.high))
+    return f"{value} [{low}, {high}]"
+
+
 def distances_told(distances: pd.DataFrame) -> str:
-    """A sentence: the mean distance before and after, by condition."""
-    means = distances.groupby(["condition", "step"], sort=False)["distance"].mean()
-    told = [f"{name} {part.iloc[0]:.3f} to {part.iloc[-1]:.3f}"
-            for name, part in means.groupby("condition", sort=False)]  # fmt: skip
-    return f"Distance before and after: {', '.join(told)}."
+    """A sentence: how far the distance of the domains changed, by condition."""
+    told = []
+    for name, part in distances.groupby("condition", sort=False):
+        first, last = part.groupby("step")["distance"].mean().iloc[[0, -1]]
+        many = part["item"].nunique() > 1
+        change = signed(after_before(part), digits=3) if many else f"{last - first:+.3f}"
+        told.append(f"{name} {change}")
+    return f"Change of the distance from {first:.3f}: {'; '.join(told)}."
