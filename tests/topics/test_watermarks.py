@@ -343,9 +343,9 @@ def test_subsets_are_built_once_and_anew_for_other_weights(pairs):
 
 
 def test_images_are_taken_as_they_come_unless_marks_are_asked_for(pairs):
-    keys, taken = subsets.test_keys(pairs, 1), {"marks": subsets.FOUND}
+    keys, taken = subsets.image_keys_of_test(pairs, 1), {"marks": subsets.FOUND}
     assert set(pairs.all.loc[pairs.all["image_key"].isin(keys), "split"]) == {"test"}
-    assert set(subsets.test_keys(pairs, 0)) == set(pairs.all["image_key"])
+    assert set(subsets.image_keys_of_test(pairs, 0)) == set(pairs.all["image_key"])
     made = subsets.ensure_subsets(pairs, with_corner([]), keys=keys, **taken)
     assert list(made) == ["watermarked", "repaired"]
     assert set(made["repaired"].all["image_key"]) == set(keys)

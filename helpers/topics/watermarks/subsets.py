@@ -208,7 +208,7 @@ def _with_images(pairs: Pairs, keys: frozenset[str]) -> Pairs:
     return replace(pairs, all=own, manifest=replace(pairs.manifest, inputs=inputs))
 
 
-def test_keys(pairs: Pairs, n_recipes: int) -> list[str]:
+def image_keys_of_test(pairs: Pairs, n_recipes: int) -> list[str]:
     """The images of the first recipes of the test; 0: all images of the source."""
     if not n_recipes:
         return list(dict.fromkeys(pairs.all["image_key"]))
