@@ -60,25 +60,10 @@ def test_every_lesson_counts_the_same_queries_in_a_direction():
     for r in of_all_lessons():
         whole = r["data"] == "world:kitchen" and r["split"] == "test" and r["direction"]
         alone = re.fullmatch(r"(hit@\d+|mrr)( lost)?", r["metric"])
-        if whole and alone and r["lesson"] in ("01", "10"):
+        if whole and alone and r["lesson"] == "01":
             assert r["n"] == counted["test", of_direction[r["direction"]]], r
             checked.add(r["lesson"])
-    assert checked == {"01", "10"}
-
-
-def test_a_share_of_queries_is_a_whole_number_of_them():
-    """Fault 33: hit@10 of one model, times n, is a number of queries."""
-    served = [r for r in of_all_lessons() if r["lesson"] == "10" and r["metric"] == "hit@10"]
-    assert {r["direction"] for r in served} == {"text_to_image", "image_to_text"}
-    for r in served:
-        assert r["value"] * r["n"] == pytest.approx(round(r["value"] * r["n"]), abs=1e-6)
-
-
-def test_a_model_loses_nothing_against_itself():
-    """Fault 33: no interval around it."""
-    mine = [r for r in of_all_lessons() if r["metric"] == "hit@10 lost" and "torch" in r["model"]]
-    assert len(mine) == 2
-    assert [(r["value"], r["low"], r["high"]) for r in mine] == [(0.0, None, None)] * 2
+    assert checked == {"01"}
 
 
 def test_what_lies_outside_the_measured_range_is_no_number():

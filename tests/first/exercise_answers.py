@@ -13,7 +13,6 @@ from tests.first import exercise_answers_composed as composed
 from tests.first import exercise_answers_distributions as distributions
 from tests.first import exercise_answers_instances as instances
 from tests.first import exercise_answers_mixtures as mixtures
-from tests.first import exercise_answers_serving as serving
 
 # --- 01.positive_pairs ---------------------------------------------------------------------------
 
@@ -143,7 +142,6 @@ RIGHT = {
     **distributions.RIGHT,
     **mixtures.RIGHT,
     **composed.RIGHT,
-    **serving.RIGHT,
     **instances.RIGHT,
 }
 WRONG = {
@@ -153,6 +151,5 @@ WRONG = {
     **distributions.WRONG,
     **mixtures.WRONG,
     **composed.WRONG,
-    **serving.WRONG,
     **instances.WRONG,
 }

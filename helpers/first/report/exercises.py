@@ -14,7 +14,6 @@ from helpers.first.report import (
     checks_instances,
     checks_mixtures,
     checks_pairs,
-    checks_serving,
 )
 from helpers.first.report.verdicts import EXERCISES, Verdict, exercise, judge
 
@@ -25,7 +24,6 @@ LESSONS = (
     checks_mixtures,
     checks_composed,
     checks_instances,
-    checks_serving,
 )
 
 __all__ = ["LESSONS", "Verdict", "check", "exercise", "names"]

@@ -8,10 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
+
+from helpers.data.sets import RetrievalSet
+from helpers.evaluation.ranking import first_hit_ranks_of_scores
 
 Sides = tuple[np.ndarray, np.ndarray]  # embeddings of images (n, d) and of captions (m, d)
 Score = Callable[[str, np.ndarray, np.ndarray], np.ndarray]  # direction, queries, gallery: (q, g)
-FLOAT = 4  # bytes of a float32
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -148,12 +151,35 @@ def bytes_per_row(dimension: int, *, kept: int) -> dict[str, float]:
     """What is stored in memory for each gallery entry, by the name of the code."""
     bit = -(-dimension // 8)
     return {
-        "float32": FLOAT * dimension,
+        "float32": 4 * dimension,
         "int8": dimension,
         "binary at zero": bit,
         "binary": bit,
         "binary, rescored": bit,
-        "RaBitQ, rescored": bit + 2 * FLOAT,
-        f"first {kept}": FLOAT * kept,
-        f"PCA {kept}": FLOAT * kept,
+        "RaBitQ, rescored": bit + 8,
+        f"first {kept}": 4 * kept,
+        f"PCA {kept}": 4 * kept,
     }
+
+
+def mixed_ranks(scores: np.ndarray, data: RetrievalSet) -> pd.DataFrame:
+    """Rank the first image of each caption's item among images and captions.
+
+    ``scores`` are (captions, images + captions) float. Captions of the own item are neither asked
+    for nor negatives: they are left out.
+
+    Returns
+    -------
+    DataFrame
+        As :func:`helpers.evaluation.ranking.rank_both_directions`, from text to image alone.
+    """
+    n, items = len(data.image_items), np.asarray(data.caption_items)
+    own = items[:, None] == items
+    scores = scores.copy()
+    scores[:, n:][own] = scores.min() - 1  # below all others
+    entries = np.concatenate([data.image_items, items])
+    ranks = first_hit_ranks_of_scores(scores, items, entries)
+    positives = (items[:, None] == np.asarray(data.image_items)).sum(axis=1)
+    sizes = {"gallery_size": len(entries) - own.sum(axis=1), "positives": positives}
+    about = {"direction": "text_to_image", "query": np.arange(len(items)), "group": items}
+    return pd.DataFrame(about | {"gallery": 0} | sizes | {"rank": ranks})

@@ -1,8 +1,9 @@
 """Linear maps on frozen embeddings whose first numbers are trained to be enough."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from helpers.data.sets import RetrievalSet
 from helpers.evaluation.ranking import positives_of, rank_both_directions
 from helpers.experiment import hit10
 from helpers.models.encoder import Encoder
+from helpers.study import Study
 from helpers.training.loop import Fitted, Settings, fit
 from helpers.training.losses import info_nce
 
@@ -33,26 +35,35 @@ class Embedded:
         """Embed a set with an encoder."""
         return cls(data, encoder.images(data.images), encoder.texts(data.captions))
 
-    @cached_property
-    def _captions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The number of captions of each image, where they start, and their rows."""
-        counts, rows = positives_of(self.data.image_items, self.data.caption_items)
-        return counts, np.cumsum(counts) - counts, rows
+    @classmethod
+    def stored(
+        cls, data: RetrievalSet, rows: Mapping[str, np.ndarray], text_encoder: Any
+    ) -> "Embedded":
+        """A set whose images are embedded already: ``rows`` has the row (d,) of each key."""
+        images = np.stack([rows[key] for key in data.image_keys])
+        return cls(data, images, text_encoder.texts(data.captions))
+
+    @property
+    def chance(self) -> float:
+        """hit@10 of a random ranking, mean of both directions."""
+        ranks = rank_both_directions(self.images, self.texts, self.data)
+        return Study.of({"set": ranks}, test="set").chance("hit@10", test="set")
 
     @cached_property
-    def _items(self) -> tuple[np.ndarray, np.ndarray]:
-        both = np.concatenate([self.data.image_items, self.data.caption_items])
-        numbers = np.unique(both, return_inverse=True)[1]
-        return numbers[: len(self.images)], numbers[len(self.images) :]
+    def _numbers(self) -> tuple[np.ndarray, ...]:
+        """The item of each image and caption, captions by image, where they start, their rows."""
+        items, n = [self.data.image_items, self.data.caption_items], len(self.images)
+        numbers = np.unique(np.concatenate(items), return_inverse=True)[1]
+        counts, rows = positives_of(*items)
+        return numbers[:n], numbers[n:], counts, np.cumsum(counts) - counts, rows
 
     def batch(
         self, size: int, rng: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Images (b, d) with a caption each (b, d), and which belong to one item, (b, b) bool."""
-        counts, first, rows = self._captions
+        of_image, of_text, counts, first, rows = self._numbers
         images = rng.permutation(len(self.images))[:size]
         texts = rows[first[images] + (rng.random(len(images)) * counts[images]).astype(int)]
-        of_image, of_text = self._items
         same = torch.from_numpy(of_image[images][:, None] == of_text[texts])
         return torch.from_numpy(self.images[images]), torch.from_numpy(self.texts[texts]), same
 
@@ -94,16 +105,11 @@ def nested_loss(
 
 
 @torch.no_grad()
-def mapped(maps: Maps, embedded: Embedded, dimensions: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first numbers of the mapped images and captions, unit rows."""
-    both = maps(torch.from_numpy(embedded.images), torch.from_numpy(embedded.texts))
-    x, y = (normalize(one[:, :dimensions], dim=-1).numpy() for one in both)
-    return x, y
-
-
 def ranks_of(maps: Maps, embedded: Embedded, dimensions: int) -> pd.DataFrame:
     """Ranks in both directions by the first numbers of the mapped embeddings."""
-    return rank_both_directions(*mapped(maps, embedded, dimensions), embedded.data)
+    both = maps(torch.from_numpy(embedded.images), torch.from_numpy(embedded.texts))
+    sides = (normalize(one[:, :dimensions], dim=-1).numpy() for one in both)
+    return rank_both_directions(*sides, embedded.data)
 
 
 def train(

@@ -1,11 +1,10 @@
-"""Figures of lesson 10: what an index finds for how much work, and hits by the numbers kept."""
+"""The figure of lesson 10: what an index finds for how much work."""
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from helpers.report.plots import legend
 from helpers.report.style import INK, LINES, MARKERS, MUTED, percent_axis, plain
 
 
@@ -38,6 +37,6 @@ def work_curves(measured: pd.DataFrame, *, heading: str, recall: float) -> Figur
         ax.set(xlabel="rows compared, percent of the gallery", ylim=(0, 1.04))
         ax.set_title(plain(name), fontsize=10, loc="left")
     axes[0][0].set_ylabel("recall of the ten nearest, percent")
-    legend(axes[0][-1], True)
+    fig.legend(*axes[0][-1].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     fig.suptitle(plain(heading), x=0.01, ha="left", fontsize=11, fontweight="bold")
     return fig

@@ -4,18 +4,16 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from helpers.data.sets import RetrievalSet, drawn_sets
 from helpers.evaluation.ranking import rank_both_directions
-from helpers.experiment import Experiment, hit10
+from helpers.experiment import Experiment
 from helpers.grid import Result
 from helpers.study import Design, Study
 from helpers.topics.serving import codes, matryoshka, onnx
 from helpers.topics.serving.matryoshka import Embedded
 
 TEST = "kitchen"
-LENGTHS = (8, 16, 32, 48, 64, 96)  # numbers kept, where training for them is shown
 
 
 class Serving(Experiment):
@@ -32,7 +30,7 @@ class Serving(Experiment):
         return {name: Embedded.by(self.base, one) for name, one in self.sets.items()}
 
     @cached_property
-    def codes(self) -> codes.Codes:
+    def known(self) -> codes.Codes:
         """What codes learn from the training embeddings."""
         known = self.embedded["training"]
         kept = self.design.settings["kept"]
@@ -42,13 +40,13 @@ class Serving(Experiment):
         """The score of a code by its name; None for the embeddings as they are."""
         return {
             "float32": None,
-            "centered": self.codes.centered_cosine,
-            "int8": self.codes.int8,
+            "centered": self.known.centered_cosine,
+            "int8": self.known.int8,
             "binary at zero": codes.binary_at_zero,
-            "binary": self.codes.binary,
+            "binary": self.known.binary,
             "RaBitQ": codes.rabitq,
             "first": codes.first(self.design.settings["kept"]),
-            "PCA": self.codes.pca,
+            "PCA": self.known.pca,
         }[code]
 
     def train(
@@ -94,12 +92,7 @@ class Serving(Experiment):
             learning_rate=settings["rate"], batch_size=settings["batch size"],
         )  # fmt: skip
         ranks = matryoshka.ranks_of(maps, self.embedded[TEST], kept)
-        lengths = [n for n in LENGTHS if n <= validation.images.shape[1]]
-        scores = [hit10(matryoshka.ranks_of(maps, validation, n)) for n in lengths]
-        frames = {
-            "evaluations": fitted.evaluations[["step", "score"]],
-            "lengths": pd.DataFrame({"kept": lengths, "score": scores}),
-        }
+        frames = {"evaluations": fitted.evaluations[["step", "score"]]}
         last = float(fitted.evaluations["score"].iloc[-1])
         info = {"seconds": fitted.seconds, "validation": last}
         return Result(ranks.assign(test=TEST), info, frames)
@@ -110,17 +103,3 @@ def run_study(design: Design, folder: Path, *, device: str = "cpu") -> Study:
     experiment = Serving(design, device)
     modules = (f"helpers.topics.serving.{name}" for name in ("codes", "matryoshka", "onnx"))
     return experiment.run(folder, experiment.identity(*modules))
-
-
-def study_table(study: Study, design: Design) -> pd.DataFrame:
-    """hit@10 of every code minus that of float32, mean of both directions, with its memory.
-
-    For :func:`helpers.report.plots.points_with_intervals`: ``arm, direction, estimate``.
-    """
-    stored = design.settings["bytes"]
-    rows = [
-        (f"{arm}, {stored[arm]:g} bytes", "both", study.difference(arm, "float32", test=TEST))
-        for arm in design.arms
-        if arm in stored and arm != "float32"
-    ]
-    return pd.DataFrame(rows, columns=["arm", "direction", "estimate"])

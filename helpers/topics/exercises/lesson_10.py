@@ -1,11 +1,18 @@
-"""Checks of lesson 10: recall of the nearest, the size of an index, alarms that mean nothing."""
+"""Checks of lesson 10: recall of the nearest, Hamming distances, the memory of a gallery."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from helpers.first.report.verdicts import Verdict, ask, correct, exercise, hint
+from helpers.topics.exercises.engine import (
+    Verdict,
+    ask,
+    compare,
+    correct,
+    exercise,
+    hint,
+)
 
 
 def _case(q: int, k: int, n: int, seed: int) -> dict[str, Any]:
@@ -64,27 +71,84 @@ _RECALL_MISTAKES: list[tuple[Callable[..., float], str]] = [
 ]  # fmt: skip
 
 
-@exercise("10.recall_of_nearest", example=_RECALL_CASES[0])
+@exercise(example=_RECALL_CASES[0])
 def recall_of_nearest(answer: Callable) -> Verdict:
     """``f(found, truth) -> share``: row numbers (q, k) of an index and of the exact search."""
-    got = [_number(ask(answer, **case)) for case in _RECALL_CASES]
-    want = [_recall(**case) for case in _RECALL_CASES]
-    wrong = [i for i, (g, w) in enumerate(zip(got, want, strict=True)) if not _near(g, w)]
-    if not wrong:
+    wrong = compare(answer, _RECALL_CASES, _recall, _RECALL_MISTAKES)
+    return wrong or correct(
+        "the measure of an index, and not of a model: it says how much of the exact answer is "
+        "kept, right or wrong."
+    )
+
+
+def _codes(q: int, n: int, length: int, seed: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    a, b = (rng.integers(0, 256, (m, length)).astype(np.uint8) for m in (q, n))
+    return {"queries": a, "gallery": b}
+
+
+_HAMMING_CASES = [
+    {"queries": np.array([[0b10100000], [0b00000001]], np.uint8),
+     "gallery": np.array([[0b10000000], [0b01011111], [0b00000001]], np.uint8)},
+    _codes(3, 5, 2, 1),
+    _codes(4, 4, 12, 2),
+]  # fmt: skip
+
+
+def _hamming(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+    apart = queries[:, None] ^ gallery
+    return np.unpackbits(apart, axis=2).sum(axis=2).astype(int)
+
+
+_HAMMING_MISTAKES: list[tuple[Callable[..., np.ndarray], str]] = [
+    (lambda queries, gallery: (queries[:, None] != gallery).sum(axis=2),
+     "bytes that differ are counted: a byte holds eight numbers. Count the bits that differ."),
+    (lambda queries, gallery: 8 * gallery.shape[1] - _hamming(queries, gallery),
+     "these are the bits that agree: a distance counts those that differ."),
+    (lambda queries, gallery: np.abs(
+        queries[:, None].astype(int) - gallery).sum(axis=2),
+     "bytes are subtracted as numbers: the bits 10000000 and 01111111 differ in all eight places, "
+     "and the numbers by 1. Use XOR (`^`)."),
+    (lambda queries, gallery: np.unpackbits(
+        queries[:, None] & gallery, axis=2).sum(axis=2).astype(int),
+     "AND counts the bits that are 1 in both: XOR (`^`) gives those that differ."),
+    (lambda queries, gallery: _hamming(gallery, queries),
+     "a row for each gallery entry: a row for each query is due."),
+    (lambda queries, gallery: _hamming(queries, gallery) / (8 * gallery.shape[1]),
+     "this is the share of the bits that differ: return their number."),
+]  # fmt: skip
+
+
+@exercise(example=_HAMMING_CASES[0])
+def hamming(answer: Callable) -> Verdict:
+    """``f(queries, gallery) -> (q, n)``: bits that differ, of packed codes (q, b) and (n, b)."""
+    got = []
+    for case in _HAMMING_CASES:
+        try:
+            got.append(np.asarray(ask(answer, **case), float))
+        except (TypeError, ValueError):
+            return hint("a table of numbers is due: a row for each query, a column for each entry.")
+    want = [_hamming(**case) for case in _HAMMING_CASES]
+    alike = [_same(g, w) for g, w in zip(got, want, strict=True)]
+    if all(alike):
         return correct(
-            "the measure of an index, and not of a model: it says how much of the exact answer is "
-            "kept, right or wrong."
+            "XOR and a count of bits: no multiplication at all. With b bits, the dot product of "
+            "signs is b minus twice this distance, so that both rank alike."
         )
-    fits = [
-        sum(_near(g, mistake(**c)) for g, c in zip(got, _RECALL_CASES, strict=True))
-        if _near(got[wrong[0]], mistake(**_RECALL_CASES[wrong[0]])) else 0
-        for mistake, _ in _RECALL_MISTAKES
-    ]  # fmt: skip
-    if max(fits):
-        return hint(_RECALL_MISTAKES[int(np.argmax(fits))][1])
-    first = wrong[0]
-    said = "no single number" if np.isnan(got[first]) else f"{got[first]:.3f}"
-    return hint(f"case {first + 1}: {want[first]:.3f} is due and you gave {said}.")
+    first = alike.index(False)
+    for mistake, text in _HAMMING_MISTAKES:
+        if _same(got[first], np.asarray(mistake(**_HAMMING_CASES[first]), float)):
+            return hint(text)
+    if got[first].shape != want[first].shape:
+        return hint(f"the result has shape {got[first].shape}, and {want[first].shape} is due.")
+    return hint(
+        f"row 1 of case {first + 1}: {want[first][0].tolist()} is due, and you gave "
+        f"{got[first][0].tolist()}. XOR the bytes, then count the bits of each."
+    )
+
+
+def _same(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.shape == b.shape and bool(np.allclose(a, b))
 
 
 _SIZES = {
@@ -97,65 +161,26 @@ _SIZES = {
     0.0286: "a thousand times too small: ten million rows.",
     286.1: "this is for a hundred million rows.",
     2.861: "this is for one million rows.",
+    0.894: "this is for binary codes, at one bit a number: a flat index has 32.",
 }
 
 
-@exercise("10.index_size")
+@exercise()
 def index_size(answer: Any) -> Verdict:
     """GiB of a flat index of ten million rows of 768 dimensions."""
-    value = _number(answer)
-    if np.isnan(value):
+    try:
+        if isinstance(answer, bool):
+            raise TypeError("a truth value")
+        value = float(answer)
+    except (TypeError, ValueError):
         return hint(f"answer with a number of GiB; you gave {answer!r}.")
     if abs(value - 28.61) < 0.2 or abs(value - 30.72) < 0.05:
         unit = " (30.7 GB; in GiB it is 28.6)" if value > 30 else ""
         return correct(
             f"10**7 * 768 * 4 bytes{unit}: one machine holds it, and a query reads all of it. "
-            "That, and not the size alone, is why graphs and codes exist."
+            "That, and not the size alone, is why indexes and codes exist."
         )
     for known, text in _SIZES.items():
         if abs(value - known) < 0.01 * known:
             return hint(text)
     return hint(f"{value:g} is not it: rows times dimensions times bytes of a number, over 2**30.")
-
-
-_ALARMS = {
-    0.05: "0.05 is the chance on one day: over twenty days there are twenty chances.",
-    1.0: "20 * 0.05 counts days with two alarms twice; a chance stays below 1. Ask for the chance "
-         "of *no* alarm in twenty days.",
-    0.358: "0.95**20 is the chance of no alarm at all: the question is the opposite.",
-    0.0: "0.05**20 is the chance of an alarm on *every* day.",
-}  # fmt: skip
-
-
-@exercise("10.false_alarms")
-def false_alarms(answer: Any) -> Verdict:
-    """The chance of at least one false alarm in twenty days, tested daily at level 0.05."""
-    value = _number(answer)
-    if np.isnan(value):
-        return hint(f"answer with a number from 0 to 1; you gave {answer!r}.")
-    right = 1 - 0.95**20
-    if abs(value - right) < 0.006:
-        return correct(
-            "1 - 0.95**20, if days are independent. A monitor that looks every day needs a limit "
-            "for the whole time that it watches: that is what the thresholds here are chosen for."
-        )
-    if abs(value - 100 * right) < 0.6:
-        return hint("right, in percent: give it as a fraction.")
-    for known, text in _ALARMS.items():
-        if abs(value - known) < 0.005:
-            return hint(text)
-    return hint(f"{value:g} is not it: first the chance that all twenty days are quiet.")
-
-
-def _number(result: Any) -> float:
-    """The answer as a number; NaN where it is none."""
-    try:
-        if isinstance(result, bool):
-            return float("nan")
-        return float(result)
-    except (TypeError, ValueError):
-        return float("nan")
-
-
-def _near(a: float, b: float) -> bool:
-    return abs(a - b) < 1e-6
