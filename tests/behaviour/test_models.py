@@ -287,6 +287,7 @@ LESSONS = {
     ),
     "09": ("siglip2", "-p samples=64 -p batch_sizes=8,16 -p batch_samples=64 -p steps=2"),
     "10": ("siglip", "-p source={source} -p gallery_rows=2000 -p steps=2"),
+    "13": ("clip", "-p limit_streams=20 -p n_streams=2"),
 }
 
 

@@ -41,6 +41,7 @@ TEXTS: Mapping[str, Text] = {
     "synthetic": FOLDER,
     "benchmarks": FOLDER,
     "adapter": FOLDER,
+    "arrivals": FOLDER,
     "augmentation": FILE,
     "model": Model(),
     "blip2": Model(),

@@ -8,16 +8,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from PIL import Image
 
 from helpers.data.sets import RetrievalSet
 from helpers.evaluation.ranking import rank_both_directions
-from helpers.models.encoder import Encoder
 from helpers.report import galleries, tables
-from helpers.report.style import INK, LINES, MARKERS, MUTED, plain
+from helpers.report.style import INK, LINES, MARKERS, MUTED, percent_axis, plain
 from helpers.study import Study
 from helpers.topics.drift.signals import SIGNALS
-from helpers.topics.drift.streams import GUISE, KINDS, Images, Pool, pixel_statistics
+from helpers.topics.drift.streams import GUISE, KINDS, Pool
 from helpers.topics.drift.study import DETECTORS, DIRECTION
 from helpers.topics.drift.watch import Watched
 
@@ -55,31 +53,36 @@ def signals_figure(
     return fig
 
 
-def alarmed(study: Study, kind: str, detector: str = "any") -> Any:
-    """The share of the streams of a kind with an alarm, with its interval over the pools."""
-    size = int(study.queries(kind, DIRECTION)[0].gallery_size.max())
-    return study.estimate(detector, metric=f"hit@{size - 1}", test=kind, direction=DIRECTION)
+def share_of(study: Study, kind: str, detector: str = "any") -> float:
+    """The share of the streams of a kind with an alarm."""
+    part = study.queries(kind, DIRECTION)[0]
+    return float(np.mean(part.ranks[detector][0] < part.gallery_size.max()))
 
 
-def shares(study: Study) -> tuple[pd.DataFrame, str]:
-    """The share of streams with an alarm, by kind and detector, and of those the median delay."""
-    rows = []
+def shares(study: Study) -> tuple[pd.DataFrame, str, str]:
+    """The share of streams with an alarm, by kind and detector, and of those the median delay.
+
+    Returns
+    -------
+    DataFrame, str, str
+        For reading; a sentence on ``any``; the kind with the smallest median delay.
+    """
+    rows, said, soon = [], [], {}
     for kind in study.tests:
         part = study.queries(kind, DIRECTION)[0]
-        last = part.gallery_size.max()
         for name in DETECTORS:
             ranks = part.ranks[name][0]
-            late = ranks[ranks < last]
-            delay = f"{np.median(late):g}" if len(late) and kind != "nothing" else "–"
-            rows.append((kind, name, f"{100 * np.mean(ranks < last):.0f} %", delay))
-    table = pd.DataFrame(rows, columns=["stream", "signal", "with an alarm", "median delay, steps"])
-    n = part.ranks["any"].shape[1]
-    any_of = table[table["signal"] == "any"]
-    said = "; ".join(
-        f"{r[1]} {r[3]}" + (f" after {r[4]} steps" if r[4] != "–" else "")
-        for r in any_of.itertuples()
-    )
-    return table, f"Streams with an alarm of any signal, {n} of each kind: {said}."
+            late = np.where(ranks < part.gallery_size.max(), ranks, np.inf)
+            delay = np.median(late) if kind != "nothing" else np.inf
+            text = f"{delay:g}" if np.isfinite(delay) else "–"
+            rows.append((kind, name, f"{100 * share_of(study, kind, name):.0f} %", text))
+            if name == "any":
+                said.append(f"{kind} {rows[-1][2]}" + f", delay {text}" * (text != "–"))
+                soon[kind] = delay
+    columns = ["stream", "signal", "with an alarm", "median delay, steps (none: latest)"]
+    n = len(part.groups)
+    found = f"Streams with an alarm, {n} of each kind (median delay in steps): {'; '.join(said)}."
+    return pd.DataFrame(rows, columns=columns), found, min(soon, key=soon.get)
 
 
 def delay_figure(study: Study, *, heading: str) -> Figure:
@@ -93,7 +96,8 @@ def delay_figure(study: Study, *, heading: str) -> Figure:
         name = "nothing (false alarms)" if kind == "nothing" else kind
         ax.plot(steps, share, color=LINES[i], marker=MARKERS[i], ms=4, label=name)
     ax.set(xlabel="answers since the change (of nothing: since the first)",
-           ylabel="streams with an alarm, share", ylim=(-0.02, 1.02))  # fmt: skip
+           ylabel="streams with an alarm, percent", ylim=(-0.02, 1.02))  # fmt: skip
+    percent_axis(ax.yaxis)
     fig.legend(loc="outside lower center", ncols=4)
     ax.set_title(plain(heading), loc="left")
     return fig
@@ -110,8 +114,8 @@ def causes(alarms: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return pd.DataFrame(rows, columns=columns), f"The cause is right: {said or 'no alarm'}."
 
 
-def retrieval(pool: Pool, *, n: int = 100) -> tuple[Study, pd.DataFrame, str]:
-    """hit@10 of captions among the images of one guise, ``n`` items each: what a change costs."""
+def retrieval(pool: Pool, *, n: int = 100) -> tuple[Study, pd.DataFrame, str, str]:
+    """hit@10 of captions among ``n`` images of one guise: what a change costs, and which most."""
     study = None
     for kind in KINDS:
         some = pool.guises[GUISE[kind]].take(range(min(n, len(pool.guises[GUISE[kind]].ids))))
@@ -124,21 +128,14 @@ def retrieval(pool: Pool, *, n: int = 100) -> tuple[Study, pd.DataFrame, str]:
     rows = [(name, "both", one) for name, one in found.items()]
     table = pd.DataFrame(rows, columns=["arm", "direction", "estimate"])
     said = "; ".join(f"{name} {tables.value_text(one)}" for name, one in found.items())
-    return study, table, f"hit@10 among {n} images of one kind: {said}."
+    lowest = min(found, key=lambda name: found[name].value)
+    return study, table, f"hit@10 among {n} images of one kind: {said}.", lowest
 
 
 def images_behind(pool: Pool, kind: str, ids: Sequence[str], n: int = 12) -> Figure:
     """The images that an alarm names."""
     images = [pool.image(one) for one in ids[:n]]
     return galleries.image_grid(images, columns=6, heading=f"Behind the alarm: {kind}")
-
-
-def embed(encoder: Encoder, images: Sequence[Image.Image], captions: Sequence[str] = ()) -> Images:
-    """Images of one's own, embedded; without captions of them the images are their own queries."""
-    rows = encoder.images(images)
-    asked = encoder.texts(captions) if len(captions) else rows
-    ids = np.array([str(i) for i in range(len(rows))])
-    return Images(ids, rows, pixel_statistics(images), asked)
 
 
 def answered(prediction: Any, right: Any) -> str:

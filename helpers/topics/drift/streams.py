@@ -5,7 +5,7 @@ out anew. A recipe is never in the reference and in the stream, nor twice in a s
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
@@ -14,6 +14,7 @@ from helpers.data.sources import open_source
 from helpers.models.encoder import Encoder
 
 KINDS = ("nothing", "unseen dish", "change of style", "broken camera")
+LEAST_STEPS, LEAST_KNOWN = 9, 80  # of arrivals of one's own, and of images beside them
 UNSEEN = "sushi"  # no checkpoint of the course has seen one
 GUISE = dict(zip(KINDS, ("known", "unseen", "style", "broken"), strict=True))
 
@@ -154,6 +155,18 @@ def draw_pool(
     return Pool(guises, image, shape)
 
 
+def with_change(
+    pool: Pool, encoder: Encoder, change: Callable[[Image.Image], Image.Image], *, n: int = 300
+) -> Pool:
+    """The pool with another broken camera: ``change`` of the images that the known one had."""
+    broken = pool.guises["broken"].take(range(min(n, len(pool.guises["broken"].ids))))
+    keys = [f"known:{_recipe(key)}" for key in broken.ids]
+    images = [change(pool.image(key)).convert("RGB") for key in keys]
+    rows, pixels = encoder.images(images), pixel_statistics(images)
+    changed = Images(broken.ids, rows, pixels, broken.captions)
+    return replace(pool, guises=pool.guises | {"broken": changed})
+
+
 def check_recipes(n_recipes: int, *, seed: int) -> None:
     """Refuse a number of recipes that no stream can be dealt from, before any work."""
     _sorted(n_recipes, 0, seed, Shape())
@@ -222,12 +235,25 @@ def _sorted(n_recipes: int, first: int, seed: int, shape: Shape) -> tuple[list[i
     )
 
 
-def own_stream(known: Images, arrivals: Images, *, per_step: int) -> Stream:
-    """A stream of arrivals of one's own, in their order; a rest that fills no step is left out."""
-    numbers = np.arange(len(arrivals.ids) // per_step * per_step).reshape(-1, per_step)
-    steps = [arrivals.take(part) for part in numbers]
-    unknown = [np.zeros(per_step, bool) for _ in steps]
-    return Stream(known, steps, [one.captions for one in steps], unknown)
+def own_stream(known: Images, arrivals: Images, *, per_step: int, seed: int) -> Stream:
+    """A stream of arrivals of one's own, in their order, beside half of the known images.
+
+    The other half is what :func:`quiet_streams` lets arrive. A rest that fills no step is left out.
+    Raises ``ValueError`` if there are too few of either.
+    """
+    n, steps = len(arrivals.ids), len(arrivals.ids) // per_step
+    if steps < LEAST_STEPS:
+        raise ValueError(
+            f"{n} arrivals make {steps} steps of {per_step}, and {LEAST_STEPS} are the least: give "
+            f"per_step {n // LEAST_STEPS} or less, or more arrivals"
+        )
+    if len(known.ids) < LEAST_KNOWN:
+        raise ValueError(
+            f"{len(known.ids)} known images: half of them are the reference, and {LEAST_KNOWN} are "
+            "the least; give a source with more images"
+        )
+    half = np.random.default_rng(seed).permutation(len(known.ids))[: len(known.ids) // 2]
+    return _in_steps(known.take(half), arrivals.take(range(steps * per_step)), per_step)
 
 
 def quiet_streams(known: Images, n_steps: int, n: int, *, per_step: int, seed: int) -> list[Stream]:
@@ -241,5 +267,12 @@ def quiet_streams(known: Images, n_steps: int, n: int, *, per_step: int, seed: i
         order = rng.permutation(len(known.ids))
         half = len(order) // 2
         drawn = rng.choice(order[half:], n_steps * per_step)
-        found.append(own_stream(known.take(order[:half]), known.take(drawn), per_step=per_step))
+        found.append(_in_steps(known.take(order[:half]), known.take(drawn), per_step))
     return found
+
+
+def _in_steps(reference: Images, arrivals: Images, per_step: int) -> Stream:
+    numbers = np.arange(len(arrivals.ids)).reshape(-1, per_step)
+    steps = [arrivals.take(part) for part in numbers]
+    nothing = [np.zeros(per_step, bool) for _ in steps]
+    return Stream(reference, steps, [one.captions for one in steps], nothing)
