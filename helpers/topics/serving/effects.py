@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from helpers.data.pairs import Pairs
 from helpers.data.sets import RetrievalSet
 from helpers.evaluation.efficiency import seconds_in_turns
+from helpers.evaluation.metrics import not_applicable
 from helpers.evaluation.ranking import rank_both_directions
 from helpers.experiment import hit10
 from helpers.models.encoder import Encoder
@@ -417,9 +418,9 @@ def by_length(
             hits[name, n] = hit10(rank_both_directions(*sides, validation.data, score))
     rows = [(name, n, value) for (name, n), value in hits.items()]
     said = "; ".join(f"{name} {tables.number(v, 'hit@10')}" for name, n, v in rows if n == shown)
-    most = max(lengths)
+    most, few = max(lengths), not_applicable("hit@10", len(validation.images))
     return (
         pd.DataFrame(rows, columns=["series", "kept", "value"]),
-        f"hit@10 on validation with {shown} of {most} numbers: {said}.",
+        f"hit@10 on validation with {shown} of {most} numbers: {few or said}.",
         max(trained, key=lambda name: hits[name, most]),
     )
