@@ -279,6 +279,20 @@ class Design(BaseModel):
         """The ``design.yaml`` of a folder; pydantic's error names what it lacks or cannot mean."""
         return cls(**yaml.safe_load((folder / "design.yaml").read_text(encoding="utf-8")))
 
+    @property
+    def sizes(self) -> str:
+        """What is trained, tested and judged, as a sentence; points of a path are not trained."""
+        trained = [a for a, f in self.arms.items() if "of" not in f and self.seeds_of(a)[0] > 0]
+        tests = " and ".join(
+            f"{one['n']:,} new items of {one['source']}" for name, one in self.data.items()
+            if "gallery" in one and "validation" not in name
+        )  # fmt: skip
+        least = min((len(self.seeds_of(arm)) for arm in trained), default=0)
+        did = [f"trains {len(trained)} configurations at least {least} times each"] * (least > 0)
+        did += [f"tests {'them' if did else f'{len(self.arms)} configurations'} on {tests}"]
+        did += [f"judges {len(self.hypotheses)} hypotheses"] * bool(self.hypotheses)
+        return f"The study, designed {self.date}, {', '.join(did[:-1])} and {did[-1]}."
+
     def seeds_of(self, arm: str) -> list[int]:
         """The seeds of an arm: 1, 2, ...; one that is not trained has none of its own."""
         n = self.seeds.get(arm, self.seeds["default"])

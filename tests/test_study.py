@@ -303,6 +303,24 @@ def test_gates_read_validation_alone(study):
         gate_fails(study, "steep: lora")
 
 
+def test_a_design_says_what_is_trained_tested_and_judged():
+    kitchen = {"source": "world:kitchen", "n": 1500, "gallery": 300}
+    told = Design(**design().model_dump() | {
+        "hypotheses": [H1 | {"name": name, "a": "A", "b": "B"} for name in ("H1", "H2")],
+        "date": "2026-01-02", "seeds": {"default": 5, "A": 10, "Z": 0},
+        "arms": {"Z": {}, "A": {"row": "a"}, "B": {"row": "b"}, "A, half": {"of": "A"}},
+        "data": {"kitchen": kitchen, "validation, kitchen": kitchen,
+                 "training": {"source": "world:kitchen", "n": 9}},
+    })  # fmt: skip
+    assert told.sizes == (
+        "The study, designed 2026-01-02, trains 2 configurations at least 5 times each, tests them "
+        "on 1,500 new items of world:kitchen and judges 2 hypotheses."
+    )
+    nothing = told.model_copy(update={"seeds": {"default": 0}, "hypotheses": []}).sizes
+    assert "trains" not in nothing
+    assert "tests 4 configurations on 1,500" in nothing
+
+
 def test_seeds_of_a_design():
     one = design(H1)
     assert one.seeds_of("lora") == [1, 2, 3, 4, 5]

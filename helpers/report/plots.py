@@ -1,10 +1,10 @@
-"""Plots of tidy frames: points and lines with given intervals, histograms, learning curves.
+"""Plots of tidy frames: points and lines with given intervals, and paths between two models.
 
 Seaborn computes intervals of its own; a study's intervals hold items and seeds, so they are drawn
 as they are given.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from helpers.report.style import (
     DIRECTION_COLORS,
     DIRECTION_NAMES,
-    FAINT,
     INK,
     LINES,
     MARKERS,
@@ -104,61 +103,6 @@ def lines_with_intervals(
     legend(ax, frame[series].nunique() > 1)
     title(ax, heading)
     return fig
-
-
-def histograms(
-    values: Mapping[str, Sequence[float]], *, heading: str, xlabel: str, note: str = "",
-    log: bool = False,
-) -> Figure:  # fmt: skip
-    """Distributions side by side on one axis, each as a share of its own values."""
-    fig, ax = plt.subplots(figsize=(7.2, 3.0), layout="constrained")
-    low, high = (f(np.concatenate([np.asarray(v) for v in values.values()])) for f in (min, max))
-    bins = np.geomspace(low, high, 24) if log else np.linspace(low, high, 41)
-    for i, (name, part) in enumerate(values.items()):
-        part = np.asarray(part, float)
-        ax.hist(part, bins, weights=np.full(len(part), 1 / len(part)), histtype="stepfilled",
-                alpha=0.35, color=LINES[i])  # fmt: skip
-        ax.hist(part, bins, weights=np.full(len(part), 1 / len(part)), histtype="step",
-                color=LINES[i], lw=1.4, ls=("-", "--", ":")[i % 3], label=plain(name))  # fmt: skip
-    if log:
-        ax.set_xscale("log")
-    ax.set(xlabel=xlabel, ylabel="share, percent")
-    percent_axis(ax.yaxis)
-    legend(ax, len(values) > 1)
-    title(ax, heading, note=note)
-    return fig
-
-
-def learning_curves(
-    losses: pd.DataFrame, evaluations: pd.DataFrame, *, heading: str, guessing: float | None = None
-) -> Figure:
-    """The training loss by step, and the validation score at each evaluation.
-
-    ``losses`` has the columns ``step, loss``, ``evaluations`` ``step, score``, both ``run`` where
-    there are several. ``guessing`` is the loss of a model that tells nothing apart.
-    """
-    fig, (left, right) = plt.subplots(1, 2, figsize=(8.6, 3.1), layout="constrained")
-    for i, (name, part) in enumerate(_runs(losses)):
-        smooth = part["loss"].rolling(9, min_periods=1, center=True).mean()
-        left.plot(part["step"], part["loss"], color=FAINT, lw=0.8)
-        left.plot(part["step"], smooth, color=LINES[i % len(LINES)], label=plain(name))
-    for i, (name, part) in enumerate(_runs(evaluations)):
-        color, marker = LINES[i % len(LINES)], MARKERS[i % len(MARKERS)]
-        right.plot(part["step"], part["score"], color=color, marker=marker, ms=5, label=plain(name))
-    if guessing is not None:
-        left.axhline(guessing, color=MUTED, ls=(0, (4, 3)), lw=1)
-        left.annotate("guessing", (1, guessing), (-2, -10), xycoords=("axes fraction", "data"),
-                      textcoords="offset points", ha="right", color=MUTED, fontsize=8)  # fmt: skip
-    left.set(xlabel="step", ylabel="training loss", ylim=(0, None))
-    right.set(xlabel="step", ylabel="hit@10 on validation, percent")
-    percent_axis(right.yaxis)
-    legend(right, "run" in evaluations)
-    title(left, heading)
-    return fig
-
-
-def _runs(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    return list(frame.groupby("run", sort=False)) if "run" in frame else [("", frame)]
 
 
 def gain_against_loss(

@@ -114,22 +114,17 @@ class Lesson:
         return False
 
     def answer(self, n: int = 2) -> None:
-        """Say what the committed study found, from the first ``n`` hypotheses on ranks."""
-        if not self.measured:
+        """Say what the committed study found: ``n`` hypotheses, of different tests first."""
+        if not (paths.study(self.name) / "design.yaml").is_file() or not self.measured:
             return
-        judged = self.judged()
-        judged = judged[judged["frame"] == ""]
+        judged = self.judged().query("frame == ''")
         seeds = max(len(self.study.seeds(arm)) for arm in self.study.arms)
         about = f"{self.study.ranks['group'].nunique():,} test items"
         about += f", up to {seeds} trainings of a configuration" if seeds else ", nothing trained"
-        found = ". ".join(verdict_sentences(judged)[:n])
+        again = judged.duplicated("test").sort_values(kind="stable")
+        found = ". ".join(verdict_sentences(judged.loc[again.index])[:n])
         about += f"; designed {self.design.date}, measured {self.study.runs['finished'].max()[:10]}"
         say(f"**Finding** of the committed study ({about}). {found}.")
-
-    def save_baseline(self, zone, live: Study, data, scores: np.ndarray, encoder) -> None:
-        """Write ``experiments/baseline/``: the metrics, and the first five of some captions."""
-        about = {"model": self.model, **encoder.record}
-        save_experiment(zone, "baseline", live, data, scores, about=about)
 
     @property
     def runs(self) -> Path:
@@ -171,7 +166,7 @@ def begin(
     logging.disable_progress_bar()
     # peft asks transformers by an old name whether it trades memory for time.
     warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
-    model, source = values.get("model", ""), values.get("source", "")
+    model, source = values.get("model", ""), values.get("real") or values.get("source", "")
     folder = paths.report_folder(values["report"], name)
     lesson = Lesson(name, folder, values["seed"], model, others=others)
     if model.startswith("tiny-") and not source.startswith("world:"):

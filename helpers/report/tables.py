@@ -125,12 +125,6 @@ def verdict_sentences(judged: pd.DataFrame) -> list[str]:
     ]
 
 
-def difference_sentences(table: pd.DataFrame) -> list[str]:
-    """``centered, text to image: +2.4 [0.6, 4.1] points`` for each row of a study's table."""
-    names = DIRECTION_NAMES | {"both": "both directions"}
-    return [f"{r.arm}, {names[r.direction]}: {points(r.estimate)}" for r in table.itertuples()]
-
-
 def frame_html(frame: pd.DataFrame, *, index: bool = False) -> str:
     """An HTML table whose cells are escaped, in a box of its own that scrolls if it is wide."""
     table = frame.to_html(escape=True, index=index, border=0, na_rep="–", justify="left")

@@ -160,6 +160,30 @@ def mixed_table(mixed: Study) -> pd.DataFrame:
     return pd.DataFrame(cells, index=pd.Index(mixed.arms, name="embeddings"))
 
 
+def difference_sentences(table: pd.DataFrame) -> list[str]:
+    """``centered, text to image: +2.4 [0.6, 4.1] points`` for each row of a study's table."""
+    names = style.DIRECTION_NAMES | {"both": "both directions"}
+    rows = table.itertuples()
+    return [f"{r.arm}, {names[r.direction]}: {tables.points(r.estimate)}" for r in rows]
+
+
+def histograms(values: Mapping[str, Sequence[float]], *, heading: str, xlabel: str) -> Figure:
+    """Distributions on one axis, each as a share of its own values."""
+    fig, ax = plt.subplots(figsize=(7.2, 3.0), layout="constrained")
+    low, high = (f(np.concatenate([np.asarray(v) for v in values.values()])) for f in (min, max))
+    for i, (name, part) in enumerate(values.items()):
+        how = {"bins": np.linspace(low, high, 41), "weights": np.full(len(part), 1 / len(part)),
+               "color": style.LINES[i]}  # fmt: skip
+        ax.hist(part, histtype="stepfilled", alpha=0.35, **how)
+        ax.hist(part, histtype="step", lw=1.4, ls=("-", "--", ":")[i % 3], label=style.plain(name),
+                **how)  # fmt: skip
+    ax.set(xlabel=xlabel, ylabel="share, percent")
+    style.percent_axis(ax.yaxis)
+    plots.legend(ax, len(values) > 1)
+    style.title(ax, heading)
+    return fig
+
+
 def heat_map(values: np.ndarray, *, columns: Sequence[str], heading: str) -> Figure:
     """Similarities of a few images (rows) and captions (columns), with the numbers in the cells."""
     n, m = values.shape

@@ -24,6 +24,7 @@ from helpers.topics.augmentation.images import (
     TRANSFORMS,
     augment,
     chances_of,
+    each_alone,
     images_of,
     pixels_of,
     strengths,
@@ -277,6 +278,19 @@ def test_a_function_of_ones_own_takes_the_place_of_kornias():
     x, chances = smooth(n=2), chances_of("ab", ALWAYS, seed=0)
     black = {name: lambda x, strength, at: x * 0 for name in ALWAYS}
     assert not augment(x, chances, ALWAYS, transforms=black).any()
+
+
+def test_each_transform_alone_meets_every_image_even_one_that_is_off():
+    x, off = smooth(n=3), CONFIG.only("blur").images
+    found = each_alone(x, "abc", off, seed=3)
+    assert list(found) == list(off)
+    assert torch.equal(found["horizontal_flip"], x.flip(-1))
+    for name, changed in found.items():
+        same = each_alone(x, "abc", {name: RULES[name]}, seed=3)[name]
+        assert torch.equal(changed, same), name  # whatever else is in the file
+        assert not torch.equal(changed, x), name
+    white = each_alone(x, "abc", off, seed=3, transforms={"noise": lambda x, *_: x * 0 + 1})
+    assert white["noise"].min() == 1
 
 
 def test_training_draws_anew_at_each_step_and_as_many_numbers_whatever_it_does():

@@ -25,6 +25,7 @@ from helpers.topics.augmentation.texts import (
     RULES,
     Rewritten,
     apply_rule,
+    by_rule,
     is_sentence,
     is_title,
     is_title_case,
@@ -170,6 +171,19 @@ def test_a_rule_that_would_change_a_fact_is_not_heard(monkeypatch):
 def test_a_rule_of_ones_own_takes_the_place_of_the_courses():
     own = {"simplify": lambda text, rule, rng: text.removesuffix(" deluxe")}
     assert apply_rule("simplify", "1. Pie deluxe", rules=SETTINGS, functions=own) == "1. Pie"
+
+
+def test_by_rule_holds_each_rule_that_changes_a_caption():
+    found = by_rule("2. Classic Pie (easy)", SETTINGS)
+    assert found["simplify"] == "Classic Pie"
+    assert "synonyms" not in found
+    own = {"simplify": lambda text, rule, rng: text, "reorder": lambda text, rule, rng: "Pie"}
+    changed = by_rule("2. Classic Pie (easy)", SETTINGS, functions=own)
+    assert "simplify" not in changed
+    assert changed["reorder"] == "Pie"
+    assert {k: v for k, v in found.items() if k not in own} == {
+        k: v for k, v in changed.items() if k not in own
+    }
 
 
 def test_pairs_of_ones_own_work_both_ways_and_count_as_one_fact():

@@ -332,15 +332,6 @@ def test_paired_differences_and_hits_of_a_million_queries():
     assert effects.more_hits(gain).startswith("+500,000 [")
 
 
-def test_a_study_is_described_by_its_design():
-    said = effects.study_sentence(Design(**DESIGN), False, test="kitchen")
-    assert "not yet measured) trains 4 kinds of heads on 8 to 12 recipes with 2 seeds" in said
-    assert "tests them on 12 new recipes" in said
-    assert "measured and committed" in effects.study_sentence(
-        Design(**DESIGN), True, test="kitchen"
-    )
-
-
 SHORT = {"head": "residual", "n": 8, "steps": 4, "rate": 0.01}
 DESIGN = {
     "lesson": "08", "version": 1, "date": "2026-01-01", "question": "?", "base": {"tiny-clip": ""},

@@ -7,7 +7,7 @@ Where a name means something else in one lesson, the table names that lesson's n
 from collections.abc import Mapping
 
 from helpers.first.models.method_names import LORA_METHODS, METHODS
-from helpers.first.runner.places import Model, Place, SourceText
+from helpers.first.runner.places import DomainText, Model, Place, SourceText
 from helpers.first.runner.ranges import LEARNING_RATE, Range, at_least
 from helpers.first.runner.texts import Numbers, Text, Words
 
@@ -24,6 +24,7 @@ PERCENT = Range("from 0 to 100", lambda value: 0 <= value <= 100)
 SOME_PERCENT = Range("above 0 and at most 100", lambda value: 0 < value <= 100)
 UP_TO_ONE = Range("above 0 and at most 1", lambda value: 0 < value <= 1)
 COSINE = Range("from -1 to 1", lambda value: -1 <= value <= 1)
+MIXTURE = r"(\d+ real)?( \+ )?(\d+ synthetic( gap (0?\.\d+|[01]))?)?( watermarked)?(?<=.)"
 FOLDER, FILE = Place(), Place(kind="file")
 WRITTEN = Place(new=True, number=False)
 
@@ -37,8 +38,9 @@ TEXTS: Mapping[str, Text] = {
     "report": WRITTEN,
     "database": Place(kind="file", new=True, number=False),
     "annotations": FOLDER,
-    "real": FOLDER,
-    "synthetic": FOLDER,
+    "real": DomainText(),
+    "synthetic": DomainText(),
+    "masks": FOLDER,
     "benchmarks": FOLDER,
     "adapter": FOLDER,
     "arrivals": FOLDER,
@@ -46,12 +48,13 @@ TEXTS: Mapping[str, Text] = {
     "model": Model(),
     "blip2": Model(),
     "generator": Model(),
-    "detector": Model(words=("fitted", "repeated", "strokes")),
+    "detector": Model(words=("fitted",)),
+    "translator": Model(words=("glossary",), address=True),
+    "translator_model": Text(),
     "inpainter": Model(words=("navier-stokes", "telea")),
     "device": Words(options=("auto", "cpu", "cuda", "mps"), pattern=r"cuda:\d+"),
     "precision": Words(options=("fp32", "bf16")),
     "fit": Words(options=("crop", "pad", "stretch")),
-    "captions": Words(options=("mixed", "clean")),
     "marks": Words(options=("auto", "drawn", "none", "found")),
     "negatives": Words(options=("random", "hard", "none")),
     "accumulate": Words(options=("cached", "plain")),
@@ -71,18 +74,17 @@ TEXTS: Mapping[str, Text] = {
     "studied": Words(options=COMPOSERS),
     "learning_rates": Numbers(each=LEARNING_RATE),
     "rates": Numbers(each=LEARNING_RATE),
-    "perplexities": Numbers(each=at_least(1)),
     "shares": Numbers(each=PERCENT),
     "07.shares": Numbers(each=SOME_PERCENT),
-    "alone": Numbers(each=PERCENT),
-    "added": Numbers(each=PERCENT),
-    "gaps": Numbers(each=UP_TO_ONE),
+    "mixtures": Words(",", options=("100 real", "25 real + 75 synthetic"), pattern=MIXTURE),
+    "opacity": Numbers(each=UP_TO_ONE, exactly=2),
     "batch_sizes": Numbers(each=at_least(2), whole=True),
     "amounts": Numbers(each=at_least(1), whole=True),
     "pulls": Numbers(each=at_least(0)),
     "loose_pulls": Numbers(each=at_least(0)),
     "band": Numbers(each=COSINE, exactly=2),
     "query": Text(),
+    "labeled": Text(),
 }
 
 

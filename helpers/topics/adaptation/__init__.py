@@ -8,15 +8,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
 import yaml
+from matplotlib.figure import Figure
 
 from helpers.data.sets import RetrievalSet
 from helpers.evaluation.efficiency import seconds_in_turns
 from helpers.models.encoder import Encoder
 from helpers.models.lora import merge, save_adapter
+from helpers.report import style
 from helpers.report.results import Lesson, save_experiment
 from helpers.study import Study
 from helpers.topics.adaptation import frontier, study
@@ -89,6 +92,30 @@ def save_run(
             key = f"fine-tuning-zone/experiments/{run}/adapters/{file.name}"
             zone.write_bytes(key, file.read_bytes())
     return run
+
+
+def learning_curves(
+    losses: pd.DataFrame, evaluations: pd.DataFrame, *, heading: str, guessing: float
+) -> Figure:
+    """The training loss by ``step``, and the validation ``score`` at each evaluation.
+
+    ``guessing`` is the loss of a model that tells nothing apart.
+    """
+    fig, (left, right) = plt.subplots(1, 2, figsize=(8.6, 3.1), layout="constrained")
+    smooth = losses["loss"].rolling(9, min_periods=1, center=True).mean()
+    left.plot(losses["step"], losses["loss"], color=style.FAINT, lw=0.8)
+    left.plot(losses["step"], smooth, color=style.LINES[0])
+    left.axhline(guessing, color=style.MUTED, ls=(0, (4, 3)), lw=1)
+    left.annotate(
+        "guessing", (1, guessing), (-2, -10), xycoords=("axes fraction", "data"),
+        textcoords="offset points", ha="right", color=style.MUTED, fontsize=8,
+    )  # fmt: skip
+    right.plot(evaluations["step"], evaluations["score"], color=style.LINES[0], marker="o", ms=5)
+    left.set(xlabel="step", ylabel="training loss", ylim=(0, None))
+    right.set(xlabel="step", ylabel="hit@10 on validation, percent")
+    style.percent_axis(right.yaxis)
+    style.title(left, heading)
+    return fig
 
 
 def beside_the_first(steps: Mapping[str, tuple[float, torch.Tensor]]) -> pd.DataFrame:

@@ -89,6 +89,19 @@ def augment(
     return result
 
 
+def each_alone(
+    pixels: Tensor, keys: Sequence[str], rules: Rules, *, seed: int,
+    transforms: Mapping[str, Transform] | None = None,
+) -> dict[str, Tensor]:  # fmt: skip
+    """A batch after each transform alone, which every image gets whatever its probability."""
+    found = {}
+    for name, rule in rules.items():
+        alone = {name: rule.model_copy(update={"enabled": True, "probability": 1.0})}
+        chances = chances_of(keys, alone, seed=seed)
+        found[name] = augment(pixels, chances, alone, transforms=transforms)
+    return found
+
+
 def used(chances: Tensor, rules: Rules) -> Tensor:
     """(n, len(rules)) bool: which transforms an image gets."""
     limits = torch.tensor([rule.probability * rule.enabled for rule in rules.values()])

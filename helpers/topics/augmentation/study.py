@@ -15,6 +15,7 @@ from helpers.grid import Result
 from helpers.models.encoder import Encoder
 from helpers.models.lora import adapt
 from helpers.models.placement import Placement, trainable_counts
+from helpers.report.style import LINES
 from helpers.study import Design, Study
 from helpers.topics.augmentation.config import Config, load_config
 from helpers.topics.augmentation.images import training_transform
@@ -32,6 +33,7 @@ from helpers.training.losses import info_nce
 TEST = "kitchen"
 LOOKS = (0, 0.1, 0.2, 0.35, 0.5, 0.75, 1)
 CONDITIONS = ("none", "images", "texts", "both")
+COLORS = dict(zip(CONDITIONS, LINES, strict=False))
 
 
 def drawn_items(data: RetrievalSet, n: int, *, seed: int) -> RetrievalSet:

@@ -124,6 +124,15 @@ def apply_rule(
     return changed if kept else text
 
 
+def by_rule(
+    text: str, rules: Rules, *,
+    functions: Mapping[str, Callable[[str, TextRule, Rng], str]] | None = None,
+) -> dict[str, str]:  # fmt: skip
+    """The caption after each rule that changes it; see :func:`apply_rule`."""
+    found = {name: apply_rule(name, text, rules=rules, functions=functions) for name in RULES}
+    return {name: changed for name, changed in found.items() if changed != text}
+
+
 def synonyms(text: str, rule: TextRule, rng: Rng) -> str:
     """One word or phrase, wherever it stands, by its other name."""
     pairs = _own_pairs(rule)

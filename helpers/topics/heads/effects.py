@@ -13,7 +13,7 @@ from helpers.data.sets import RetrievalSet
 from helpers.evaluation.stats import Estimate, Sample, estimate
 from helpers.models.encoder import Encoder
 from helpers.report import tables
-from helpers.study import Design, Study
+from helpers.study import Study
 from helpers.topics.heads.training import Features, SecondStage, ranks_of
 from helpers.training.loop import Fitted
 
@@ -386,20 +386,6 @@ def answered(prediction: Any, right: Any, *, within: float = 0.0) -> str:
     hit = abs(prediction - right) <= within if within else prediction == right
     text = f"{right:g}" if within else repr(right)
     return f" You predicted {prediction!r}: " + ("right." if hit else f"it is {text}.")
-
-
-def study_sentence(design: Design, measured: bool, *, test: str) -> str:
-    """What the study of a lesson trains and asks, from its design."""
-    kinds = {arm.rpartition(", ")[0] for arm, factors in design.arms.items() if factors}
-    n = [factors["n"] for factors in design.arms.values() if "n" in factors]
-    seeds = [count for count in design.seeds.values() if count]
-    state = "measured and committed" if measured else "not yet measured"
-    n, seeds = (f"{min(x):,}" + f" to {max(x):,}" * (min(x) < max(x)) for x in (n, seeds))
-    return (
-        f"The study (designed {design.date}, {state}) trains {len(kinds)} kinds of heads on {n} "
-        f"recipes with {seeds} seeds each, tests them on {design.data[test]['n']:,} new recipes, "
-        f"and judges {len(design.hypotheses)} hypotheses."
-    )
 
 
 def sizes_sentence(sizes: pd.DataFrame, sweep: pd.DataFrame) -> str:

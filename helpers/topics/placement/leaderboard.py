@@ -2,12 +2,9 @@
 
 A pair of settings is *decided* if one is better (two-way error, Holm over all pairs of a base) or
 if both are equivalent within a margin that was fixed beforehand. Everything is computed from the
-committed ranks: from sums by recipe, since a table of 30 settings has 435 pairs.
+committed ranks.
 """
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
@@ -15,12 +12,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from helpers.evaluation.ranking import DIRECTIONS
-from helpers.evaluation.stats import ALPHA, Estimate, holm
+from helpers.evaluation.stats import ALPHA, Sample, estimate, holm
 from helpers.grid import run_grid
 from helpers.report import tables
 from helpers.report.results import Lesson
-from helpers.study import Design, Study
+from helpers.study import BOTH, Design, Study
 from helpers.topics.placement import widget
 from helpers.topics.placement.rows import parse
 from helpers.topics.placement.study import TESTS, Training, rate_scores
@@ -64,72 +60,6 @@ def best_by_validation(study: Study, base: str, n: int) -> list[str]:
     return runs.groupby("arm")["validation"].mean().nlargest(n).index.tolist()
 
 
-@dataclass(frozen=True)
-class Sums:
-    """Hits at 10 of one setting by seed and recipe, a pair of arrays for each direction.
-
-    ``hits``: (s, g) for each direction; ``sizes``: (g,) queries of each recipe. Recipes and seeds
-    are in the same order for all settings of a table.
-    """
-
-    hits: tuple[np.ndarray, ...]
-    sizes: tuple[np.ndarray, ...]
-    seeds: tuple[int, ...]
-
-
-def sums_of(study: Study, *, test: str = TESTS[0]) -> dict[str, Sums]:
-    """The sums of every setting."""
-    parts = [study.queries(test, direction)[0] for direction in DIRECTIONS]
-    groups = np.unique(np.concatenate([part.groups for part in parts]))
-    codes = [np.searchsorted(groups, part.groups) for part in parts]
-    sizes = tuple(np.bincount(code, minlength=len(groups)) for code in codes)
-    found = {}
-    for arm, seeds in parts[0].seeds.items():
-        hits = tuple(
-            np.array([np.bincount(code, one <= 10, len(groups)) for one in part.ranks[arm]])
-            for part, code in zip(parts, codes, strict=True)
-        )
-        found[arm] = Sums(hits, sizes, seeds)
-    return found
-
-
-def difference(
-    a: Sums, b: Sums, *, pick: tuple[Sequence[int], Sequence[int]] | None = None,
-    counts: np.ndarray | None = None,
-) -> Estimate:  # fmt: skip
-    """Setting ``a`` minus ``b``, both directions averaged, as ``Study.difference`` has it.
-
-    Parameters
-    ----------
-    pick : two sequences of row numbers, optional
-        Which seeds of each, paired in this order; default: the seeds that both have.
-    counts : (g,) int, optional
-        How often each recipe was drawn; default: once.
-    """
-    if pick is None:
-        shared = [seed for seed in a.seeds if seed in b.seeds]
-        pick = [a.seeds.index(s) for s in shared], [b.seeds.index(s) for s in shared]
-    weight = np.ones(len(a.sizes[0])) if counts is None else counts
-    by_seed, residuals = 0.0, 0.0
-    for own, other, sizes in zip(a.hits, b.hits, a.sizes, strict=True):
-        by_recipe = (own[list(pick[0])] - other[list(pick[1])]).astype(float)  # (s, g)
-        n = float(weight @ sizes)
-        means = by_recipe @ weight / n
-        by_seed = by_seed + means / len(a.hits)
-        residuals = residuals + (by_recipe.mean(axis=0) - means.mean() * sizes) / n / len(a.hits)
-    s, g, value = len(by_seed), float(weight.sum()), float(by_seed.mean())
-    of_items = math.sqrt(g / (g - 1) * float(weight @ residuals**2))
-    of_seeds = float(by_seed.std(ddof=1)) / math.sqrt(s) if s > 1 else 0.0
-    error = math.hypot(of_items, of_seeds)
-    if error < 1e-12:
-        half = 1 - 0.025 ** (1 / g)
-        return Estimate(value, value - half, value + half, float(value == 0), n_seeds=s)
-    free = error**4 / (of_items**4 / (g - 1) + (of_seeds**4 / (s - 1) if s > 1 else 0.0))
-    half = float(stats.t.ppf(0.975, free)) * error
-    p = float(2 * stats.t.sf(abs(value) / error, free))
-    return Estimate(value, value - half, value + half, p, n_seeds=s)
-
-
 def pairs(study: Study, design: Design, base: str, *, test: str = TESTS[0]) -> pd.DataFrame:
     """All pairs of the trained settings of a base, better one first, each with its verdict.
 
@@ -138,12 +68,11 @@ def pairs(study: Study, design: Design, base: str, *, test: str = TESTS[0]) -> p
     margin, else ``undecided``.
     """
     arms = [arm for arm, about in design.arms.items() if about["base"] == base and "row" in about]
-    sums, margins = sums_of(study, test=test), design.settings["margins"]
-    rows = []
+    margins, rows = design.settings["margins"], []
     for a, b in combinations(arms, 2):
-        found = difference(sums[a], sums[b])
+        found = study.difference(a, b, test=test)
         if found.value < 0:
-            a, b, found = b, a, difference(sums[b], sums[a])
+            a, b, found = b, a, study.difference(b, a, test=test)
         many = found.n_seeds >= design.settings["more seeds"]
         numbers = {k: getattr(found, k) for k in ("value", "low", "high", "p", "n_seeds")}
         margin = margins["more" if many else "usual"]
@@ -162,26 +91,30 @@ def decided_share(found: pd.DataFrame) -> float:
     return float((found["verdict"] != OPEN).mean())
 
 
-def error_rate(
-    study: Study, arm: str, *, n_splits: int = 200, level: float = ALPHA, seed: int = 0,
-    test: str = TESTS[0],
-) -> tuple[int, int]:  # fmt: skip
-    """How often a setting differs from itself: false calls, and how many splits.
+def p_against_itself(
+    study: Study, arm: str, *, n_splits: int = 200, seed: int = 0, test: str = TESTS[0]
+) -> np.ndarray:
+    """The p-values of a setting against itself, (n_splits,): every small one is a false call.
 
     Each split puts half of its seeds against the other half at random, and draws the recipes with
-    replacement: no training is needed, and every call is false.
+    replacement: no training is needed.
     """
-    sums, rng = sums_of(study, test=test)[arm], np.random.default_rng(seed)
-    half, g = len(sums.seeds) // 2, len(sums.sizes[0])
+    parts, rng = study.queries(test, BOTH), np.random.default_rng(seed)
+    half = len(parts[0].seeds[arm]) // 2
     if half < 2:
-        raise ValueError(f"{arm!r} has {len(sums.seeds)} seeds: a split needs at least 4")
-    calls = 0
+        raise ValueError(f"{arm!r} has {len(study.seeds(arm))} seeds: a split needs at least 4")
+    queries_of = [pd.Series(range(len(one.groups))).groupby(one.groups).indices for one in parts]
+    recipes, found = sorted(set(queries_of[0]) | set(queries_of[1])), []
     for _ in range(n_splits):
-        order = rng.permutation(len(sums.seeds))
-        counts = np.bincount(rng.integers(g, size=g), minlength=g).astype(float)
-        found = difference(sums, sums, pick=(order[:half], order[half : 2 * half]), counts=counts)
-        calls += found.p <= level
-    return calls, n_splits
+        order, samples = rng.permutation(2 * half), []
+        drawn = rng.choice(recipes, len(recipes))
+        for part, queries in zip(parts, queries_of, strict=True):
+            own = [queries.get(recipe, ()) for recipe in drawn]
+            hits = (part.ranks[arm][:, np.concatenate(own).astype(int)] <= 10).astype(float)
+            places = np.repeat(np.arange(len(own)), list(map(len, own)))  # drawn twice: two recipes
+            samples.append(Sample(hits[order[:half]] - hits[order[half:]], places))
+        found.append(estimate(*samples).p)
+    return np.array(found)
 
 
 def share_interval(calls: int, n: int) -> tuple[float, float]:
@@ -215,7 +148,7 @@ def board(study: Study, design: Design, base: str, found: pd.DataFrame) -> pd.Da
             "seconds": round(float(one["seconds"].median())),
             "rate": float(one["rate"].iloc[0]), "seeds": len(study.seeds(arm)),
             "command": f"course run --only 05 -p model={base} -p steps={int(one['steps'].iloc[0])} "
-                       f"-p learning_rate={one['rate'].iloc[0]:g} {row.options}",
+                       f"-p learning_rate={one['rate'].iloc[0]:g} -p 'rows={row.name}'",
         })  # fmt: skip
     found = pd.DataFrame(rows).sort_values("order", ascending=False, ignore_index=True)
     return found.drop(columns="order")
@@ -229,8 +162,9 @@ def told(study: Study, design: Design, found: pd.DataFrame, base: str) -> str:
     text = f"{len(every)} pairs: {', '.join(f'{n} {verdict}' for verdict, n in counts.items())}; "
     text += f"{decided_share(every):.0%} are decided. "
     arm = best_by_validation(study, base, 1)[0]
+    p = p_against_itself(study, arm)
     for level, named in ((ALPHA, "p ≤ 0.05"), (ALPHA / len(found), "the family's first step")):
-        calls, n = error_rate(study, arm, level=level)
+        calls, n = int((p <= level).sum()), len(p)
         low, high = share_interval(calls, n)
         text += f"{arm} against itself, {named}: {calls} of {n} calls are false "
         text += f"[{low:.1%}, {high:.1%}]. "

@@ -1,6 +1,6 @@
 """Figures of lesson 05: all pairs of some rows, and the trials of a search."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 
 import matplotlib.pyplot as plt
@@ -9,11 +9,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from helpers.report.plots import gain_against_loss, points_with_intervals
+from helpers.report.plots import legend, points_with_intervals
 from helpers.report.style import FAINT, INK, LINES, MUTED, PALETTE, percent_axis, plain, title
-from helpers.study import Design, Study
-from helpers.topics.placement.leaderboard import difference, sums_of
-from helpers.topics.placement.study import TESTS, curves
+from helpers.study import Study
 
 
 def pair_matrix(study: Study, rows: Sequence[str], *, test: str, margin: float = 1.0) -> Figure:
@@ -22,13 +20,13 @@ def pair_matrix(study: Study, rows: Sequence[str], *, test: str, margin: float =
     Dark: the 95 % interval excludes zero; tinted: it lies within ``margin`` points of zero. Only
     described, not tested: the hypotheses of the design are the family.
     """
-    n, sums = len(rows), sums_of(study, test=test)
+    n = len(rows)
     fig, ax = plt.subplots(figsize=(2.6 + 0.72 * n, 1.9 + 0.46 * n), layout="constrained")
     for y, a in enumerate(rows):
         for x, b in enumerate(rows):
             if a == b:
                 continue
-            one = difference(sums[a], sums[b])
+            one = study.difference(a, b, test=test)
             away = one.low > 0 or one.high < 0
             near = max(abs(one.low), abs(one.high)) <= margin / 100
             face = PALETTE[0] if away else PALETTE[4] if near else "white"
@@ -52,8 +50,7 @@ def pair_matrix(study: Study, rows: Sequence[str], *, test: str, margin: float =
 
 def pairs_told(study: Study, rows: Sequence[str], *, test: str, margin: float = 1.0) -> str:
     """A sentence on all pairs: how many intervals exclude zero, and how many lie near it."""
-    sums = sums_of(study, test=test)
-    found = [difference(sums[a], sums[b]) for a, b in combinations(rows, 2)]
+    found = [study.difference(a, b, test=test) for a, b in combinations(rows, 2)]
     away = sum(one.low > 0 or one.high < 0 for one in found)
     near = sum(max(abs(one.low), abs(one.high)) <= margin / 100 for one in found)
     return (
@@ -62,58 +59,26 @@ def pairs_told(study: Study, rows: Sequence[str], *, test: str, margin: float = 
     )
 
 
-def trials_plot(
-    trials: pd.DataFrame, importance: Mapping[str, float], *, heading: str, reference: float
-) -> Figure:
-    """The score of each trial with the best so far; beside it how much each choice explains.
+def trials_plot(trials: pd.DataFrame, *, heading: str, reference: float) -> Figure:
+    """The score of each trial with the best so far, and the zero-shot score, ``reference``.
 
-    Parameters
-    ----------
-    trials : DataFrame
-        As :func:`helpers.topics.placement.search.trials_of` gives it.
-    importance : mapping of choice to share
-        Left out where it is empty.
-    reference : float
-        The zero-shot score, a line.
+    ``trials`` are as :func:`helpers.topics.placement.search.trials_of` gives them.
     """
-    fig, axes = plt.subplots(
-        1, 1 + bool(importance), figsize=(9.0 if importance else 6.4, 3.2), squeeze=False,
-        width_ratios=(1.6, 1) if importance else None, layout="constrained",
-    )  # fmt: skip
-    ax = axes[0][0]
+    fig, ax = plt.subplots(figsize=(6.8, 3.2), layout="constrained")
     depth = trials.get("text_layers", pd.Series(0, index=trials.index)).fillna(0)
-    for i, (name, part) in enumerate(trials.groupby(np.where(depth > 0, "text layers", "none"))):
-        label = f"adapts {name}" if name != "none" else "vision layers alone"
-        ax.plot(part["number"] + 1, part["score"], "o^"[i], color=LINES[i], ms=6, label=label)
+    kinds = np.where(depth > 0, "adapts text layers", "vision layers alone")
+    for i, (name, part) in enumerate(trials.groupby(kinds)):
+        ax.plot(part["number"] + 1, part["score"], "^o"[i], color=LINES[i], ms=6, label=name)
     ax.step(trials["number"] + 1, trials["score"].cummax().ffill(), where="post", color=MUTED,
             lw=1, label="best so far")  # fmt: skip
     ax.axhline(reference, color=MUTED, ls=(0, (4, 3)), lw=1)
     ax.annotate("zero-shot", (1, reference), (-2, 4), xycoords=("axes fraction", "data"),
                 textcoords="offset points", ha="right", color=MUTED, fontsize=8.5)  # fmt: skip
     ax.set(xlabel="trial", ylabel="hit@10 on validation, percent")
+    ax.xaxis.get_major_locator().set_params(integer=True)
     percent_axis(ax.yaxis)
-    ax.legend(loc="lower right", bbox_to_anchor=(1, 1.0), ncols=3, borderaxespad=0.2)
-    title(ax, heading, note=" " * bool(importance))
-    if importance:
-        names = sorted(importance, key=importance.get)
-        beside = axes[0][1]
-        beside.barh(range(len(names)), [importance[name] for name in names], color=PALETTE[2])
-        beside.set_yticks(range(len(names)), [plain(name.replace("_", " ")) for name in names])
-        beside.set(xlabel="share of the score's variance, percent")
-        beside.grid(axis="y", visible=False)
-        percent_axis(beside.xaxis)
-        title(beside, "Which choice mattered", note=" ")
-    return fig
-
-
-def paths_plot(study: Study, design: Design) -> Figure:
-    """Gain on the domain of the training against loss on the other, along paths from the base."""
-    own, other = (design.data[test]["source"] for test in TESTS)
-    fig = gain_against_loss(
-        curves(study, design), heading="From the base to three adapted models",
-        xlabel=f"hit@10 on {other}, change in points", ylabel=f"hit@10 on {own}, change in points",
-    )  # fmt: skip
-    fig.axes[0].legend(loc="lower left")  # above the axes it would cover the note
+    legend(ax, wanted=True)
+    title(ax, heading, note=" ")
     return fig
 
 

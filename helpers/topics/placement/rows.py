@@ -8,12 +8,12 @@ alpha of twice the rank, ``qv``, dropout 0.05, plain LoRA; of a method without r
 import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from helpers import paths
 from helpers.models.encoder import Encoder
@@ -35,9 +35,6 @@ WITHOUT_RANK = ("ia3", "biases", "norms")
 ON_EMBEDDINGS = ("rla", "prolip")
 VARIANTS = (*LOW_RANK, *WITHOUT_RANK, *ON_EMBEDDINGS)
 ALL_METHODS = (*METHODS, *VARIANTS)
-# What lesson 05 trains where no parameter is given.
-LESSON_ROW = {"rank": 8, "alpha": 16.0, "vision_layers": 2, "text_layers": 0, "heads": False,
-              "modules": USUAL_MODULES, "method": "lora"}  # fmt: skip
 LARGEST = 200  # rows of a file
 HOW_TO_NAME = "write a row as 'r16 a32 v2 t2 heads qkvo': rank, alpha, layers, heads, modules"
 # The eight rows and scores of system A (SigLIP, MetaFood's Dishcovery), in the order of its table.
@@ -95,30 +92,10 @@ class Row:
         )
         return " ".join(part for is_said, part in parts if is_said)
 
-    @property
-    def options(self) -> str:
-        """What ``course run --only 05`` takes to train this row.
-
-        >>> parse("r16 v2 dora").options
-        '-p rank=16 -p alpha=32 -p method=dora'
-        """
-        one = self.placement
-        values = {"rank": one.rank, "alpha": one.alpha, "vision_layers": one.vision_layers,
-                  "text_layers": one.text_layers, "heads": one.heads, "modules": one.modules,
-                  "method": self.method}  # fmt: skip
-        if self.method in ON_EMBEDDINGS:
-            values = {"method": self.method}
-        elif self.method in ("full", *WITHOUT_RANK):
-            values = {k: v for k, v in values.items() if k not in ("rank", "alpha", "modules")}
-        elif not one.modules:  # a prompt
-            values = {k: v for k, v in values.items() if k not in ("alpha", "modules")}
-        said = {name: value for name, value in values.items() if value != LESSON_ROW[name]}
-        return " ".join(f"-p {name}={_shown(value)}" for name, value in said.items())
-
 
 def row_of(
-    *, rank: int = 8, alpha: float | None = None, vision_layers: int | str = 0,
-    text_layers: int | str = 0, heads: bool = False, modules: str = USUAL_MODULES,
+    *, rank: int = 8, alpha: float | None = None, vision_layers: int = 0,
+    text_layers: int = 0, heads: bool = False, modules: str = USUAL_MODULES,
     dropout: float = USUAL_DROPOUT, method: str = "lora",
 ) -> Row:  # fmt: skip
     """A row from its choices; ``alpha`` is twice the rank where it is not given.
@@ -190,56 +167,38 @@ def parse(name: str) -> Row:
         said |= found
     if "rank" not in said and said.get("method", "lora") in (*METHODS[:-1], *LOW_RANK):
         raise PlacementError(f"row {name!r} has no rank; {HOW_TO_NAME}")
-    return row_of(**said)
-
-
-class _Choices(BaseModel):
-    """What a row of a file may say."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-    rank: int = 8
-    alpha: float | None = None
-    dropout: float = USUAL_DROPOUT
-    vision_layers: int | str = 0
-    text_layers: int | str = 0
-    heads: bool = False
-    modules: str = USUAL_MODULES
-    method: str = "lora"
+    try:
+        return row_of(**said)
+    except PlacementError as error:
+        raise PlacementError(f"row {name!r}: {error}") from error
 
 
 class _File(BaseModel):
+    """A file of rows: names, and lists of parts of names of which every combination is a row."""
+
     model_config = ConfigDict(extra="forbid")
-    base: dict[str, Any] = {}
-    rows: list[dict[str, Any]] = []
-    grid: dict[str, list[Any]] = Field(default={})
+    rows: list[str] = []
+    grid: list[list[str]] = []
 
 
 def parse_grid(text: str, *, where: str = "grid") -> list[Row]:
-    """The rows of a YAML text: ``base`` that all share, ``rows`` one by one, ``grid`` to combine.
+    """The rows of a YAML text: ``rows`` lists names, ``grid`` the parts of names to combine.
 
     Raises ``PlacementError``, which names the place, for what is unknown or cannot be meant.
 
-    >>> [one.name for one in parse_grid("grid: {rank: [4, 8], vision_layers: [2]}")]
-    ['r4 v2', 'r8 v2']
+    >>> [one.name for one in parse_grid("grid: [[r4, r8], [v2], ['', heads]]")]
+    ['r4 v2', 'r4 v2 heads', 'r8 v2', 'r8 v2 heads']
     """
     try:
         file = _File(**(yaml.safe_load(text) or {}))
-        listed = [(f"row {i}", row) for i, row in enumerate(file.rows, start=1)]
-        combined = [dict(zip(file.grid, values, strict=True))
-                    for values in product(*file.grid.values())] if file.grid else []  # fmt: skip
-        rows = {}
-        for place, said in [*listed, *(("grid", one) for one in combined)]:
-            try:
-                row = row_of(**_Choices(**{**file.base, **said}).model_dump())
-            except ValidationError as error:
-                raise PlacementError(f"{where}, {place}: {_first(error)}") from error
-            except PlacementError as error:
-                raise PlacementError(f"{where}, {place}: {error}") from error
-            rows[row.name] = row
+        combined = map(" ".join, product(*file.grid)) if file.grid else ()
+        rows = {row.name: row for row in map(parse, (*file.rows, *combined))}
     except ValidationError as error:
-        raise PlacementError(f"{where}: {_first(error)}; use base, rows and grid") from error
+        raise PlacementError(f"{where}: {_first(error)}; use rows and grid") from error
     except (yaml.YAMLError, TypeError) as error:
-        raise PlacementError(f"{where} is no YAML of base, rows and grid: {error}") from error
+        raise PlacementError(f"{where} is no YAML of rows and grid: {error}") from error
+    except PlacementError as error:
+        raise PlacementError(f"{where}, {error}") from error
     if not 0 < len(rows) <= LARGEST:
         raise PlacementError(f"{where} describes {len(rows)} rows: give 1 to {LARGEST}")
     return list(rows.values())
@@ -286,33 +245,6 @@ def fitting(rows: Iterable[Row], encoder: Encoder) -> list[Row]:
     return found
 
 
-def equal_size(encoder: Encoder, row: Row) -> Row:
-    """LoRA without heads on the same layers that trains as much as a row with heads.
-
-    It tells capacity from place. Its rank is at most half the width of the tower: on queries and
-    values if that is enough, else on all of attention, else on the MLP too.
-
-    Raises ``PlacementError`` if no rank up to half the width trains as much.
-    """
-    wanted = trainable_parameters(encoder, row.placement)
-    widths = (encoder.model.config.vision_config, encoder.model.config.text_config)
-    most = min(config.hidden_size for config in widths) // 2
-    alone = replace(row.placement, heads=False)
-    for letters in ("qv", "qkvo", "qkvof1f2"):
-        one, two = (
-            trainable_parameters(encoder, replace(alone, modules=_modules(letters), rank=rank))
-            for rank in (1, 2)
-        )
-        rank = max(1, round((wanted - one) / (two - one)) + 1)
-        if rank <= most:
-            alpha = rank * row.placement.alpha / row.placement.rank
-            return Row(replace(alone, modules=_modules(letters), rank=rank, alpha=alpha))
-    raise PlacementError(
-        f"no LoRA of rank {most} or less on these layers trains {wanted:,} numbers, as "
-        f"{row.name!r} does: take more layers"
-    )
-
-
 def trainable_parameters(encoder: Encoder, placement: Placement) -> int:
     """How many numbers a placement trains, the logit scale included."""
     return trainable_counts(adapt(encoder, placement).model).trainable
@@ -333,7 +265,3 @@ def _depth(layers: int | str) -> str:
 
 def _short(value: float) -> str:
     return repr(float(value)).removesuffix(".0")
-
-
-def _shown(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value).removesuffix(".0")

@@ -13,9 +13,8 @@ import numpy as np
 import optuna
 import pandas as pd
 from filelock import FileLock
-from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalStorage
-from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from helpers import paths
 from helpers.models.encoder import Encoder
@@ -23,7 +22,6 @@ from helpers.repro import hash_of, library_versions
 from helpers.store.artefacts import code_of
 from helpers.topics.placement.rows import LETTERS, Row, row_of
 
-FEWEST = 5  # complete trials that say which choice mattered
 MODULES = ("qv", "qkvo", "qkvof1f2")
 STARTUP = 5  # trials that are drawn at random, and that no trial is stopped below
 
@@ -132,28 +130,3 @@ def winner(trials: pd.DataFrame) -> tuple[str, float]:
         raise ValueError(f"none of {len(trials)} trials was trained to its end: give more trials")
     best = trials.loc[scores.idxmax()]
     return str(best["row"]), float(best["learning_rate"])
-
-
-def importance(trials: pd.DataFrame, *, seed: int) -> dict[str, float]:
-    """Each choice's share of the variance of the score (Hutter et al. 2014); empty if too few.
-
-    ``trials`` are those of :func:`trials_of`, of a search that just ran or of a committed one. The
-    shares speak of the space that was searched: a rate that ranges over decades drowns the rest.
-    """
-    complete = trials[trials["score"].notna()]
-    if len(complete) < FEWEST or complete["score"].nunique() == 1:
-        return {}
-    names = [name for name in trials if name not in ("number", "state", "row", "score")]
-    space = {
-        name: CategoricalDistribution(sorted(complete[name].unique().tolist()))
-        if name in ("heads", "modules")
-        else FloatDistribution(float(complete[name].min()), float(complete[name].max()))
-        for name in names if complete[name].nunique() > 1
-    }  # fmt: skip
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it reports every study otherwise
-    study = optuna.create_study(direction="maximize")
-    for one in complete.to_dict("records"):
-        values = {k: one[k] if k in ("heads", "modules") else float(one[k]) for k in space}
-        study.add_trial(create_trial(params=values, distributions=space, value=one["score"]))
-    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed)
-    return optuna.importance.get_param_importances(study, evaluator=evaluator)

@@ -4,27 +4,25 @@ The order is that of ``reports/study/05_placement_study/design.yaml``. Each stag
 it finds finished, and none before the last one ranks a test.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property, partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 import pandas as pd
 
 from helpers.data.sets import RetrievalSet
-from helpers.evaluation.ranking import DIRECTIONS
 from helpers.evaluation.stats import Estimate
 from helpers.experiment import Experiment, PreparedSet, with_points
 from helpers.grid import Result, run_grid
 from helpers.models.encoder import Encoder
 from helpers.report import tables
 from helpers.repro import hash_of
-from helpers.study import UNTRAINED, Design, Study, gate_fails
+from helpers.study import Design, Study, gate_fails
 from helpers.topics.placement import search
 from helpers.topics.placement.rows import REPORTED, Row, parse
 from helpers.topics.placement.training import Embeds, Trained, settings_of, train_row
@@ -106,11 +104,7 @@ class Training(Experiment):
 def run_study(design: Design, folder: Path, *, device: str = "cpu") -> Study:
     """Choose on validation and train what the design asks; what is finished is found again."""
     experiment = Training(design, device)
-    identity, base, steps = (
-        experiment.key,
-        next(iter(design.base)),
-        design.settings["steps"],
-    )
+    base, steps = next(iter(design.base)), design.settings["steps"]
     parts = []
     for name, about in design.settings["rates"].items():
         part = rate_scores(experiment, folder / "rates", base=base, steps=steps, edges=EDGES,
@@ -134,7 +128,7 @@ def run_study(design: Design, folder: Path, *, device: str = "cpu") -> Study:
                             "steps": length}  # fmt: skip
             arms[arm] = factors
         study = run_grid(experiment.train, arms, seeds=design.seeds_of,
-                         folder=folder / f"{length} steps", identity=identity)  # fmt: skip
+                         folder=folder / f"{length} steps", identity=experiment.key)  # fmt: skip
         if not any(gate_fails(study, h.gate) for h in design.hypotheses if h.gate[:4] == "flat"):
             break
     points = {arm: about for arm, about in design.arms.items() if "of" in about}
@@ -275,58 +269,14 @@ def table(
     return pd.DataFrame(lines).fillna("–").replace("", "–")
 
 
-def curves(study: Study, design: Design, base: str = "zero-shot") -> pd.DataFrame:
-    """Paths from the base: ``method``, ``factor``, gain and loss in points with their intervals."""
-    of = {about["of"] for about in design.arms.values() if "of" in about}
-    rows = [(arm, 0.0, *[0.0] * 6) for arm in of]
-    for arm, about in design.arms.items():
-        if "of" not in about and arm not in of:
-            continue
-        found = [study.difference(arm, base, test=test) for test in TESTS]
-        numbers = [100 * x for one in found for x in (one.value, one.low, one.high)]
-        rows.append((about.get("of", arm), about.get("factor", 1.0), *numbers))
-    names = ["gain", "gain_low", "gain_high", "loss", "loss_low", "loss_high"]
-    frame = pd.DataFrame(rows, columns=["method", "factor", *names])
-    return frame.sort_values(["method", "factor"], ignore_index=True)
-
-
-def named_factors(study: Study, most: float = 3.0) -> dict[str, float]:
-    """The largest factor of each path whose loss elsewhere is at most ``most`` points.
-
-    Read on the validation of the other domain, mean over seeds; the base is factor 0.
-    """
-    path = study.frames["path"]
-    scores = path[path["test"] == TESTS[1]].groupby(["arm", "factor"])["score"].mean()
-    found = {}
-    for arm, part in scores.groupby(level="arm"):
-        by_factor = part.droplevel("arm")
-        kept = by_factor.index[by_factor >= by_factor[0.0] - most / 100]
-        found[str(arm)] = float(np.max(kept))
-    return found
-
-
-def save_logs(zone: Any, live: Study, *, model: str) -> list[str]:
-    """Write ``experiments/placement/<row>/`` for each trained row: a record and its losses.
-
-    Returns the keys of the records.
-    """
-    keys = []
-    for run in live.runs[live.runs["seed"] != UNTRAINED].to_dict("records"):
+def save_logs(zone: Any, live: Study) -> None:
+    """Write ``experiments/placement/<row>/run.csv`` and ``losses.csv`` for each trained row."""
+    for arm in (arm for arm in live.arms if live.seeds(arm)):
         folder = "fine-tuning-zone/experiments/placement/"
-        folder += "".join(c if c.isalnum() else "-" for c in run["arm"])
-        numbers = {
-            f"hit@10, {test}, {way}":
-            live.estimate(run["arm"], test=test, direction=way).value
-            for test in live.tests for way in DIRECTIONS
-        }  # fmt: skip
-        plain = {k: None if v != v else v for k, v in (run | numbers).items()}  # NaN is no JSON
-        losses = live.frames["losses"]
-        losses = losses[losses["arm"] == run["arm"]]
-        text = json.dumps({"model": model, **plain}, indent=1, default=str) + "\n"
-        zone.write_bytes(f"{folder}/record.json", text.encode())
-        zone.write_bytes(f"{folder}/losses.csv", losses.to_csv(index=False).encode())
-        keys.append(f"{folder}/record.json")
-    return keys
+        folder += "".join(c if c.isalnum() else "-" for c in arm)
+        for name, frame in {"run": live.runs, "losses": live.frames["losses"]}.items():
+            text = frame[frame["arm"] == arm].to_csv(index=False)
+            zone.write_bytes(f"{folder}/{name}.csv", text.encode())
 
 
 def rates_told(study: Study) -> str:
@@ -340,9 +290,8 @@ def rates_told(study: Study) -> str:
 
 
 def reconciled(
-    live: Study, trials: pd.DataFrame, *, test: str, committed: Study | None = None,
-    judged: pd.DataFrame | None = None,
-) -> str:  # fmt: skip
+    live: Study, trials: pd.DataFrame, *, test: str, committed: Study | None = None
+) -> str:
     """A paragraph that holds a live run, its search and the committed study side by side."""
     rows = [arm for arm in live.arms if live.seeds(arm)]
     level = {arm: live.estimate(arm, test=test) for arm in rows}
@@ -352,23 +301,17 @@ def reconciled(
     if trials["score"].notna().any():
         row, rate = search.winner(trials)
         told += f"Of its {len(trials)} short trials, {row} at {rate:.2g} validates best. "
-    if committed is None or judged is None:
+    if committed is None:
         return told + "The study is not measured yet, so none of this is a verdict."
     trained = [arm for arm in committed.arms if not POINT.search(arm)]
-    own = {arm: committed.estimate(arm, test=TESTS[0]) for arm in trained}
-    told += f"The study's highest row is {max(own, key=lambda arm: own[arm].value)}. "
+    own = {arm: committed.estimate(arm, test=TESTS[0]).value for arm in trained}
+    told += f"The study's highest row is {max(own, key=own.get)}. "
     if WINNER in own and set(REPORTED) & set(own):
-        eight = max(set(REPORTED) & set(own), key=lambda arm: own[arm].value)
+        eight = max(set(REPORTED) & set(own), key=own.get)
         found = committed.difference(WINNER, eight, test=TESTS[0])
         row = committed.runs.loc[committed.runs["arm"] == WINNER, "row"].iloc[0]
         told += f"The winner of its search, {row}, differs from the best reported row, {eight}, "
         told += f"by {tables.points(found)} on recipes that no choice has seen. "
-    both = [arm for arm in rows if arm in own]
-    pairs = [(a, b) for i, a in enumerate(both) for b in both[:i]]
-    alike = sum(
-        (level[a].value - level[b].value) * (own[a].value - own[b].value) > 0 for a, b in pairs
-    )
-    if pairs:
-        told += f"Of {len(pairs)} pairs of rows that both trained, {alike} have the same order. "
-    counts = [f"{n} {name}" for name, n in judged["verdict"].value_counts().items()]
-    return told + f"Of {len(judged)} hypotheses: {', '.join(counts)}."
+    pairs = [(a, b) for a, b in combinations(rows, 2) if a in own and b in own]
+    alike = sum((level[a].value - level[b].value) * (own[a] - own[b]) > 0 for a, b in pairs)
+    return told + f"Of {len(pairs)} pairs of rows that both trained, {alike} have the same order."

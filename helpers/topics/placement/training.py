@@ -27,12 +27,7 @@ from helpers.models.placement import (
     trainable_counts,
 )
 from helpers.topics.placement.rows import Row
-from helpers.training.batches import (
-    Towers,
-    TrainingPairs,
-    normalized,
-    plain_towers,
-)
+from helpers.training.batches import TrainingPairs, normalized, plain_towers
 from helpers.training.loop import Settings, fit
 from helpers.training.prefix import Prefixes, why_not
 from helpers.training.runs import contrastive_step
@@ -53,16 +48,6 @@ def pixel_batches(encoder: Encoder, held: PreparedSet, *, size: int = 64) -> Ite
     """The images of a prepared set as the vision tower reads them, (b, 3, px, px) float32."""
     for pixels in held.pairs.pixels.split(size):
         yield normalized(pixels.float() / 255, encoder).to(encoder.device)
-
-
-def towers_of(embeds: Embeds, pairs: TrainingPairs) -> Towers:
-    """Towers over pairs: from cached prefixes, or whole."""
-    return embeds.towers(pairs) if isinstance(embeds, Prefixes) else plain_towers(embeds, pairs)
-
-
-def split(encoder: Encoder) -> Embeds:
-    """The adapted encoder with its frozen prefixes cached, or itself where that is impossible."""
-    return encoder if why_not(encoder.adapter.placement, encoder) else Prefixes(encoder)
 
 
 @dataclass(frozen=True)
@@ -86,8 +71,10 @@ def train_row(
     numbers of parameters, and ``validation``, the last score.
     """
     encoder = adapted(base, row, seed=settings.seed)
-    embeds = split(encoder)
-    step = contrastive_step(encoder, pairs, towers_of(embeds, pairs), settings)
+    whole = why_not(row.placement, encoder)  # why nothing below the adapter can be cached
+    embeds = encoder if whole else Prefixes(encoder)
+    towers = plain_towers(encoder, pairs) if whole else embeds.towers(pairs)
+    step = contrastive_step(encoder, pairs, towers, settings)
     if row.variant in ("rla", "prolip"):
         step = pulled(encoder, step, PULL)
     fitted = fit(

@@ -27,10 +27,11 @@ for (const box of document.querySelectorAll(".sortable:not([data-ready])")) {
   const count = box.querySelector("output"), rows = [...body.rows];
   const value = (row, i) => row.cells[i].dataset.value;
   heads.forEach((head, i) => head.querySelector("button").addEventListener("click", () => {
-    const up = head.getAttribute("aria-sort") === "descending";
+    const numbers = head.dataset.kind === "number", before = head.getAttribute("aria-sort");
+    const up = before ? before === "descending" : !numbers;  // numbers begin with the highest
     heads.forEach(one => one.removeAttribute("aria-sort"));
     head.setAttribute("aria-sort", up ? "ascending" : "descending");
-    const numbers = head.dataset.kind === "number", sign = up ? 1 : -1;
+    const sign = up ? 1 : -1;
     const order = (a, b) => numbers ? a - b : a.localeCompare(b);
     body.append(...rows.sort((a, b) => sign * order(value(a, i), value(b, i))));
   }));
@@ -86,6 +87,7 @@ def page_html(frame: pd.DataFrame, *, title: str) -> str:
     name = html.escape(title)
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{name}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
         "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">"
         "<style>body { font: 15px/1.5 system-ui, sans-serif; margin: 1.5rem }</style></head>"
@@ -110,7 +112,7 @@ def show(
     display({"text/html": table_html(frame, label=title), "text/plain": plain}, raw=True)
     lesson.found[name] = found
     say(f"**Found:** {found}")
-    say(f"**How to read it:** {read} [The table as a page that sorts and filters]({page.name}).")
+    say(f"**How to read it:** {read} [A page beside the report]({page.name}) sorts and filters.")
     return page
 
 
