@@ -253,7 +253,7 @@ def mixed_figure(study: Study) -> tuple[Figure, str, str]:
     said = "; ".join(f"{name} {tables.value_text(one)}" for name, one in found.items())
     one, own = (found[f"binary, {name}"].value for name in ("one mean", "centered by modality"))
     level = {"text_to_image": study.chance("hit@10", test=test, direction="text_to_image")}
-    heading = "Which captions find an image among images and captions?"
+    heading = "Images found in a mixed gallery"
     figure = plots.points_with_intervals(table, heading=heading, chance=level)
     return figure, f"hit@10 of an image: {said}.", "yes" if one > own else "no"
 
