@@ -175,7 +175,7 @@ def act(
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     entry = known.get(key, {"alarm": asdict(alarm), "command": command, "started": ""})
     done = "recorded"
-    if start and "retrain" not in ADVICE[alarm.cause].replace("do not retrain", ""):
+    if start and alarm.cause == "broken images":
         done = f"recorded; not started, since the advice is: {alarm.advice}"
     elif start and entry["started"]:
         done = f"started already at {entry['started']}"
