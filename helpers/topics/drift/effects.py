@@ -6,6 +6,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -26,6 +27,18 @@ def kinds_figure(pool: Pool, n: int = 6) -> Figure:
     images = [pool.image(one) for some in ids.values() for one in some]
     names = [("known" if kind == "nothing" else kind) for kind, some in ids.items() for _ in some]
     return galleries.image_grid(images, names, columns=n, heading="What arrives")
+
+
+def group_figure(ratio: np.ndarray, changed: np.ndarray, *, heading: str) -> Figure:
+    """Log density ratios (n,) of arrivals: of known dishes, and of those that changed (n,) bool."""
+    names = np.where(changed, "unseen dish", "known dishes")
+    frame = pd.DataFrame({"log density ratio, whitened": ratio, "arrivals": names})
+    fig, ax = plt.subplots(figsize=(7.2, 3.0), layout="constrained")
+    sns.histplot(frame, x="log density ratio, whitened", hue="arrivals", stat="percent", bins=40,
+                 common_norm=False, element="step", palette=LINES[:2], ax=ax)  # fmt: skip
+    ax.set(ylabel="share of each, percent")
+    ax.set_title(plain(heading), loc="left")
+    return fig
 
 
 def signals_figure(
