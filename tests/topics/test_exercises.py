@@ -17,11 +17,13 @@ from tests.topics import (
     answers_05,
     answers_06,
     answers_08,
+    answers_10,
     answers_11,
+    answers_13,
 )
 from tests.topics.answers_03 import boot_right, hit_right
 
-LESSONS = ("01", "02", "03", "04", "05", "06", "08", "11")
+LESSONS = ("01", "02", "03", "04", "05", "06", "08", "10", "11", "13")
 ANSWERS = (
     answers_01,
     answers_02,
@@ -30,7 +32,9 @@ ANSWERS = (
     answers_05,
     answers_06,
     answers_08,
+    answers_10,
     answers_11,
+    answers_13,
 )
 RIGHT = {name: given for one in ANSWERS for name, given in one.RIGHT.items()}
 WRONG = {name: given for one in ANSWERS for name, given in one.WRONG.items()}

@@ -11,7 +11,6 @@ from helpers.first.report import (
     checks_cleaning,
     checks_composed,
     checks_instances,
-    checks_serving,
 )
 from helpers.first.report.verdicts import EXERCISES, Verdict, exercise, judge
 
@@ -19,7 +18,6 @@ LESSONS = (
     checks_cleaning,
     checks_composed,
     checks_instances,
-    checks_serving,
 )
 
 __all__ = ["LESSONS", "Verdict", "check", "exercise", "names"]

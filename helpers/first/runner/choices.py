@@ -43,6 +43,7 @@ TEXTS: Mapping[str, Text] = {
     "masks": FOLDER,
     "benchmarks": FOLDER,
     "adapter": FOLDER,
+    "arrivals": FOLDER,
     "augmentation": FILE,
     "model": Model(),
     "blip2": Model(),
@@ -83,6 +84,7 @@ TEXTS: Mapping[str, Text] = {
     "loose_pulls": Numbers(each=at_least(0)),
     "band": Numbers(each=COSINE, exactly=2),
     "query": Text(),
+    "labeled": Text(),
 }
 
 

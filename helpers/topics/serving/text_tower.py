@@ -7,9 +7,7 @@ reads texts here too.
 """
 
 import json
-import logging
 import tempfile
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from helpers.evaluation.ranking import check_embeddings
+from helpers.topics.serving import onnx
 from helpers.topics.serving.index import Space, space_of
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 GRAPH, TOKENIZER, ABOUT = "text_tower.onnx", "tokenizer.json", "text_tower.json"
 TOLERANCE = 1e-4  # of an embedding's entries, between torch and onnxruntime
-OPSET = 20
 
 
 class TowerError(ValueError):
@@ -119,16 +117,9 @@ def export_text_tower(encoder: "Encoder", captions: Sequence[str]) -> dict[str, 
 
 def open_text_tower(files: dict[str, bytes], *, threads: int = 0) -> TextTower:
     """A text tower from the files that ``export_text_tower`` made; ``threads`` 0: all cores."""
-    import onnxruntime
-
     about = json.loads(files[ABOUT])
     read = _class_of_transformers(files, about) if about["reader"] else _rules(files, about)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waits cost nothing
-    session = onnxruntime.InferenceSession(files[GRAPH], options)
-    return TextTower(Space(**about["space"]), session, read)
+    return TextTower(Space(**about["space"]), onnx.session(files[GRAPH], threads=threads), read)
 
 
 def compare(encoder: "Encoder", tower: TextTower, captions: Sequence[str]) -> None:
@@ -165,32 +156,14 @@ def _graph(encoder: "Encoder") -> bytes:
             return F.normalize(rows.pooler_output, dim=-1)
 
     tokens = torch.ones((2, encoder.text_length), dtype=torch.int64, device=encoder.device)
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
     try:
-        for logger in loggers:  # its notes are on operations of other libraries
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
-            program = torch.onnx.export(
-                Text().eval(), (tokens,), dynamo=True, input_names=["input_ids"],
-                output_names=["rows"], dynamic_shapes=({0: torch.export.Dim("n")},),
-                opset_version=OPSET, verbose=False,
-            )  # fmt: skip
+        return onnx.export(Text(), tokens, "input_ids")
     except Exception as error:  # of whatever kind, the exporter did not understand the model
         first = next(iter(str(error).strip().splitlines()), "no reason given")
         raise TowerError(
             f"the text tower of {encoder.name} could not be exported ({type(error).__name__}: "
             f"{first}): search with the whole encoder"
         ) from error
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-    model = program.model_proto
-    for part in (*model.graph.node, *model.graph.input, *model.graph.output):
-        del part.metadata_props[:]  # stack traces with paths of this machine
-    del model.graph.value_info[:]  # shapes from before constants were folded: some are wrong now
-    return model.SerializeToString()
 
 
 def _rules(files: dict[str, bytes], about: dict[str, Any]) -> Callable:
