@@ -54,8 +54,8 @@ def add_serve(commands: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C; the exit code."""
+    from helpers.endpoint import Endpoint
     from helpers.topics.serving import service
-    from helpers.topics.serving.endpoint import Endpoint
     from helpers.topics.serving.limits import LOG, Limits
 
     if bool(arguments.endpoint) != bool(arguments.endpoint_model):

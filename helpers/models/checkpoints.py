@@ -25,7 +25,8 @@ from PIL import Image
 from helpers import paths
 
 TINY_MODELS = ("tiny-clip", "tiny-siglip")
-ELSEWHERE = ("tiny-blip2", "tiny-instructblip")  # tiny checkpoints that are no dual encoders
+# Tiny checkpoints of one lesson each: a dual encoder for cars, and two that are none.
+ELSEWHERE = ("tiny-siglip-cars", "tiny-blip2", "tiny-instructblip")
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # in the order that transformers takes them
 VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
 BESIDE_THEM = (

@@ -13,8 +13,8 @@ from helpers.first.prepare.query_models import ModelWriter
 from helpers.first.prepare.query_reading import read_query
 from helpers.first.prepare.query_tables import failure_table, guard_scores
 from tests.chat_server import chat_server
-from tests.first.car_queries import Labeled, labeled_queries
 from tests.first.test_query_models import BAD_ANSWERS, LEAF
+from tests.topics.car_queries import Labeled, labeled_queries
 
 
 def refused(labeled: Labeled, *, judge: bool) -> bool:

@@ -2,12 +2,12 @@
 
 import pandas as pd
 import pytest
+from helpers.topics.cars.metadata import COLUMNS, Cars
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.data.pairs import ensure_pairs
 from helpers.data.splits import leak_audit
-from helpers.first.data.cars import COLUMNS, Cars
 from helpers.first.data.instances import (
     car_recipes,
     ensure_instances,

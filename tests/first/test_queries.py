@@ -15,8 +15,8 @@ from helpers.first.prepare.queries import (
     write_queries,
 )
 from helpers.first.prepare.query_tables import failure_table, guard_scores, reason_table
-from tests.first.car_queries import Labeled
 from tests.first.test_query_facts import car
+from tests.topics.car_queries import Labeled
 
 LEAF = car()
 CARS = [

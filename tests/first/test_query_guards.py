@@ -10,8 +10,8 @@ from helpers.first.prepare.query_guards import CarQuery, GuardError, checked
 from helpers.first.prepare.query_reading import REASONS, fits, read_query
 from helpers.first.prepare.query_tables import guard_scores
 from helpers.first.prepare.query_words import COLORS, PARTS, PLACES
-from tests.first.car_queries import labeled_queries
 from tests.first.test_query_facts import car
+from tests.topics.car_queries import labeled_queries
 
 DEV = labeled_queries("dev")
 LEAF = car()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from helpers import paths
-from helpers.first.data.cars import META, Cars, read_cars
+from helpers.topics.cars.metadata import META, Cars, read_cars
 from helpers.data.pairs import DATASETS, Pairs, read_pairs, write_pairs
 from helpers.data.pairs import COLUMNS
 from helpers.data.trusted import read_trusted_recipes

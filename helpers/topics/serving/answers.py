@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from helpers.topics.serving.endpoint import Endpoint
+from helpers.endpoint import Endpoint
 from helpers.topics.serving.retriever import Hit
 
 PROMPT = (
