@@ -210,7 +210,7 @@ class Training:
         clamp_logit_scale(self.model.logit_scale)
         self.step += 1
         self.seconds += time.process_time() - began
-        if self.step % 10 == 0:
+        if self.step % 10 == 0 or self.step == s.steps:
             self.log.append({"step": self.step, "loss": round(loss.item(), 4)})
 
     def save(self, place: Path) -> None:
@@ -290,7 +290,7 @@ def pretrain(s: Pretraining, folder: Path) -> bool:
         run.advance()
         if run.step % s.save == 0 or run.step == s.steps:
             run.save(state)
-            print(f"step {run.step}, loss {run.log[-1]['loss']}, {run.seconds:.0f} s", flush=True)
+            print(f"step {run.step}, {run.log[-1]}, {run.seconds:.0f} CPU s", flush=True)
         if run.step % s.watch == 0:
             run.model.eval()
             found = scores_of(run.encoder, data)

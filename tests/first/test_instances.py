@@ -2,7 +2,6 @@
 
 import pandas as pd
 import pytest
-from helpers.topics.cars.metadata import COLUMNS, Cars
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from helpers.first.data.instances import (
     texts_of_queries,
 )
 from helpers.store.zones import open_zone
+from helpers.topics.cars.metadata import COLUMNS, Cars
 
 SHARES = {"seed": 1, "test_share": 0.3, "validation_share": 0.1}
 

@@ -19,8 +19,10 @@ from helpers.data.images import FileRefused, ImageError, load_image, normalise, 
 from helpers.data.records import Recipe
 from helpers.data.sets import LazyImages, RetrievalSet
 from helpers.data.sources import open_source
+from helpers.store.zones import open_zone
+from helpers.topics.cars import llm
 from helpers.topics.cars.metadata import META, read_cars
-from helpers.topics.cars.queries import classes_that_fit
+from helpers.topics.cars.queries import Written, classes_that_fit, write_queries
 from helpers.topics.cars.reading import Car, cars_of
 
 SIDES = ("train", "validation", "test")
@@ -195,6 +197,19 @@ def _shown_in_test(images: pd.DataFrame, load: Callable) -> list[str]:
     pairs = [*zip(near["image_a"], near["image_b"], strict=True)]
     pairs += [(b, a) for a, b in pairs]
     return sorted({a for a, b in pairs if side[b] == "test" and side[a] != "test"})
+
+
+def ask(
+    classes: Classes, *, query_writer: str = llm.RULES, query_judge: str = llm.RULES,
+    zone: str = "", n: int = 36, seed: int = 42,
+) -> Written:  # fmt: skip
+    """Queries for each class, ``n`` of them, by a writer and a judge that are named.
+
+    Each is ``rules`` or ``MODEL@ADDRESS`` (:func:`helpers.topics.cars.llm.roles_of`); what a model
+    answers is kept in the zone.
+    """
+    roles = llm.roles_of(query_writer, query_judge, open_zone(zone))
+    return write_queries(classes.cars, *roles, n=n, seed=seed)
 
 
 def split_images(

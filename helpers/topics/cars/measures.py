@@ -15,6 +15,8 @@ from torch.nn import functional as F
 from helpers.data.sets import RetrievalSet
 from helpers.evaluation.ranking import DIRECTIONS, gallery_of, rank_both_directions
 from helpers.evaluation.stats import Estimate
+from helpers.report.style import DIRECTION_NAMES
+from helpers.report.tables import points
 from helpers.study import Study
 from helpers.topics.cars.reading import FACTS, Car
 
@@ -81,6 +83,41 @@ def metric_table(study: Study, *, test: str) -> pd.DataFrame:
                   else study.chance(metric, test=test, direction=direction))  # fmt: skip
         rows.append((metric, direction, arm, one, chance))
     return pd.DataFrame(rows, columns=["metric", "direction", "arm", "estimate", "chance"])
+
+
+def reported_table(study: Study, *, test: str) -> pd.DataFrame:
+    """:func:`metric_table` for reading: percent with intervals, chance, what system D reports."""
+    table, rows = metric_table(study, test=test), []
+    for (metric, direction), part in table.groupby(["metric", "direction"], sort=False):
+        row = {"metric": metric, "direction": DIRECTION_NAMES[direction]}
+        for one in part.itertuples():
+            e = one.estimate
+            row[one.arm] = (
+                e.missing or f"{100 * e.value:.1f} [{100 * e.low:.1f}, {100 * e.high:.1f}]"
+            )
+        row["chance"] = f"{100 * part['chance'].iloc[0]:.1f}"
+        row["D, before and after"] = "{:.1f}, {:.1f}".format(*REPORTED[metric])
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def gains_sentence(study: Study, a: str, b: str, *, test: str) -> str:
+    """hit@1 and mean average precision of an arm minus another's, in both directions."""
+    said = []
+    for direction, name in DIRECTION_NAMES.items():
+        hit = study.difference(a, b, metric="hit@1", test=test, direction=direction)
+        said.append(f"{name}, hit@1 {points(hit)}, "
+                    f"mAP {points(map_gains(study, a, b, test=test)[direction])}")  # fmt: skip
+    return f"{a} minus {b}: {'; '.join(said)}."
+
+
+def answered(prediction: object, right: object) -> str:
+    """What became of a prediction, as a sentence that follows others; empty where there is none."""
+    if prediction is ...:
+        return ""
+    return f" You predicted {prediction!r}" + (
+        ": right." if prediction == right else f"; it is {right!r}."
+    )
 
 
 def map_gains(study: Study, a: str, b: str, *, test: str) -> dict[str, Estimate]:
