@@ -34,6 +34,9 @@ from helpers.store.zones import write_file_atomically
 from helpers.study import UNTRAINED, Design, Study, judge
 
 CHECKER = "helpers.course.parameters"
+BETTER = {  # what knows photographs, by the parameter that names them
+    "source": "openai/clip-vit-base-patch32", "cars": "google/siglip-base-patch16-224",
+}  # fmt: skip
 NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -166,15 +169,16 @@ def begin(
     logging.disable_progress_bar()
     # peft asks transformers by an old name whether it trades memory for time.
     warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
-    model, source = values.get("model", ""), values.get("source", "")
+    model, images = values.get("model", ""), "cars" if "cars" in values else "source"
+    source = values.get(images, "")
     folder = paths.report_folder(values["report"], name)
     lesson = Lesson(name, folder, values["seed"], model, others=others)
     if model.startswith("tiny-") and not source.startswith("world:"):
         say(
             f"**These numbers mean nothing for photographs.** `{model}` has seen drawings only. "
             f"Run `course run --name {Path(values['zone']).name or 'tiny'} --only {name[:2]} "
-            f"-p {shlex.quote(f'source={source}')} "
-            "-p model=openai/clip-vit-base-patch32` instead."
+            f"-p {shlex.quote(f'{images}={source}')} "
+            f"-p model={BETTER[images]}` instead."
         )
     lesson.answer()
     return lesson

@@ -11,7 +11,6 @@ import numpy as np
 from tests.first import exercise_answers_cleaning as cleaning
 from tests.first import exercise_answers_composed as composed
 from tests.first import exercise_answers_distributions as distributions
-from tests.first import exercise_answers_instances as instances
 from tests.first import exercise_answers_mixtures as mixtures
 from tests.first import exercise_answers_serving as serving
 
@@ -144,7 +143,6 @@ RIGHT = {
     **mixtures.RIGHT,
     **composed.RIGHT,
     **serving.RIGHT,
-    **instances.RIGHT,
 }
 WRONG = {
     "01.positive_pairs": PAIR_MISTAKES,
@@ -154,5 +152,4 @@ WRONG = {
     **mixtures.WRONG,
     **composed.WRONG,
     **serving.WRONG,
-    **instances.WRONG,
 }

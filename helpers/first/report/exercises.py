@@ -11,7 +11,6 @@ from helpers.first.report import (
     checks_cleaning,
     checks_composed,
     checks_distributions,
-    checks_instances,
     checks_mixtures,
     checks_pairs,
     checks_serving,
@@ -24,7 +23,6 @@ LESSONS = (
     checks_distributions,
     checks_mixtures,
     checks_composed,
-    checks_instances,
     checks_serving,
 )
 

@@ -36,7 +36,6 @@ TEXTS: Mapping[str, Text] = {
     "zone": WRITTEN,
     "report": WRITTEN,
     "database": Place(kind="file", new=True, number=False),
-    "annotations": FOLDER,
     "real": FOLDER,
     "synthetic": FOLDER,
     "benchmarks": FOLDER,

@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from helpers.data.sets import RetrievalSet
 from helpers.experiment import Experiment, PreparedSet
 from helpers.grid import Result
 from helpers.models.encoder import Encoder
 from helpers.models.placement import Placement
+from helpers.report import plots, tables
 from helpers.report.style import DIRECTION_NAMES
 from helpers.study import Design, Study
 from helpers.topics.cars import measures
@@ -187,6 +189,33 @@ def by_batch_size(study: Study, *, test: str = TEST, metric: str = "hit@1") -> p
             found = study.difference(arm, "zero-shot", metric=metric, test=test)
             rows.append((budget, int(size), loss, found))
     return pd.DataFrame(rows, columns=["budget", "size", "loss", "estimate"])
+
+
+def batch_figure(study: Study, *, test: str = TEST) -> Figure:
+    """The gain over zero-shot by batch size, a line for each loss and budget."""
+    curves = by_batch_size(study, test=test)
+    return plots.lines_with_intervals(
+        curves.assign(run=curves["loss"] + ", " + curves["budget"]), x="size", series="run",
+        references={"zero-shot": 0}, xlabel="pairs of a step",
+        ylabel="hit@1 minus zero-shot, points", heading="Loss and batch size",
+    )  # fmt: skip
+
+
+def smallest_batch(study: Study, *, test: str = TEST) -> tuple[str, str]:
+    """The gain of each loss with the smallest batch and equal samples; the loss that gains more."""
+    curves = by_batch_size(study, test=test)
+    small = curves[(curves["size"] == curves["size"].min()) & (curves["budget"] == BUDGETS[0])]
+    said = [f"{one.loss} {tables.points(one.estimate)}" for one in small.itertuples()]
+    best = max(small.itertuples(), key=lambda one: one.estimate.value).loss
+    about = f"both directions, {BUDGETS[0]}, batches of {small['size'].iloc[0]}"
+    return f"hit@1 minus zero-shot, {about}: {'; '.join(said)}.", best
+
+
+def verdicts(judged: pd.DataFrame) -> tuple[pd.DataFrame, str, str]:
+    """The hypotheses of the study as a table, a sentence on each, and how to read them."""
+    found = f"{'. '.join(tables.verdict_sentences(judged))}."
+    read = "Points of hit@1; intervals hold classes and seeds. Reported: system D, R@1."
+    return tables.verdict_table(judged), found, read
 
 
 def study_sentence(design: Design, measured: bool) -> str:

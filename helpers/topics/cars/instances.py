@@ -38,17 +38,8 @@ NEAR = "near-duplicate of a test image"
 class Classes:
     """Classes of cars and their images, each image on one side.
 
-    Attributes
-    ----------
-    name : str
-        What results call the data.
-    cars : tuple of Car
-    images : DataFrame
-        ``key``, ``car`` (its id) and ``split``.
-    load : callable
-        The image of a key.
-    left_out : DataFrame
-        ``item`` (an image or a class) and ``reason``.
+    ``images`` has ``key``, ``car`` (its id) and ``split``, ``left_out`` has ``item`` (an image or a
+    class) and ``reason``; ``load`` gives the image of a key.
     """
 
     name: str
@@ -56,6 +47,29 @@ class Classes:
     images: pd.DataFrame
     load: Callable[[str], Image.Image]
     left_out: pd.DataFrame
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Each class in words: make, model, body, year, and its age where it has one."""
+        return {car.id: " ".join(car.metadata.values()) for car in self.cars}
+
+    def examples(self, n: int = 3, *, each: int = 2) -> tuple[list[Image.Image], list[str]]:
+        """Some images of each side of ``n`` classes, and what they are."""
+        rows = self.images[self.images["car"].isin(list(self.names)[:n])]
+        rows = rows.groupby(["car", "split"]).head(each).sort_values(["car", "split"])
+        labels = [f"{self.names[one.car]} ({one.split})" for one in rows.itertuples()]
+        return [self.load(key) for key in rows["key"]], labels
+
+    @property
+    def sentence(self) -> str:
+        """How many classes and images there are, and what was left out and why."""
+        why = ", ".join(sorted(set(self.left_out["reason"]))[:3])
+        return (
+            f"{len(self.cars)} classes with {len(self.images):,} images of {self.name}; "
+            f"{len(self.left_out)} images or classes were left out"
+            + f" ({why})." * bool(why)
+            + "." * (not why)
+        )
 
     @property
     def galleries(self) -> dict[str, int]:
@@ -88,25 +102,13 @@ class Classes:
 def open_classes(
     source: str, *, max_recipes: int = 0, image_px: int = 0, seed: int = 42
 ) -> Classes:
-    """The classes of a source, with their images split.
+    """The classes of a source, with their images split by ``seed``.
 
-    Parameters
-    ----------
-    source : str
-        ``world:garage`` with its options, a folder of Stanford Cars, or any source whose records
-        have the attributes make, model, year and, where there is one, body.
-    max_recipes : int
-        0: all; of the garage those that no model of the course was pretrained on.
-    image_px : int
-        Side to which images of files are made smaller; 0: as they are.
-    seed : int
-        Of the split.
-
-    Raises
-    ------
-    ValueError
-        If a record lacks an attribute, no class can be used, or more classes of the garage are
-        wanted than were held out from pretraining.
+    A source is ``world:garage`` with its options, a folder of Stanford Cars, or any other whose
+    records have the attributes make, model, year and, where there is one, body. ``max_recipes`` 0
+    takes all classes, of the garage those that no model of the course was pretrained on; images of
+    files are made smaller to ``image_px``. Raises ``ValueError`` if a record lacks an attribute, no
+    class can be used, or more of the garage is wanted than was held out from pretraining.
     """
     if source.startswith("world:"):
         if max_recipes > LESSON_CLASSES:

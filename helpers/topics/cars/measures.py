@@ -70,13 +70,14 @@ def chance_of_map(study: Study, *, test: str, direction: str) -> float:
     return float(np.mean(levels))
 
 
-def metric_table(study: Study, *, test: str) -> pd.DataFrame:
-    """hit@1, hit@5, mAP and MRR of all arms, a row for each metric and direction: estimates.
+def metric_table(study: Study, *, test: str, arms: Sequence[str] = ()) -> pd.DataFrame:
+    """hit@1, hit@5, mAP and MRR of arms (default: all) by direction, as estimates.
 
     Columns ``metric``, ``direction``, ``arm``, ``estimate`` and ``chance``.
     """
     rows = []
-    for metric, direction, arm in product(("hit@1", "hit@5", "mAP", "mrr"), DIRECTIONS, study.arms):
+    metrics = ("hit@1", "hit@5", "mAP", "mrr")
+    for metric, direction, arm in product(metrics, DIRECTIONS, arms or study.arms):
         own, name = (as_map(study), "mrr") if metric == "mAP" else (study, metric)
         one = own.estimate(arm, metric=name, test=test, direction=direction)
         chance = (chance_of_map(study, test=test, direction=direction) if metric == "mAP"
@@ -85,9 +86,9 @@ def metric_table(study: Study, *, test: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["metric", "direction", "arm", "estimate", "chance"])
 
 
-def reported_table(study: Study, *, test: str) -> pd.DataFrame:
+def reported_table(study: Study, *, test: str, arms: Sequence[str] = ()) -> pd.DataFrame:
     """:func:`metric_table` for reading: percent with intervals, chance, what system D reports."""
-    table, rows = metric_table(study, test=test), []
+    table, rows = metric_table(study, test=test, arms=arms), []
     for (metric, direction), part in table.groupby(["metric", "direction"], sort=False):
         row = {"metric": metric, "direction": DIRECTION_NAMES[direction]}
         for one in part.itertuples():
@@ -101,14 +102,15 @@ def reported_table(study: Study, *, test: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def gains_sentence(study: Study, a: str, b: str, *, test: str) -> str:
-    """hit@1 and mean average precision of an arm minus another's, in both directions."""
-    said = []
+def sentence(study: Study, a: str, b: str = "", *, test: str) -> str:
+    """hit@1 and mAP of an arm in both directions, or what they are above another arm's."""
+    said, weights = [], {a: 1.0, b: -1.0} if b else a
     for direction, name in DIRECTION_NAMES.items():
-        hit = study.difference(a, b, metric="hit@1", test=test, direction=direction)
-        said.append(f"{name}, hit@1 {points(hit)}, "
-                    f"mAP {points(map_gains(study, a, b, test=test)[direction])}")  # fmt: skip
-    return f"{a} minus {b}: {'; '.join(said)}."
+        for metric, own, known in (("hit@1", study, "hit@1"), ("mAP", as_map(study), "mrr")):
+            one = own.estimate(weights, metric=known, test=test, direction=direction)
+            text = points(one) if b else one.missing or f"{100 * one.value:.1f} %"
+            said.append(f"{name}, {metric} {text}")
+    return f"{a}{f' minus {b}' * bool(b)}: {'; '.join(said)}."
 
 
 def answered(prediction: object, right: object) -> str:
@@ -143,18 +145,8 @@ def tip_adapter(
 
     Tip-Adapter (Zhang et al. 2022, equation 4) without training. Its values are one-hot classes,
     which meet the texts of these classes; here the value of a training image is the mean text of
-    its class, so that any query can be compared with the result.
-
-    Parameters
-    ----------
-    images, keys : (n, d) and (k, d) float32, unit rows
-        Images that are searched, and training images.
-    values : (k, d) float32
-        Of each training image.
-
-    Returns
-    -------
-    (n, d) float32, unit rows
+    its class, so that any query can be compared with the result. Images (n, d) that are searched,
+    training images as keys (k, d), their values (k, d), to (n, d); float32, unit rows.
     """
     affinity = np.exp(-beta * (1 - images @ keys.T))  # (n, k)
     moved = images + alpha * affinity @ values
@@ -224,17 +216,6 @@ def fitting_shift(logits: np.ndarray, positive: np.ndarray) -> float:
     return float(brentq(lambda shift: expit(logits + shift).mean() - share, -reach, reach))
 
 
-def prior_shift(*, trained: float, used: float) -> float:
-    """The change of the bias from one share of positives to another, all else being equal.
-
-    By Bayes: the likelihood ratio of a pair stays, the prior odds change (Saerens et al. 2002).
-
-    >>> round(prior_shift(trained=1 / 32, used=1 / 196), 3)
-    -1.839
-    """
-    return float(logit(used) - logit(trained))
-
-
 def calibration_of(logits: np.ndarray, positive: np.ndarray) -> dict[str, float]:
     """Calibration error and log loss, the latter beside that of the best constant answer."""
     share = float(np.mean(positive))
@@ -285,3 +266,11 @@ def lookalike_images(
             images.append(data.images[int(row)])
             labels.append(f"{name}: {known[data.image_items[row]]} ({data.captions[one.query]!r})")
     return images, labels
+
+
+def lookalikes_sentence(found: pd.DataFrame, n: int) -> str:
+    """How many of ``n`` queries have a wrong image first, and which facts both cars share."""
+    alike = found["shared"].str.split(", ").explode().value_counts()
+    shared = ", ".join(f"{fact} {count}" for fact, count in alike.items())
+    facts = f" Facts that both cars share, and how often: {shared}." if shared else ""
+    return f"{len(found)} of {n} queries have a wrong image first.{facts}"

@@ -8,8 +8,8 @@ by position.
 import re
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -37,8 +37,7 @@ class CarsError(ValueError):
     """A file of the data set that is missing, or is not what it should be."""
 
 
-@dataclass(frozen=True)
-class CarName:
+class CarName(NamedTuple):
     """The parts of a class name; ``body`` is empty where the name has none ("Acura TL Type-S")."""
 
     make: str
@@ -47,21 +46,13 @@ class CarName:
     year: str
 
 
-@dataclass(frozen=True)
-class Cars:
+class Cars(NamedTuple):
     """The data set.
 
-    Attributes
-    ----------
-    images : DataFrame
-        One row an image, in the files' order, with the columns ``COLUMNS``: ``file`` such as
-        ``cars_train/00001.jpg``, ``class_id`` from 1 to the number of classes, the corners of its
-        box in pixels. Names and ids of files are strings.
-    names : tuple of str
-        The name of class i + 1 at place i.
-    missing : tuple of str
-        Annotated images that are not in the folder. None are looked for where neither
-        ``cars_train`` nor ``cars_test`` is there.
+    ``images`` has a row an image, in the files' order, with the columns ``COLUMNS``: ``file`` such
+    as ``cars_train/00001.jpg``, ``class_id`` from 1, the corners of its box in pixels. ``names``
+    has that of class i + 1 at place i. ``missing`` are annotated images that are not in the folder;
+    none are looked for where neither ``cars_train`` nor ``cars_test`` is there.
     """
 
     images: pd.DataFrame
@@ -70,46 +61,31 @@ class Cars:
 
 
 def read_cars(folder: Path | str) -> Cars:
-    """Read the annotations, and look for the images beside them.
+    """Read the annotations of a folder, and look for the images beside them.
 
-    Parameters
-    ----------
-    folder : path
-        Holds ``cars_train_annos.mat`` and ``cars_test_annos_withlabels.mat``; ``cars_meta.mat``
-        beside them or in ``devkit/``, where the annotations of training may lie too; pictures in
-        ``cars_train/`` and ``cars_test/``.
-
-    Raises
-    ------
-    CarsError
-        If a file is missing or is no such file, or an annotation has no label, a class that does
-        not exist, a name that leaves its folder, or a file that another one has.
-
-    Examples
-    --------
-    >>> cars = read_cars("stanford-cars")  # doctest: +SKIP
-    >>> cars.images["split"].value_counts()  # doctest: +SKIP
+    ``cars_meta.mat`` and the annotations lie in the folder or in its ``devkit/``, images in
+    ``cars_train/`` and ``cars_test/``. Raises ``CarsError`` if a file is missing or is no such
+    file, or an annotation has no label, a class that does not exist, a name that leaves its folder,
+    or a file that another one has.
     """
     folder = paths.find(folder)
-    names = _class_names(_find(folder, META))
+    names = tuple(str(one.item()) for one in _read(_find(folder, META), "class_names"))
     parts = []
     for split, file in ANNOTATIONS.items():
-        place = _find(folder, file)
-        rows = _read(place, "annotations", (*BOX, "class", "fname"))
-        parts += [_row(row, split, names, place.name, i) for i, row in enumerate(rows)]
+        rows = _read(_find(folder, file), "annotations", (*BOX, "class", "fname"))
+        parts += [
+            _row(row, split, names, f"{file}, annotation {i}") for i, row in enumerate(rows, 1)
+        ]
     images = pd.DataFrame(parts, columns=list(COLUMNS))
     if (twice := images["file"][images["file"].duplicated()]).size:
         raise CarsError(f"{twice.iloc[0]} is annotated twice in {folder}: keep one of them")
-    return Cars(images, names, _missing(folder, images["file"]))
+    looked = any((folder / name).is_dir() for name in FOLDERS.values())
+    missing = [file for file in images["file"] if looked and not (folder / file).is_file()]
+    return Cars(images, names, tuple(missing))
 
 
 def split_name(name: str) -> CarName:
-    """Make, model, body and year of a class name.
-
-    Raises
-    ------
-    CarsError
-        If it does not end in a year, or nothing is left for a model.
+    """Make, model, body and year of a class name; ``CarsError`` if it lacks a model or a year.
 
     >>> split_name("AM General Hummer SUV 2000")
     CarName(make='AM General', model='Hummer', body='SUV', year='2000')
@@ -128,8 +104,7 @@ def split_name(name: str) -> CarName:
 
 
 def _find(folder: Path, file: str) -> Path:
-    places = [folder / file, folder / "devkit" / file]
-    for place in places:
+    for place in (folder / file, folder / "devkit" / file):
         if place.is_file():
             return place
     raise CarsError(
@@ -157,16 +132,10 @@ def _read(place: Path, variable: str, fields: Iterable[str] = ()) -> list:
     return list(rows)
 
 
-def _class_names(place: Path) -> tuple[str, ...]:
-    return tuple(str(entry.item()) for entry in _read(place, "class_names"))
-
-
-def _row(entry, split: str, names: tuple[str, ...], file: str, number: int) -> tuple:
-    where = f"{file}, annotation {number + 1}"
+def _row(entry, split: str, names: tuple[str, ...], where: str) -> tuple:
     try:
-        class_id = int(entry["class"].item())
+        class_id, image = int(entry["class"].item()), str(entry["fname"].item())
         box = [int(entry[name].item()) for name in BOX]
-        image = str(entry["fname"].item())
     except (ValueError, TypeError, AttributeError) as error:
         raise CarsError(f"{where} has a field of no single value ({error})") from error
     if not 1 <= class_id <= len(names):
@@ -174,12 +143,4 @@ def _row(entry, split: str, names: tuple[str, ...], file: str, number: int) -> t
     if not re.fullmatch(r"[\w-]+\.jpg", image):
         raise CarsError(f"{where}: {image!r} is no name of a picture such as 00001.jpg")
     name = names[class_id - 1]
-    parts = split_name(name)
-    about = (parts.make, parts.model, parts.body, parts.year)
-    return (f"{FOLDERS[split]}/{image}", split, class_id, name, *about, *box)
-
-
-def _missing(folder: Path, files: Iterable[str]) -> tuple[str, ...]:
-    if not any((folder / name).is_dir() for name in FOLDERS.values()):
-        return ()
-    return tuple(file for file in files if not (folder / file).is_file())
+    return (f"{FOLDERS[split]}/{image}", split, class_id, name, *split_name(name), *box)

@@ -124,6 +124,15 @@ class Written(NamedTuple):
         table = pd.DataFrame(rows, columns=["refused because of", "drafts", "example", "words"])
         return table.sort_values("drafts", ascending=False, kind="stable", ignore_index=True)
 
+    @property
+    def sentence(self) -> str:
+        """How many queries passed, and why most drafts were refused."""
+        most = f", most often because of {self.reasons.iloc[0, 0]}" if len(self.rejected) else ""
+        return (
+            f"{len(self.queries):,} queries passed, {len(self.rejected):,} drafts were "
+            f"refused{most}."
+        )
+
 
 def checked(draft: Draft, car: Car) -> CarQuery:
     """A draft that passed the guardrails. Raises ``Refused`` with their first reason."""

@@ -222,8 +222,7 @@ def distance(a: str, b: str) -> int:
 def nearly(word: str, names: Iterable[str]) -> str:
     """The name that a word is a typo or a beginning of; empty where there is none.
 
-    In a name of four or five letters one edit, in a longer one two, in one of three only an
-    exchange; a beginning has three letters or more.
+    One edit in four or five letters, two in more, in three only an exchange.
 
     >>> nearly("ferarri", ["ferrari"]), nearly("vet", ["corvette"])
     ('ferrari', '')
