@@ -25,8 +25,7 @@ from PIL import Image
 from helpers import paths
 
 TINY_MODELS = ("tiny-clip", "tiny-siglip")
-# Tiny checkpoints of one lesson each: a dual encoder for cars, and two that are none.
-ELSEWHERE = ("tiny-siglip-cars", "tiny-blip2", "tiny-instructblip")
+ELSEWHERE = ("tiny-siglip-cars", "tiny-blip2", "tiny-instructblip")  # made for one lesson each
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # in the order that transformers takes them
 VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
 BESIDE_THEM = (

@@ -9,6 +9,8 @@ from helpers.topics.cars import instances
 from helpers.topics.cars.instances import open_classes, split_images, split_queries
 from helpers.topics.cars.queries import write_queries
 from helpers.topics.cars.reading import cars_of
+from helpers.world import open_world
+from helpers.world.garage import nth
 from tests.topics.test_car_metadata import NAMES, row, write
 
 
@@ -60,6 +62,18 @@ def test_classes_that_fill_no_gallery_train_only(texts):
     few = open_classes("world:garage?px=16&images=6", max_recipes=50)
     assert len(few.galleries) == 48
     assert len(open_classes("world:garage?px=16&images=6", max_recipes=5).galleries) == 5
+
+
+def test_a_number_of_images_is_an_option_of_the_world_and_part_of_its_fingerprint():
+    few, many = (open_world(f"garage?images={n}", n_recipes=2) for n in (3, 24))
+    assert [few.n_images(0), many.n_images(1)] == [3, 24]
+    assert few.load_image("garage-00000/2.jpg").tobytes() == many.load_image(
+        "garage-00000/2.jpg").tobytes()  # fmt: skip
+    assert (
+        len({few.fingerprint, many.fingerprint, open_world("garage", n_recipes=2).fingerprint}) == 3
+    )
+    with pytest.raises(ValueError, match=r"images=0 in 'world:garage\?images=0'"):
+        open_world("garage?images=0")
 
 
 def test_what_the_base_was_pretrained_on_is_refused():
@@ -122,8 +136,6 @@ def test_records_without_a_make_are_refused_by_name(tmp_path):
 
 
 def test_the_classes_of_pretraining_share_no_attributes_with_the_lessons():
-    from helpers.world.garage import nth
-
     known = [tuple(nth(i, instances.WORLD_SEED).values()) for i in range(960)]
     assert not set(known[: instances.LESSON_CLASSES]) & set(known[instances.LESSON_CLASSES :])
     assert cars_of({"id": str(i), **nth(i, 42)} for i in range(2))[0].make

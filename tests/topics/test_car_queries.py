@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.endpoint import Endpoint
-from helpers.store.credentials import AccessError
+from helpers.store.credentials import AccessError, without_keys
 from helpers.topics.cars import llm, queries
 from helpers.topics.cars.queries import CarQuery, Draft, Refused, rule_writer, write_queries
 from helpers.topics.cars.reading import Car, cars_of, guard, read
@@ -107,7 +107,7 @@ def answer(query, mentions=("model",), **more):
 
 
 def written_by(server, zone, *, n=1, judge="rules", model="stub"):
-    name = f"{model}@{server.url}"
+    name = f"{server.url}#{model}"
     roles = llm.roles_of(name, name if judge == "model" else "rules", zone)
     return write_queries([LEAF], *roles, n=n, progress=False)
 
@@ -178,15 +178,19 @@ def test_an_address_that_stops_answering_ends_the_run(server, local_zone):
         written_by(server, local_zone, n=9)
 
 
-@pytest.mark.parametrize("name", ["", "@http://host/v1", "stub@host"])
+@pytest.mark.parametrize("name", ["", "rulez", "http://host/v1#", "http://host/v1", "host#stub"])
 def test_a_role_of_another_form_is_refused_by_name(name, local_zone):
-    with pytest.raises(ValueError, match=r"query_judge is .*give 'rules', or a model"):
+    with pytest.raises(ValueError, match=r"query_judge is .*give 'rules', or an address"):
         llm.roles_of("rules", name, local_zone)
+
+
+def test_the_name_of_a_model_is_taken_for_no_password():
+    assert without_keys(f"{llm.OLLAMA}#qwen2.5:14b") == f"{llm.OLLAMA}#qwen2.5:14b"
 
 
 def test_an_address_with_a_key_is_refused(local_zone):
     with pytest.raises(AccessError, match="ENDPOINT_KEY") as found:
-        llm.roles_of("stub@http://me:topsecret@host/v1", "rules", local_zone)
+        llm.roles_of("http://me:topsecret@host/v1#stub", "rules", local_zone)
     assert "topsecret" not in str(found.value)
-    writer, _ = llm.roles_of("qwen2.5:14b", "rules", local_zone)
+    writer, _ = llm.roles_of(f"{llm.OLLAMA}#qwen2.5:14b", "rules", local_zone)
     assert writer.__self__.endpoint == Endpoint(llm.OLLAMA, "qwen2.5:14b")

@@ -24,6 +24,10 @@ PERCENT = Range("from 0 to 100", lambda value: 0 <= value <= 100)
 SOME_PERCENT = Range("above 0 and at most 100", lambda value: 0 < value <= 100)
 UP_TO_ONE = Range("above 0 and at most 1", lambda value: 0 < value <= 1)
 COSINE = Range("from -1 to 1", lambda value: -1 <= value <= 1)
+QUERIES = Words(
+    options=("rules", "ADDRESS#MODEL such as http://127.0.0.1:11434/v1#qwen2.5:14b"),
+    pattern=r"https?://[^#\s]+#\S+",
+)
 FOLDER, FILE = Place(), Place(kind="file")
 WRITTEN = Place(new=True, number=False)
 
@@ -51,6 +55,8 @@ TEXTS: Mapping[str, Text] = {
     "fit": Words(options=("crop", "pad", "stretch")),
     "captions": Words(options=("mixed", "clean")),
     "marks": Words(options=("auto", "drawn", "none", "found")),
+    "query_writer": QUERIES,
+    "query_judge": QUERIES,
     "negatives": Words(options=("random", "hard", "none")),
     "accumulate": Words(options=("cached", "plain")),
     "method": Words(options=LORA_METHODS),

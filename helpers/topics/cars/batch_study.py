@@ -192,12 +192,12 @@ def by_batch_size(study: Study, *, test: str = TEST, metric: str = "hit@1") -> p
 
 
 def batch_figure(study: Study, *, test: str = TEST) -> Figure:
-    """The gain over zero-shot by batch size, a line for each loss and budget."""
-    curves = by_batch_size(study, test=test)
-    return plots.lines_with_intervals(
-        curves.assign(run=curves["loss"] + ", " + curves["budget"]), x="size", series="run",
-        references={"zero-shot": 0}, xlabel="pairs of a step",
-        ylabel="hit@1 minus zero-shot, points", heading="Loss and batch size",
+    """The gain over zero-shot in hit@1, mean of both directions, by budget, batch size and loss."""
+    found = by_batch_size(study, test=test).sort_values(["budget", "size"], kind="stable")
+    arms = [f"{one.budget}, {one.size} pairs, {one.loss}" for one in found.itertuples()]
+    return plots.points_with_intervals(
+        found.assign(arm=arms, direction="both"), heading="hit@1 minus zero-shot",
+        differences=True,
     )  # fmt: skip
 
 

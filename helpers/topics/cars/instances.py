@@ -207,7 +207,7 @@ def ask(
 ) -> Written:  # fmt: skip
     """Queries for each class, ``n`` of them, by a writer and a judge that are named.
 
-    Each is ``rules`` or ``MODEL@ADDRESS`` (:func:`helpers.topics.cars.llm.roles_of`); what a model
+    Each is ``rules`` or ``ADDRESS#MODEL`` (:func:`helpers.topics.cars.llm.roles_of`); what a model
     answers is kept in the zone.
     """
     roles = llm.roles_of(query_writer, query_judge, open_zone(zone))

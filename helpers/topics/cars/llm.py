@@ -111,7 +111,7 @@ class Kept:
 
 
 def roles_of(query_writer: str, query_judge: str, zone: Zone) -> tuple[Writer, Judge]:
-    """Writer and judge by name: ``rules``, or ``MODEL@ADDRESS`` (without address: a local Ollama).
+    """Writer and judge by name: ``rules``, or ``ADDRESS#MODEL``.
 
     Raises ``ValueError`` for a name of another form, ``AccessError`` if the address holds a key.
 
@@ -127,10 +127,10 @@ def roles_of(query_writer: str, query_judge: str, zone: Zone) -> tuple[Writer, J
 
 
 def _endpoint(name: str, parameter: str) -> Endpoint:
-    model, at, address = name.partition("@")
-    if not model or (at and not address.startswith(("http://", "https://"))):
+    address, _, model = name.partition("#")
+    if not (model and address.startswith(("http://", "https://"))):
         raise ValueError(
-            f"{parameter} is {name!r}: give 'rules', or a model and its address, such as "
-            f"qwen2.5:14b@{OLLAMA}"
+            f"{parameter} is {name!r}: give 'rules', or an address and a model, such as "
+            f"{OLLAMA}#qwen2.5:14b"
         )
-    return Endpoint(address or OLLAMA, model)
+    return Endpoint(address, model)
