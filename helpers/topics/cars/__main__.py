@@ -140,14 +140,12 @@ def evaluation(test: PreparedSet, models: dict[str, Any]) -> dict[str, Any]:
     study, found = Study.of(ranked, test="test"), {}
     table = measures.metric_table(study, test="test")
     for name, model in models.items():
-        images, texts = embedded[name]
-        logits = model.logit_scale * (texts.astype(float) @ images.T) + model.logit_bias
-        positive = test.data.caption_items[:, None] == test.data.image_items
+        logits = measures.logits_of(model, *embedded[name], test.data)
         own = table[table["arm"] == name]
         found[name] = {d: {r.metric: _numbers(r.estimate) | {"chance": r.chance}
                            for r in own[own["direction"] == d].itertuples()}
                        for d in DIRECTIONS}  # fmt: skip
-        found[name]["calibration"] = measures.calibration_of(logits, positive) | {
+        found[name]["calibration"] = measures.calibration_of(*logits) | {
             "logit_scale": model.logit_scale, "logit_bias": model.logit_bias}  # fmt: skip
     gains = {d: {m: _numbers(study.difference("trained", "zero_shot", metric=m, test="test",
                                               direction=d)) for m in ("hit@1", "hit@5", "mrr")}

@@ -123,13 +123,8 @@ class CarsExperiment(Experiment):
     def measured(self, model: Any, info: dict[str, Any], step: int, **frames) -> Result:
         """A model's ranks, its mean average precision on validation, and its calibration."""
         images, texts, data = self.embedded(model, "test")
-        first = [measures.gallery_of(items, data.galleries) == 0
-                 for items in (data.caption_items, data.image_items)]  # fmt: skip
-        cosines = texts[first[0]].astype(float) @ images[first[1]].T
-        positive = data.caption_items[first[0]][:, None] == data.image_items[first[1]]
-        logits = model.logit_scale * cosines + model.logit_bias
         info |= {"logit_scale": model.logit_scale, "logit_bias": model.logit_bias}
-        info |= measures.calibration_of(logits, positive)
+        info |= measures.calibration_of(*measures.logits_of(model, images, texts, data))
         validation = self.embedded(model, "validation")
         return self.ranked((images, texts, data), validation, info, step, **frames)
 
@@ -177,10 +172,7 @@ def run_study(design: Design, folder: Path, *, device: str = "cpu") -> Study:
 
 
 def by_batch_size(study: Study, *, test: str = TEST, metric: str = "hit@1") -> pd.DataFrame:
-    """The gain over zero-shot of arms named as ``sigmoid 8, equal samples``, both directions.
-
-    Columns ``budget``, ``size``, ``loss`` and ``estimate``.
-    """
+    """``budget``, ``size``, ``loss`` and gain of arms such as ``sigmoid 8, equal samples``."""
     rows = []
     for arm in study.arms:
         name, _, budget = arm.partition(", ")

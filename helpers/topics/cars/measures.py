@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from helpers.data.sets import RetrievalSet
 from helpers.evaluation.ranking import DIRECTIONS, gallery_of, rank_both_directions
 from helpers.evaluation.stats import Estimate
+from helpers.models.encoder import Encoder
 from helpers.report.style import DIRECTION_NAMES
 from helpers.report.tables import points
 from helpers.study import Study
@@ -71,10 +72,7 @@ def chance_of_map(study: Study, *, test: str, direction: str) -> float:
 
 
 def metric_table(study: Study, *, test: str, arms: Sequence[str] = ()) -> pd.DataFrame:
-    """hit@1, hit@5, mAP and MRR of arms (default: all) by direction, as estimates.
-
-    Columns ``metric``, ``direction``, ``arm``, ``estimate`` and ``chance``.
-    """
+    """``metric``, ``direction``, ``arm`` (default: all), ``estimate`` and ``chance`` of each."""
     rows = []
     metrics = ("hit@1", "hit@5", "mAP", "mrr")
     for metric, direction, arm in product(metrics, DIRECTIONS, arms or study.arms):
@@ -171,6 +169,20 @@ def chosen_tip(
     return {"alpha": alpha, "beta": beta}
 
 
+def logits_of(
+    model: Encoder, images: np.ndarray, texts: np.ndarray, data: RetrievalSet
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits of the queries (rows) and images of the first gallery, and which are positives.
+
+    Two galleries may hold a class each that a query fits: across them it has no label.
+    """
+    rows, columns = (np.flatnonzero(gallery_of(items, data.galleries) == 0)
+                     for items in (data.caption_items, data.image_items))  # fmt: skip
+    cosines = texts[rows].astype(float) @ images[columns].T
+    positive = data.caption_items[rows][:, None] == data.image_items[columns]
+    return model.logit_scale * cosines + model.logit_bias, positive
+
+
 def reliability(logits: np.ndarray, positive: np.ndarray, *, n_bins: int = 10) -> pd.DataFrame:
     """Bins of pairs by probability: ``predicted`` mean, ``observed`` share of positives, ``n``.
 
@@ -233,9 +245,8 @@ def lookalikes(
 ) -> pd.DataFrame:
     """The queries whose first image is of another class, the narrowest miss first.
 
-    Columns ``query`` (its number), ``wrong`` and ``right`` (numbers of the first image and of the
-    best one of the class that was asked for), ``gap`` (of their cosines) and ``shared`` (the facts
-    that both classes have).
+    Columns ``query``, ``wrong`` and ``right`` (numbers of it, of the first image and of the best
+    one of its class), ``gap`` (of their cosines) and ``shared`` (the facts of both classes).
     """
     known, rows = {car.id: car for car in cars}, []
     place = gallery_of(data.image_items, data.galleries)

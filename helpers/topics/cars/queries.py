@@ -220,8 +220,7 @@ def rule_judge(query: str, car: Car) -> str:
 def rule_writer(car: Car, *, number: int, attempt: int = 0, seed: int = 42) -> Draft:
     """A car's facts said as people type them; another number, attempt or seed draws anew.
 
-    An edit never adds anything: facts are left out, put in another order, shortened, mistyped, put
-    in lower case or into a phrase.
+    An edit adds nothing: facts are left out, reordered, shortened, mistyped, put into a phrase.
     """
     key = hash_of([seed, number, attempt, car.model_dump()], digits=16)
     rng = np.random.default_rng(int(key, 16))
