@@ -232,11 +232,8 @@ def nearly(word: str, names: Iterable[str]) -> str:
             continue
         allowed = 0 if len(name) == 3 else 1 if len(name) < 6 else 2
         close = abs(len(word) - len(name)) <= allowed and distance(word, name) <= allowed
-        if (
-            close
-            or _exchanged(word, name)
-            or (len(name) > 4 and len(word) > 2 and name.startswith(word))
-        ):
+        begins = len(name) > 4 and len(word) > 2 and name.startswith(word)
+        if close or begins or _exchanged(word, name):
             return name
     return ""
 
@@ -326,7 +323,7 @@ def _single(word: str, car: Car) -> tuple[str, str, Phrase]:
     if NUMBER.fullmatch(word):
         is_year = "'" in word or re.fullmatch(r"\d\d|(18|19|20)\d\d", word.strip("s"))
         return "refused", "year" if is_year else "detail", ()
-    values = {word: n for n in FACTS[2::-1] for word in words_of(getattr(car, n))}
+    values = {part: n for n in FACTS[2::-1] for part in words_of(getattr(car, n))}
     names = values | {form[0]: fact for form, fact in forms_of(car).items() if len(form) == 1}
     if name := nearly(word, names):
         return "fact", names[name], (name,)
