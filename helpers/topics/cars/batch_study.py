@@ -210,13 +210,11 @@ def verdicts(judged: pd.DataFrame) -> tuple[pd.DataFrame, str, str]:
     return tables.verdict_table(judged), found, read
 
 
-def study_sentence(design: Design, measured: bool) -> str:
+def study_sentence(design: Design) -> str:
     """What the study of the lesson trains and asks, from its design."""
-    about = design.data[TEST]
-    sizes = sorted({f["batch_size"] for f in design.arms.values() if "loss" in f})
+    trained = [factors for factors in design.arms.values() if "loss" in factors]
     return (
-        f"The study (designed {design.date}, {'measured' if measured else 'not yet measured'}) "
-        f"trains {sum('loss' in f for f in design.arms.values())} configurations with "
-        f"{design.seeds['default']} seeds each on {about['n']} classes, in batches of {sizes[0]} "
-        f"to {sizes[-1]} pairs, and judges {len(design.hypotheses)} hypotheses."
+        f"The study, designed {design.date}, trains {len(trained)} configurations with "
+        f"{design.seeds['default']} seeds each on {design.data[TEST]['n']} classes, tests them on "
+        f"other images and queries, and judges {len(design.hypotheses)} hypotheses."
     )
