@@ -1,5 +1,6 @@
 """The pretraining of the base that sees cars: its start, its captions, a run that was stopped."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from transformers import SiglipModel
 from helpers import paths
 from helpers.models.encoder import load_encoder
 from helpers.pretraining import cars
+from helpers.repro import sha256_file
 from helpers.topics.cars.instances import LESSON_CLASSES
 from helpers.world import open_world
 
@@ -92,3 +94,15 @@ def test_a_checkpoint_opens_with_its_card_and_says_whether_it_is_as_hard_as_want
     assert "% to 70%" in capsys.readouterr().out
     size = sum(path.stat().st_size for path in (tmp_path / "out").rglob("*"))
     assert size < 6e6
+
+
+def test_the_committed_base_is_frozen_and_as_hard_as_wanted():
+    """Every study of lesson 09 stands on it; its classes were held out by their attributes."""
+    folder = paths.tiny() / cars.NAME
+    frozen = json.loads((paths.tiny() / "frozen.json").read_text())["weights"]
+    assert sha256_file(folder / "model.safetensors") == frozen[cars.NAME]
+    record = json.loads((folder / cars.RECORD).read_text())
+    assert record["settings"]["seed"] == 0
+    low, high = cars.WANTED
+    assert low <= record["validation"]["hit@1, both"]["value"] <= high
+    assert sum(path.stat().st_size for path in folder.rglob("*")) < 6e6
