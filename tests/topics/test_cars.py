@@ -164,7 +164,8 @@ def test_augmentation_is_a_function_of_the_generator_and_keeps_the_shape():
 DESIGN = {
     "lesson": "09", "version": 1, "date": "2026-11-30", "question": "?",
     "base": {"tiny-siglip": ""},
-    "data": {"cars": {"source": SOURCE, "first": 0, "n": 12, "queries": 9}},
+    "data": {"cars": {"source": "world:garage?px=64&images=10", "first": 0, "n": 12, "skip": 4,
+                      "queries": 9}},
     "settings": {"placement": {"rank": 2, "alpha": 4.0, "dropout": 0.0, "modules": "q_proj,v_proj"},
                  "warmup": 0.1, "rate at 8": 0.001},
     "seeds": {"default": 2, "zero-shot": 0, "Tip-Adapter": 0},
@@ -190,6 +191,8 @@ DESIGN = {
 @pytest.mark.slow
 def test_a_tiny_design_runs_and_goes_on_from_what_is_done(tmp_path, monkeypatch):
     design = Design(**DESIGN)
+    shown = batch_study.CarsExperiment(design).classes.images["key"]
+    assert {int(key.split("/")[1].removesuffix(".jpg")) for key in shown} == set(range(4, 10))
     found = batch_study.run_study(design, tmp_path / "runs")
     assert found.arms == list(design.arms)
     assert found.seeds("dual") == [1, 2]

@@ -100,15 +100,16 @@ class Classes:
 
 
 def open_classes(
-    source: str, *, max_recipes: int = 0, image_px: int = 0, seed: int = 42
+    source: str, *, max_recipes: int = 0, image_px: int = 0, seed: int = 42, skip: int = 0
 ) -> Classes:
     """The classes of a source, with their images split by ``seed``.
 
     A source is ``world:garage`` with its options, a folder of Stanford Cars, or any other whose
     records have the attributes make, model, year and, where there is one, body. ``max_recipes`` 0
     takes all classes, of the garage those that no model of the course was pretrained on; images of
-    files are made smaller to ``image_px``. Raises ``ValueError`` if a record lacks an attribute, no
-    class can be used, or more of the garage is wanted than was held out from pretraining.
+    files are made smaller to ``image_px``; ``skip`` leaves out the first images of each class of
+    the garage. Raises ``ValueError`` if a record lacks an attribute, no class can be used, or more
+    of the garage is wanted than was held out from pretraining.
     """
     if source.startswith("world:"):
         if max_recipes > LESSON_CLASSES:
@@ -117,7 +118,9 @@ def open_classes(
                 f"from {LESSON_CLASSES} on; use at most so many"
             )
         opened = open_source(source, max_recipes=max_recipes or LESSON_CLASSES, seed=WORLD_SEED)
-        return _split(opened.name, *_records(opened, source), opened.load_image, seed)
+        rows, images = _records(opened, source)
+        images = images.groupby("car").tail(-skip) if skip else images
+        return _split(opened.name, rows, images, opened.load_image, seed)
     folder = paths.find(source)
     if any((place / META).is_file() for place in (folder, folder / "devkit")):
         known = read_cars(folder)
