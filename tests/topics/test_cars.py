@@ -22,7 +22,7 @@ from helpers.topics.cars.reading import cars_of
 from helpers.training.batches import plain_towers
 from helpers.training.loop import Settings, fit
 from helpers.training.losses import pairwise_sigmoid
-from tests.small_models import small_adapted, small_pairs, trainable
+from tests.small_models import small_adapted, small_encoder, small_pairs, trainable
 
 SOURCE = "world:garage?px=64&images=6"
 
@@ -128,6 +128,11 @@ def test_calibration_of_probabilities_that_are_true_and_of_others():
     assert bins["predicted"].is_monotonic_increasing
     with pytest.raises(ValueError, match="0 positives among"):
         measures.reliability(logits, np.zeros_like(positive))
+
+
+def test_a_model_without_a_bias_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"small-clip has no logit bias.*use a SigLIP"):
+        batch_study.prepared(small_encoder("clip"), {})
 
 
 def test_the_best_constant_answer_has_the_entropy_of_the_share():

@@ -70,7 +70,12 @@ def train_arm(
 
 
 def prepared(base: Encoder, sets: Mapping[str, RetrievalSet]) -> dict[str, PreparedSet]:
-    """The images and queries of each side, prepared once for a base."""
+    """The images and queries of each side, prepared once; ``ValueError`` if it is no SigLIP."""
+    if base.family != "siglip":
+        raise ValueError(
+            f"{base.name} has no logit bias, which the sigmoid loss trains: use a SigLIP, such as "
+            "google/siglip-base-patch16-224"
+        )
     return {side: PreparedSet.of(base, one) for side, one in sets.items()}
 
 
