@@ -91,6 +91,35 @@ def turn(ranks: pd.DataFrame, rows: list[str], h: dict) -> dict[str, float]:
     return other | {"value": -other["value"], "low": -other["high"], "high": -other["low"]}
 
 
+def two_tests(ranks: pd.DataFrame, arm: str, h: dict) -> dict[str, float]:
+    """An arm on a test minus itself on the clean one, query by query."""
+    own = ranks[ranks["arm"] == arm]
+    parts = [own[own["test"] == test].assign(arm=test) for test in (h["test"], "kitchen")]
+    joined = pd.concat(parts).assign(test=h["test"])
+    return contrast(joined, {h["test"]: 1.0, "kitchen": -1.0}, h)
+
+
+def by_item(a: pd.DataFrame, b: pd.DataFrame, column: str) -> dict[str, float]:
+    """Mean difference of two frames with a row for each seed and item."""
+    parts = [x.assign(arm=arm, test="", direction="", query=x["item"], group=x["item"],
+                      rank=x[column].astype(float)) for arm, x in (("a", a), ("b", b))]  # fmt: skip
+    plain = {"test": "", "direction": "", "metric": "mean"}
+    return contrast(pd.concat(parts), {"a": 1.0, "b": -1.0}, plain)
+
+
+def framed(folder: Path, h: dict, ranks: pd.DataFrame) -> dict[str, float]:
+    """A hypothesis of lesson 06 that rests on two tests, on attention or on distances."""
+    if h["frame"] == "tests":
+        return two_tests(ranks, h["a"], h)
+    frame = pd.read_parquet(folder / f"{h['frame']}.parquet")
+    last, first = (frame[frame["step"] == f(frame["step"])] for f in (max, min))
+    if h["frame"] == "distances":
+        after, before = (x[x["arm"] == h["a"]] for x in (last, first))
+        return by_item(after, before, "distance")
+    last = last[(last["region"] == "watermark") & (last["images"] == "watermarked")]
+    return by_item(last[last["arm"] == h["a"]], last[last["arm"] == h["b"]], "share")
+
+
 def holm(p: list[float]) -> list[float]:
     """p-values of one family, each multiplied by the number of those not smaller."""
     order, worst, found = np.argsort(p, kind="stable"), 0.0, [0.0] * len(p)
@@ -154,7 +183,9 @@ def recompute(folder: Path) -> pd.DataFrame:
         if h.get("frame") == "turn":
             found = turn(ranks, list(weights), h)
         elif h.get("frame"):
-            found = cost(pd.read_parquet(folder / f"{h['frame']}.parquet"))
+            is_cost = h["frame"] == "costs"
+            found = cost(pd.read_parquet(folder / "costs.parquet")) if is_cost else framed(
+                folder, h, ranks)  # fmt: skip
         else:
             found = contrast(ranks, weights, h)
         open_gate = gate_holds(h, folder) and enough(h, design, weights)
@@ -174,7 +205,11 @@ def recompute(folder: Path) -> pd.DataFrame:
 
 def main(numbers: list[str]) -> None:
     """Print the tables of some lessons' studies, or of all that have ranks."""
-    for folder in sorted(path.parent for path in STUDIES.glob("*/ranks.parquet")):
+    folders = sorted(path.parent for path in STUDIES.glob("*/ranks.parquet"))
+    for number in sorted(set(numbers) - {folder.name[:2] for folder in folders}):
+        designed = any(STUDIES.glob(f"{number}_*/design.yaml"))
+        print(f"lesson {number} has no study" + " that was measured yet" * designed)
+    for folder in folders:
         asked = yaml.safe_load((folder / "design.yaml").read_text(encoding="utf-8"))["hypotheses"]
         if asked and (not numbers or folder.name[:2] in numbers):
             print(folder.name)

@@ -8,10 +8,11 @@ import pytest
 from helpers.repro import sha256_file
 from helpers.study import Design, Study, judge
 from helpers.topics.adaptation import study as adaptation
+from helpers.topics.distributions import study as distributions
 from helpers.topics.placement import leaderboard
 from helpers.topics.placement import study as placement
 from tests.house import ROOT
-from tests.recompute import STUDIES, contrast, recompute
+from tests.recompute import STUDIES, contrast, main, recompute
 
 FOLDERS = sorted(path.parent for path in STUDIES.glob("*/ranks.parquet"))
 JUDGED = [folder for folder in FOLDERS if Design.load(folder).hypotheses]
@@ -22,7 +23,8 @@ LIMIT_MB = 16
 
 def judged_of(folder):
     study = Study.load(folder)
-    others = adaptation.other_estimates(study) | placement.other_estimates(study)
+    lessons = (adaptation, placement, distributions)
+    others = {k: v for one in lessons for k, v in one.other_estimates(study).items()}
     return judge(study, Design.load(folder), others)
 
 
@@ -97,6 +99,11 @@ def test_pairs_of_a_leaderboard_can_be_computed_from_the_files_alone(folder):
             again = contrast(study.ranks, weights, h)
             for name in ("value", "low", "high", "p"):
                 assert again[name] == pytest.approx(getattr(pair, name), abs=1e-9), name
+
+
+def test_a_lesson_without_a_study_is_named(capsys):
+    main(["01"])
+    assert capsys.readouterr().out == "lesson 01 has no study\n"
 
 
 def test_the_studies_stay_small():

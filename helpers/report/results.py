@@ -116,7 +116,7 @@ class Lesson:
 
     def answer(self, n: int = 2) -> None:
         """Say what the committed study found: ``n`` hypotheses, of different tests first."""
-        if not self.measured:
+        if not (paths.study(self.name) / "design.yaml").is_file() or not self.measured:
             return
         judged = self.judged().query("frame == ''")
         seeds = max(len(self.study.seeds(arm)) for arm in self.study.arms)
@@ -166,8 +166,8 @@ def begin(
     logging.disable_progress_bar()
     # peft asks transformers by an old name whether it trades memory for time.
     warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
-    images = "cars" if "cars" in values else "source"
-    model, source = values.get("model", ""), values.get(images, "")
+    model, images = values.get("model", ""), "cars" if "cars" in values else "source"
+    source = values.get("real") or values.get(images, "")
     folder = paths.report_folder(values["report"], name)
     lesson = Lesson(name, folder, values["seed"], model, others=others)
     if model.startswith("tiny-") and not source.startswith("world:"):

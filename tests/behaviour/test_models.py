@@ -260,7 +260,6 @@ def test_a_broken_adapter_is_refused_in_one_sentence(
 
 # The lessons that take a model, each with one of the small checkpoints and as little as it can do.
 LESSONS = {
-    "01": ("clip", "-p source={source}"),
     "02": ("siglip", "-p source={source} -p conditions=both -p steps=2 -p batch_size=8"),
     "05": (
         "siglip2",
@@ -268,8 +267,8 @@ LESSONS = {
     ),
     "06": (
         "siglip",
-        "-p max_recipes=60 -p max_images=40 -p n_probes=20 -p shares=0,100 -p alone=100 "
-        "-p epochs=1 -p method=dora -p n_permutations=50 -p perplexities=5",
+        "-p max_recipes=60 -p n_probes=20 -p 'mixtures=100 real, 100 synthetic' -p steps=2 "
+        "-p batch_size=8 -p watermarked=false",
     ),
     "07": (
         "clip",
@@ -287,6 +286,7 @@ LESSONS = {
     ),
     "09": ("siglip2", "-p max_recipes=12 -p samples=64 -p batch_sizes=8,16 -p batch_samples=64"),
     "10": ("siglip", "-p source={source} -p drift_recipes=2000"),
+    "11": ("siglip", "-p source={source} -p marks=drawn -p labelled=2"),
 }
 
 

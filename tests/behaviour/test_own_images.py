@@ -1,5 +1,6 @@
 """Images of one's own: left as they are unless asked, and no number where none can be had."""
 
+import csv
 import html
 import json
 import re
@@ -153,13 +154,28 @@ def test_no_test_is_made_of_what_the_gallery_fixes(zero_shot, checkout, tmp_path
 
 
 @pytest.mark.journey
+def test_lesson_01_measures_what_a_split_of_ones_own_pairs_gives_away(checkout, tmp_path):
+    """Each image has two captions: by pair most of them are on both sides, by recipe none is."""
+    report = run_lessons(checkout, two_captions_each(tmp_path), "leak", "01")
+    assert report.done.code == 0, report.done.text
+    shares = {r["metric"]: r["value"] for r in report.records("01")}
+    where = "test pairs with the same image in training, split by"
+    assert shares[f"{where} pair"] > 0.5
+    assert shares[f"{where} recipe"] == 0
+    (training,) = report.zone.rglob("train_pairs_positive.csv")
+    known = {row["recipe_id"] for row in csv.DictReader(training.open(encoding="utf-8"))}
+    assert known.isdisjoint(row["recipe_id"] for row in report.pairs_for_testing)
+    assert "hit@1 of the lookup, split by pair" in report.printed("01")
+
+
+@pytest.mark.journey
 @pytest.mark.parametrize("marks", ["", "marks=drawn"])
 def test_watermarks_are_drawn_where_they_are_asked_for(marks, checkout, photographs):
     """Fault 15: no copy of a user's image is changed unasked, and the lesson says how to ask."""
     name = "marked" if marks else "unmarked"
     options = ["labelled=2", "marked_recipes=2", *([marks] if marks else [])]
-    report = run_lessons(checkout, photographs, name, "01", *options)
+    report = run_lessons(checkout, photographs, name, "11", *options)
     assert report.done.code == 0, report.done.text
     made = {path.name for path in report.zone.glob("fine-tuning-zone/subsets/*")}
-    assert made == ({"watermarked", "cleaned", "cleaned-true-masks"} if marks else set())
-    assert ("-p marks=drawn" in report.printed("01")) == (not marks)
+    assert made == ({"watermarked", "repaired", "repaired-true-masks"} if marks else set())
+    assert ("-p marks=drawn" in report.printed("11")) == (not marks)

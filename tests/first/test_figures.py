@@ -194,37 +194,6 @@ def test_ranks_and_hits_are_checked():
         figures.rank_histogram([1], hits=(7,))
 
 
-def test_count_flow_splits_each_row_by_its_own_total():
-    fig = figures.count_flow({"records": {"kept": 90, "rejected": 10}, "none": {"kept": 0}})
-    widths = [bar.get_width() for bars in fig.axes[0].containers for bar in bars]
-    assert widths == pytest.approx([0.9, 0.1, 0.1, 0.0])  # the rejected part is drawn with a hatch
-    said = texts(fig)
-    assert "kept 90" in said
-    assert "rejected 10" in said
-    assert "records\n100" in said
-    for bad in ({}, {"records": {"kept": -1}}):
-        with pytest.raises(ValueError, match=r"no row|negative"):
-            figures.count_flow(bad)
-
-
-def test_caption_lengths_count_words():
-    fig = figures.caption_lengths({"train": ["a b c", "a  b"], "test": ["a b c d"]}, limit=3)
-    said = texts(fig)
-    assert "3 captions, median 3 words, longest 4; 1 longer than 3" in said
-    shares = [patch.get_data().values.sum() for patch in fig.axes[0].patches]
-    assert shares == pytest.approx([1, 1])
-    with pytest.raises(ValueError, match="no caption"):
-        figures.caption_lengths([""])
-
-
-def test_image_sizes_count_the_small_ones():
-    said = texts(figures.image_sizes([(64, 64), (64, 64), (800, 600)], image_px=512))
-    assert "3 images, 2 sizes; 2 with a side under 512 px" in said
-    assert "1 image, 1 size" in texts(figures.image_sizes([(64, 64)]))
-    with pytest.raises(ValueError, match="no image"):
-        figures.image_sizes([])
-
-
 @given(st.text(max_size=60))
 def test_any_text_is_drawn_as_it_stands(text):
     shown = plain(text)

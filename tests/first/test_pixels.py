@@ -2,20 +2,15 @@
 
 import cv2
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from helpers.first.evaluation.comparison import holm
-from helpers.first.studies import style_pictures
 from helpers.first.studies.pixels import (
     STATISTICS,
     UNITS,
     colorfulness,
-    compare_statistics,
-    compared_side,
     pixel_statistics,
     spectrum_slope,
 )
@@ -123,115 +118,3 @@ def test_nothing_and_too_little_are_refused(images, said):
 
 def test_every_statistic_has_a_unit():
     assert set(UNITS) == set(STATISTICS) == set(pixel_statistics([Image.new("RGB", (8, 8))]))
-
-
-def frame(rng, n, shift=0.0):
-    return pd.DataFrame({"x": rng.normal(size=n) + shift, "y": rng.normal(size=n)})
-
-
-def test_a_shift_is_found_in_its_column_alone_with_its_size():
-    rng = np.random.default_rng(12)
-    a, b = frame(rng, 120, shift=1.0), frame(rng, 120)
-    ids = [str(i) for i in range(240)]
-    found = compare_statistics(a, b, groups_a=ids[:120], groups_b=ids[120:])
-    x, y = found.to_dict("records")
-    assert x["difference"] == pytest.approx(a["x"].mean() - b["x"].mean())
-    assert x["low"] < 1 < x["high"]
-    assert x["low"] > 0
-    assert max(x["p_value"], x["ks_p_value"]) < 0.01
-    assert min(y["p_value"], y["ks_p_value"]) > 0.1
-    assert y["low"] < 0 < y["high"]
-    assert (x["n_a"], x["n_b"], x["n_groups"], x["paired"]) == (120, 120, 240, False)
-
-
-def test_pairs_see_what_single_pictures_cannot():
-    rng = np.random.default_rng(2)
-    a = frame(rng, 60) * 10
-    b = a - 0.5 + frame(rng, 60) * 0.1
-    ids = [str(i) for i in range(60)]
-    paired = compare_statistics(a, b, groups_a=ids, groups_b=ids, paired=True)
-    alone = compare_statistics(a, b, groups_a=ids, groups_b=[f"b{i}" for i in ids])
-    assert (paired["p_value"] < 0.01).all()
-    assert (alone["p_value"] > 0.3).all()
-    assert ((paired["high"] - paired["low"]) < (alone["high"] - alone["low"]) / 10).all()
-    assert paired["difference"].tolist() == pytest.approx(alone["difference"].tolist())
-
-
-def test_p_values_are_corrected_together():
-    rng = np.random.default_rng(3)
-    a, b = frame(rng, 40, shift=0.5), frame(rng, 40)
-    a["z"], b["z"] = rng.normal(size=(2, 40))
-    ids = [str(i) for i in range(40)]
-    settings_ = {"groups_a": ids, "groups_b": ids, "paired": True}
-    together = compare_statistics(a, b, **settings_)
-    single = pd.concat(compare_statistics(a[[c]], b[[c]], **settings_) for c in a)
-    for name in ("p_value", "ks_p_value"):
-        assert together[name].tolist() == pytest.approx(holm(single[name]).tolist())
-    assert together["p_value"].sum() > single["p_value"].sum()
-
-
-def test_pictures_of_one_recipe_widen_the_interval():
-    rng = np.random.default_rng(4)
-    values = np.repeat(rng.normal(size=(2, 12)), 6, axis=1)
-    a, b = (pd.DataFrame({"x": v}) for v in values)
-    recipes = np.repeat(np.arange(12), 6)
-    single = np.arange(72)
-    whole = compare_statistics(a, b, groups_a=recipes, groups_b=recipes + 50).iloc[0]
-    naive = compare_statistics(a, b, groups_a=single, groups_b=single + 500).iloc[0]
-    assert whole["high"] - whole["low"] > 1.8 * (naive["high"] - naive["low"])
-
-
-def test_frames_that_do_not_fit_are_refused():
-    rng = np.random.default_rng(5)
-    a = frame(rng, 4)
-    with pytest.raises(ValueError, match="columns"):
-        compare_statistics(a, a[["x"]], groups_a="abcd", groups_b="abcd")
-    with pytest.raises(ValueError, match="paired=True"):
-        compare_statistics(a, a, groups_a="abcd", groups_b="abdc", paired=True)
-    with pytest.raises(ValueError, match="b has the value nan in row 2"):
-        compare_statistics(a, a.mask(a["x"] == a["x"][2]), groups_a="abcd", groups_b="abcd")
-
-
-def test_the_drawn_styles_differ_and_two_draws_of_one_style_do_not():
-    world = open_world("kitchen", n_recipes=40)
-    other = world.in_style("diffusion")
-    first, second = ([w.draw(i, 0).image for i in range(40)] for w in (world, other))
-    again = [world.draw(i, 1).image for i in range(40)]
-    ids = [str(i) for i in range(40)]
-    settings_ = {"groups_a": ids, "groups_b": ids, "paired": True}
-    base = pixel_statistics(first)
-    styles = compare_statistics(base, pixel_statistics(second), **settings_).set_index("statistic")
-    assert styles.loc["colorfulness", "p_value"] < 0.01
-    assert styles.loc["colorfulness", "difference"] < -20
-    same = compare_statistics(base, pixel_statistics(again), **settings_)
-    assert (same["p_value"] > 0.05).all()
-
-
-# --- the side ------------------------------------------------------------------------------------
-
-
-def two_folders(folder, sizes: dict[str, tuple[int, ...]]) -> style_pictures.Sides:
-    rng = np.random.default_rng(0)
-    for side, pixels in sizes.items():
-        (folder / side).mkdir()
-        for i, px in enumerate(pixels):
-            picture(rng.integers(0, 255, (px, px, 3))).save(folder / side / f"{side}{i}.png")
-    return style_pictures.two_folders(*(str(folder / side) for side in sizes))
-
-
-@pytest.mark.parametrize(
-    ("b", "side", "said"),
-    [
-        ((300, 16), 16, "at 16 px, that of synthetic b/b1"),
-        ((16, 16), 16, "at 16 px, that of synthetic b/b0 and 1 more"),
-        ((300, 300), 224, "at 224 px"),
-    ],
-)
-def test_the_picture_that_decides_the_side_is_named(tmp_path, b, side, said):
-    found = compared_side(two_folders(tmp_path, {"a": (300, 300), "b": b}))
-    assert found == (side, f"pixels are compared {said}")
-
-
-def test_pictures_of_one_side_are_compared_at_it(tmp_path):
-    sides = two_folders(tmp_path, {"a": (40, 40), "b": (40, 40)})
-    assert compared_side(sides) == (40, "pixels are compared at 40 px, that of every picture")

@@ -10,7 +10,6 @@ import pytest
 from helpers import paths
 from helpers.first.evaluation.chance import Gallery, gallery_of
 from helpers.first.evaluation.comparison import holm, paired_comparison
-from helpers.first.report.differences import difference_plot
 from helpers.first.report.results import Record, read_results, write_results
 from helpers.first.report.studies import (
     FROZEN,
@@ -164,8 +163,6 @@ def test_a_gallery_that_fixes_the_metric_leaves_no_value_and_no_test(tmp_path):
     assert mean_table(back, "hit@10").iloc[0]["hit@10, text to image"] == "n/a (gallery has 10)"
     tested = value_records(values, "hit@5", GROUPS, **asked)
     assert [r.chance for r in tested] == [0.5, 0.5]
-    drawn = difference_plot(comparisons_of(back), heading="h")
-    assert "n/a (gallery has 10)" in [text.get_text() for text in drawn.axes[0].texts]
 
 
 def test_reported_numbers_stand_beside_measured_ones():

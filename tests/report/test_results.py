@@ -115,6 +115,11 @@ def test_a_drawn_source_gets_no_such_word_and_hears_the_finding(tmp_path, capsys
     assert "Finding" in out
 
 
+def test_a_lesson_without_a_design_has_no_finding_to_say(tmp_path, capsys):
+    Lesson("01_data_prep", tmp_path, 42).answer()
+    assert capsys.readouterr().out == ""
+
+
 def test_values_are_brought_to_their_types(tmp_path, capsys):
     given = values(tmp_path, max_recipes="40", seed="7")
     lesson = results.begin("03_baseline_eval", given)

@@ -9,11 +9,31 @@ import torch
 from helpers.topics.exercises import lesson_03, lesson_04
 from helpers.topics.exercises.engine import Verdict, check, exercises_of
 from helpers.training.losses import info_nce
-from tests.topics import answers_02, answers_03, answers_04, answers_05, answers_08, answers_09
+from tests.topics import (
+    answers_01,
+    answers_02,
+    answers_03,
+    answers_04,
+    answers_05,
+    answers_06,
+    answers_08,
+    answers_09,
+    answers_11,
+)
 from tests.topics.answers_03 import boot_right, hit_right
 
-LESSONS = ("02", "03", "04", "05", "08", "09")
-ANSWERS = (answers_02, answers_03, answers_04, answers_05, answers_08, answers_09)
+LESSONS = ("01", "02", "03", "04", "05", "06", "08", "09", "11")
+ANSWERS = (
+    answers_01,
+    answers_02,
+    answers_03,
+    answers_04,
+    answers_05,
+    answers_06,
+    answers_08,
+    answers_09,
+    answers_11,
+)
 RIGHT = {name: given for one in ANSWERS for name, given in one.RIGHT.items()}
 WRONG = {name: given for one in ANSWERS for name, given in one.WRONG.items()}
 EXERCISES = {f"{n}.{k}": v for n in LESSONS for k, v in exercises_of(n).items()}

@@ -1,4 +1,4 @@
-"""Checks for the exercises: ``check("01.positive_pairs", pairs)`` shows a Verdict under the cell.
+"""Checks for the exercises: ``check("01.clean_caption", clean)`` shows a Verdict under the cell.
 
 The checks of a lesson live in a module of their own and register themselves when it is imported
 here. They solve the exercise in the plainest way and share no code with what they teach.
@@ -10,18 +10,12 @@ from typing import Any
 from helpers.first.report import (
     checks_cleaning,
     checks_composed,
-    checks_distributions,
-    checks_mixtures,
-    checks_pairs,
     checks_serving,
 )
 from helpers.first.report.verdicts import EXERCISES, Verdict, exercise, judge
 
 LESSONS = (
-    checks_pairs,
     checks_cleaning,
-    checks_distributions,
-    checks_mixtures,
     checks_composed,
     checks_serving,
 )
@@ -40,7 +34,7 @@ def check(name: str, answer: Any) -> Verdict:
     Parameters
     ----------
     name : str
-        Such as ``01.positive_pairs``.
+        Such as ``01.clean_caption``.
     answer : function or value
         The learner's; None, ``...`` or a function that returns either is no attempt. An exception
         inside the learner's function becomes a hint.
@@ -52,7 +46,7 @@ def check(name: str, answer: Any) -> Verdict:
 
     Examples
     --------
-    >>> check("01.positive_pairs", ...).status
+    >>> check("01.clean_caption", ...).status
     'not attempted'
     """
     if name not in EXERCISES:

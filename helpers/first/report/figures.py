@@ -19,7 +19,6 @@ from helpers.first.report.distributions import (
     separation,
     similarity_histograms,
 )
-from helpers.first.report.intake import caption_lengths, count_flow, image_sizes
 from helpers.first.report.results import DIRECTION_NAMES, Record
 from helpers.first.report.style import (
     DIRECTION_COLORS,
@@ -42,9 +41,6 @@ __all__ = [
     "Reference",
     "Separation",
     "bars_with_intervals",
-    "caption_lengths",
-    "count_flow",
-    "image_sizes",
     "interval_plot",
     "rank_histogram",
     "save_figure",

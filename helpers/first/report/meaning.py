@@ -36,13 +36,13 @@ def is_drawn(source: str) -> bool:
 def images_of(values: Mapping[str, object]) -> list[str]:
     """Where a lesson's images come from, by its parameters.
 
-    Lesson 09 takes its own ``cars``; lesson 06 trains on drawn images whatever the source, and
-    compares two folders; lesson 07 takes a drawn source in the place of what has no triplets.
+    Lesson 09 takes its own ``cars``; in lesson 06 ``real`` goes before ``source``; lesson 07 takes a
+    drawn source in the place of what has no triplets.
     """
     if "cars" in values:
         return [str(values["cars"])]
     if "real" in values:
-        return [str(values[name]) for name in ("real", "synthetic")]
+        return [str(values["real"] or values.get("source", "")), str(values["synthetic"])]
     source = str(values.get("source", ""))
     return [source] if "blip2" not in values or source.startswith(BENCHMARKS) else []
 

@@ -7,7 +7,7 @@ Where a name means something else in one lesson, the table names that lesson's n
 from collections.abc import Mapping
 
 from helpers.first.models.method_names import LORA_METHODS, METHODS
-from helpers.first.runner.places import Model, Place, SourceText
+from helpers.first.runner.places import DomainText, Model, Place, SourceText
 from helpers.first.runner.ranges import LEARNING_RATE, Range, at_least
 from helpers.first.runner.texts import Numbers, Text, Words
 
@@ -28,6 +28,7 @@ QUERIES = Words(
     options=("rules", "ADDRESS#MODEL such as http://127.0.0.1:11434/v1#qwen2.5:14b"),
     pattern=r"https?://[^#\s]+#\S+",
 )
+MIXTURE = r"(\d+ real)?( \+ )?(\d+ synthetic( gap (0?\.\d+|[01]))?)?( watermarked)?(?<=.)"
 FOLDER, FILE = Place(), Place(kind="file")
 WRITTEN = Place(new=True, number=False)
 
@@ -40,20 +41,22 @@ TEXTS: Mapping[str, Text] = {
     "zone": WRITTEN,
     "report": WRITTEN,
     "database": Place(kind="file", new=True, number=False),
-    "real": FOLDER,
-    "synthetic": FOLDER,
+    "real": DomainText(),
+    "synthetic": DomainText(),
+    "masks": FOLDER,
     "benchmarks": FOLDER,
     "adapter": FOLDER,
     "augmentation": FILE,
     "model": Model(),
     "blip2": Model(),
     "generator": Model(),
-    "detector": Model(words=("fitted", "repeated", "strokes")),
+    "detector": Model(words=("fitted",)),
+    "translator": Model(words=("glossary",), address=True),
+    "translator_model": Text(),
     "inpainter": Model(words=("navier-stokes", "telea")),
     "device": Words(options=("auto", "cpu", "cuda", "mps"), pattern=r"cuda:\d+"),
     "precision": Words(options=("fp32", "bf16")),
     "fit": Words(options=("crop", "pad", "stretch")),
-    "captions": Words(options=("mixed", "clean")),
     "marks": Words(options=("auto", "drawn", "none", "found")),
     "query_writer": QUERIES,
     "query_judge": QUERIES,
@@ -75,12 +78,10 @@ TEXTS: Mapping[str, Text] = {
     "studied": Words(options=COMPOSERS),
     "learning_rates": Numbers(each=LEARNING_RATE),
     "rates": Numbers(each=LEARNING_RATE),
-    "perplexities": Numbers(each=at_least(1)),
     "shares": Numbers(each=PERCENT),
     "07.shares": Numbers(each=SOME_PERCENT),
-    "alone": Numbers(each=PERCENT),
-    "added": Numbers(each=PERCENT),
-    "gaps": Numbers(each=UP_TO_ONE),
+    "mixtures": Words(",", options=("100 real", "25 real + 75 synthetic"), pattern=MIXTURE),
+    "opacity": Numbers(each=UP_TO_ONE, exactly=2),
     "batch_sizes": Numbers(each=at_least(2), whole=True),
     "amounts": Numbers(each=at_least(1), whole=True),
     "pulls": Numbers(each=at_least(0)),

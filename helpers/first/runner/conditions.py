@@ -47,11 +47,6 @@ def _pretraining(steps: str) -> Condition:
     return Condition((first, steps), problem)
 
 
-def _half_a_pair(v: Values) -> str:
-    half = bool(v["real"]) != bool(v["synthetic"])
-    return "two folders are compared: give both, or neither" if half else ""
-
-
 def _upside_down(v: Values) -> str:
     low, high = map(float, v["band"].split(","))
     return "" if low < high else "give the smaller cosine first"
@@ -86,7 +81,6 @@ CONDITIONS = (
     Condition(("augmentation",), _augmentation),
     _pretraining("steps"),
     _pretraining("qformer_steps"),
-    Condition(("real", "synthetic"), _half_a_pair),
     Condition(("band",), _upside_down),
     Condition(("batch_size", "samples"), _no_step("batch_size", "samples")),
     Condition(("batch_sizes", "batch_samples"), _no_step("batch_sizes", "batch_samples")),

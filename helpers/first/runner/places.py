@@ -84,6 +84,16 @@ class SourceText(Text):
         return ("", "", "") if text.startswith("world:") else ("", text, "")
 
 
+@dataclass(frozen=True)
+class DomainText(SourceText):
+    """A source of captioned images, the folder of a pipeline that generates them, or nothing."""
+
+    def missing(self, text: str) -> str:
+        """What a source lacks; nothing where a pipeline lies in the folder."""
+        given = bool(text) and not (paths.find(text) / "model_index.json").is_file()
+        return super().missing(text) if given else ""
+
+
 def _nearest(place: str) -> str:
     for path in paths.places(place):
         names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
@@ -103,9 +113,12 @@ class Model(Text):
     """A model: a word of its own, a tiny checkpoint, a folder, or an id of the hub."""
 
     words: tuple[str, ...] = ()
+    address: bool = False  # whether it may lie behind an address of the web
 
     def settled(self, text: str) -> str:
         """A folder's path settled; names stay."""
+        if self.address and ADDRESS.fullmatch(text):
+            return text
         known = text in self.words or not text or (paths.tiny() / text).is_dir()
         found = None if known else paths.find(text)
         return paths.portable(found) if found and found.is_dir() else text
@@ -113,6 +126,8 @@ class Model(Text):
     def missing(self, text: str) -> str:
         """That no model is there, or that the folder is none."""
         if text in self.words or ((paths.tiny() / text).is_dir() and text):
+            return ""
+        if self.address and ADDRESS.fullmatch(text):
             return ""
         found = paths.find(text) if text else Path()
         if text and found.is_dir():

@@ -1,0 +1,303 @@
+"""Two domains of captioned images: real ones, and synthetic ones of the same or of other items.
+
+Where the synthetic images come from is decided by one name: another captioned source, a diffusers
+pipeline that draws an image for each caption, the second style of a procedurally generated source,
+or, where nothing is named, a stated rule that changes the real images themselves.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from PIL import Image, ImageEnhance, ImageFilter
+
+from helpers import paths
+from helpers.data.images import encode_jpeg, load_image, normalise
+from helpers.data.pairs import Pairs, ensure_pairs, open_pairs
+from helpers.data.sets import LazyImages, RetrievalSet
+from helpers.data.sources import open_source
+from helpers.data.trusted import folder_name
+from helpers.models.checkpoints import Checkpoint, opened
+from helpers.repro import hash_of
+from helpers.store.artefacts import Writer, ensure
+from helpers.store.zones import open_zone
+
+WORLD, PIPELINE, GENERATED = "world:", "model_index.json", "generated"
+RULE = "the real images by a rule: smoothed, with 40 % more color and 10 % more contrast"
+Load = Callable[[str], Image.Image]
+
+
+@dataclass(frozen=True)
+class Probes:
+    """Test images of both domains that are followed, and the item of each."""
+
+    real: list[Image.Image]
+    synthetic: list[Image.Image]
+    items_real: list[str]
+    items_synthetic: list[str]
+    keys: list[str]
+
+    @cached_property
+    def paired(self) -> bool:
+        """Whether image i of both shows the same item."""
+        return self.items_real == self.items_synthetic
+
+
+@dataclass(frozen=True)
+class Domains:
+    """Real sets (``train``, ``validation``, ``test``) and synthetic ones (``train``, ``test``).
+
+    ``made`` says where the synthetic images come from. ``styled`` gives the synthetic sets for a
+    gap below 1, where the images can be moved towards the real ones.
+    """
+
+    pairs: Pairs
+    real: Mapping[str, RetrievalSet]
+    synthetic: Mapping[str, RetrievalSet]
+    made: str
+    source: str
+    styled: Callable[[float], Mapping[str, RetrievalSet]] | None = None
+
+    def at_gap(self, gap: float) -> RetrievalSet:
+        """The synthetic training images at a gap from 0 (real) to 1 (as they are)."""
+        if gap == 1:
+            return self.synthetic["train"]
+        if self.styled is None:
+            raise ValueError(
+                f"gap {gap:g}: synthetic images that were given, or generated, cannot be moved "
+                "towards the real ones: leave the gap out"
+            )
+        return self.styled(gap)["train"]
+
+    def probes(self, n: int, *, seed: int) -> Probes:
+        """Up to ``n`` test images of each domain, one an item; of common items where there are."""
+        tests = self.real["test"], self.synthetic["test"]
+        common = sorted(set(tests[0].items) & set(tests[1].items))
+        both = [common, common] if len(common) > 1 else [sorted(set(one.items)) for one in tests]
+        rows = [_firsts(test, items, n, seed) for test, items in zip(tests, both, strict=True)]
+        images = [[test.images[i] for i in some] for test, some in zip(tests, rows, strict=True)]
+        items = [test.image_items[some].tolist() for test, some in zip(tests, rows, strict=True)]
+        return Probes(*images, *items, [tests[0].image_keys[i] for i in rows[0]])
+
+
+def _firsts(data: RetrievalSet, items: Sequence[str], n: int, seed: int) -> list[int]:
+    """The numbers of the first image of up to ``n`` items, drawn at random."""
+    chosen = set(np.random.default_rng(seed).permutation(items)[:n].tolist())
+    _, rows = np.unique(data.image_items, return_index=True)
+    return sorted(int(row) for row in rows if data.image_items[row] in chosen)
+
+
+def open_domains(
+    zone: str, *, source: str, real: str = "", synthetic: str = "", max_recipes: int = 0,
+    seed: int = 42, device: str = "cpu",
+) -> Domains:  # fmt: skip
+    """Open both domains, brought into a zone where they are not there yet.
+
+    Parameters
+    ----------
+    source, real : str
+        A captioned source; ``real`` goes before ``source``.
+    synthetic : str
+        A captioned source (images of an item of the same id are pairs), the folder of a diffusers
+        pipeline, or "".
+    """
+    named = real or source
+    pairs = open_pairs(zone, source=named, max_recipes=max_recipes, seed=seed)
+    sets = {name: pairs.part(name) for name in ("train", "validation", "test")}
+    if synthetic and (paths.find(synthetic) / PIPELINE).is_file():
+        load, made = generated(pairs, paths.find(synthetic), seed=seed, device=device), "by "
+        made += f"the pipeline {Path(synthetic).name}, one image for each real one, by its caption"
+        return Domains(pairs, sets, with_images(sets, load), made, named)
+    if synthetic:
+        other = beside(pairs, synthetic, max_recipes=max_recipes, seed=seed)
+        parts = {name: other.part(name) for name in ("train", "test")}
+        return Domains(
+            pairs, sets, parts, f"those of {'/'.join(Path(synthetic).parts[-2:])}", named
+        )
+    if named.startswith(WORLD):
+        made = "the second style of the drawn images"
+        loads = partial(second_style, named, max_recipes=max_recipes, seed=seed)
+    else:
+        made, loads = RULE, lambda gap: lambda key: stored(restyled(pairs.image(key), gap))
+
+    def styled(gap: float) -> dict[str, RetrievalSet]:
+        return with_images(sets, loads(gap))
+
+    return Domains(pairs, sets, styled(1.0), made, named, styled)
+
+
+def gallery(probes: Probes, *, heading: str) -> Figure:
+    """The first images of both domains, real ones above."""
+    n = min(6, len(probes.real), len(probes.synthetic))
+    fig, axes = plt.subplots(2, n, figsize=(1.45 * n, 3.3), layout="constrained", squeeze=False)
+    for ax, image in zip(axes.flat, [*probes.real[:n], *probes.synthetic[:n]], strict=True):
+        ax.imshow(image)
+        ax.set_axis_off()
+    fig.suptitle(heading, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    return fig
+
+
+def with_images(sets: Mapping[str, RetrievalSet], load: Load) -> dict[str, RetrievalSet]:
+    """The same items, captions and keys with other images."""
+    return {
+        name: replace(one, images=LazyImages(one.image_keys, load)) for name, one in sets.items()
+    }
+
+
+def stored(image: Image.Image, *, image_px: int = 512) -> Image.Image:
+    """An image as the intake stores it: compression must not tell two domains apart."""
+    return load_image(encode_jpeg(normalise(image, image_px=image_px)))
+
+
+def second_style(source: str, gap: float, **options: Any) -> Load:
+    """The images of a procedurally generated source in its second style, by key."""
+    drawn = open_source(second_source(source, gap), **options)
+    return lambda key: stored(drawn.load_image(key))
+
+
+def second_source(source: str, gap: float) -> str:
+    """The name of a procedurally generated source in its second style.
+
+    >>> second_source("world:kitchen?px=96", 0.5)
+    'world:kitchen?px=96&style=diffusion&style_gap=0.5'
+    """
+    domain, _, query = source.partition("?")
+    if own := sorted({name for name, _ in parse_qsl(query)} & {"style", "style_gap"}):
+        raise ValueError(
+            f"source {source!r} sets {', '.join(own)} itself: leave it out, both styles are drawn"
+        )
+    options = [query] if query else []
+    return f"{domain}?{'&'.join([*options, 'style=diffusion', f'style_gap={gap:g}'])}"
+
+
+def restyled(image: Image.Image, gap: float = 1.0) -> Image.Image:
+    """An image changed by ``RULE``; ``gap`` mixes it with the image as it is."""
+    smooth = image.filter(ImageFilter.GaussianBlur(max(image.size) / 160))
+    changed = ImageEnhance.Contrast(ImageEnhance.Color(smooth).enhance(1.4)).enhance(1.1)
+    return Image.blend(image, changed, gap)
+
+
+def beside(pairs: Pairs, source: str, *, max_recipes: int, seed: int) -> Pairs:
+    """A second source in a zone beside that of the first, split as the first one is.
+
+    An item of both lies in the same split of both, so that no test item is trained on; an item of
+    the second alone is tested on or trained on by its own split.
+    """
+    form = {name: pairs.intake.manifest.parameters[name] for name in ("image_px", "fit")}
+    other = ensure_pairs(
+        open_zone(f"{pairs.zone}-synthetic"), source=source, max_recipes=max_recipes, seed=seed,
+        split_used=False, **form,
+    )  # fmt: skip
+    split_of = pairs.all.drop_duplicates("recipe_id").set_index("recipe_id")["split"]
+    split = other.all["recipe_id"].map(split_of).fillna(other.all["split"])
+    frame = other.all.assign(split=split)
+    for name in ("train", "test"):
+        if not (frame["split"] == name).any():
+            raise ValueError(
+                f"synthetic {source!r} has no image in the {name} part of {pairs.source!r}: give "
+                "more images, or items of the same ids as the real ones"
+            )
+    return replace(other, all=frame)
+
+
+def generated(
+    pairs: Pairs, folder: Path, *, seed: int, device: str = "cpu", steps: int = 0
+) -> Load:
+    """An image by a diffusers pipeline for each image of the pairs, made where it is missing.
+
+    The prompt is a caption of the item: image j takes caption j, and starts again where captions
+    end. Images and prompts lie below ``generated/`` in the zone. ``steps`` 0: the pipeline's own.
+    """
+    rows = _prompts(pairs.all)
+    weights = sorted((p.name, p.stat().st_size, p.stat().st_mtime_ns)
+                     for p in folder.rglob("*") if p.is_file())  # fmt: skip
+
+    def build(writer: Writer) -> None:
+        for key, image in _drawn(rows, folder, seed=seed, device=device, steps=steps):
+            writer.write_bytes(f"{GENERATED}/{key}", encode_jpeg(image))
+        writer.write_text(f"{GENERATED}/captions.csv", rows.to_csv(index=False))
+
+    ensure(
+        pairs.zone, GENERATED, kind="generated images",
+        parameters={"seed": seed, "steps": steps, "prompts": hash_of(rows.to_numpy().tolist())},
+        inputs={"pipeline": hash_of(weights)}, build=build, prefixes=(GENERATED,), code="1",
+    )  # fmt: skip
+    return lambda key: load_image(pairs.zone.read_bytes(f"{GENERATED}/{key}"))
+
+
+def _prompts(frame: pd.DataFrame) -> pd.DataFrame:
+    """A row for each image: ``image_key``, ``caption``."""
+    rows = []
+    for _, part in frame.groupby("recipe_id", sort=False):
+        captions = part["caption"].drop_duplicates().tolist()
+        keys = part["image_key"].drop_duplicates()
+        rows += [(key, captions[j % len(captions)]) for j, key in enumerate(keys)]
+    return pd.DataFrame(rows, columns=["image_key", "caption"])
+
+
+def _drawn(
+    rows: pd.DataFrame, folder: Path, *, seed: int, device: str, steps: int
+) -> Iterator[tuple[str, Image.Image]]:
+    """Keys and images; each is drawn from its own seed, whatever was drawn before."""
+    from diffusers import DiffusionPipeline
+
+    pipeline = opened(
+        DiffusionPipeline, Checkpoint(folder.name, folder), what="the pipeline",
+        use_safetensors=True, local_files_only=True,
+    ).to(device)  # fmt: skip
+    pipeline.set_progress_bar_config(disable=True)
+    more = {"num_inference_steps": steps} if steps else {}
+    for row in rows.itertuples():
+        generator = torch.Generator().manual_seed(int(hash_of([seed, row.image_key])[:12], 16))
+        found = pipeline(prompt=row.caption, generator=generator, output_type="pil", **more)
+        yield row.image_key, normalise(found.images[0].convert("RGB"))
+
+
+def subject_masks(source: str, keys: Sequence[str], *, seed: int) -> list[np.ndarray]:
+    """Where the dish is in images of a procedurally generated source, (px, px) bool each.
+
+    Empty where nobody knows: of a source that was not drawn.
+    """
+    if not source.startswith(WORLD):
+        return []
+    parts = [key.removesuffix(".jpg").rsplit("/", 1) for key in keys]
+    numbers = [(int(item.rpartition("-")[2]), int(image)) for item, image in parts]
+    drawn = open_source(source, seed=seed)
+    return [drawn.draw(*number).subject for number in numbers]
+
+
+def given_masks(domains: Domains, folder: str, **options: Any) -> dict[str, np.ndarray]:
+    """Masks of watermarks that lie in a folder, by the image key of the zone.
+
+    A mask is an image file (white: watermark) that is named as the image is, below the folder; it
+    is cut to a square as the image was. Images without a mask are left out. ``options`` are
+    ``max_recipes`` and ``seed``, with which the domains were opened.
+    """
+    form, base = domains.pairs.intake.manifest.parameters, paths.find(folder)
+    files = [path for path in sorted(base.rglob("*")) if path.is_file()]
+    below = {path.relative_to(base).with_suffix("").as_posix(): path for path in files}
+    named = {path.stem: path for path in files} | below
+    found = {}
+    for recipe in open_source(domains.source, **options).recipes():
+        for n, key in enumerate(getattr(recipe, "images", ())):
+            stem = Path(key).with_suffix("")
+            place = named.get(stem.as_posix(), named.get(stem.name))
+            if place is not None:
+                mask = normalise(load_image(place.read_bytes()), image_px=form["image_px"],
+                                 fit=form["fit"])  # fmt: skip
+                white = np.asarray(mask.convert("L")) > 127
+                found[f"{folder_name(recipe.recipe_id)}/{n}.jpg"] = white
+    if not found:
+        raise ValueError(
+            f"masks {folder!r}: no file there is named as an image of {domains.source!r}; name "
+            "each mask as its image, such as soup.png for soup.jpg"
+        )
+    return found
