@@ -21,7 +21,7 @@ MAY_CALL_BOTH = "helpers.course"
 OPENS_THE_WORLD = {"helpers.data.sources", "helpers.data.sets"}
 # Numbers that can only fall. The design asks for a core of 8,500 lines, for 30 modules with 5,000
 # lines under lesson 03, and for 12 imports; what is above that stands at the figure of today.
-MAX_LINES = {"helpers/first": 27_293, "tests/first": 18_962, "core": 9_286, "topics": 14_659}
+MAX_LINES = {"helpers/first": 27_292, "tests/first": 18_962, "core": 9_286, "topics": 14_659}
 MAX_UNDER = {  # 05: a study, a search, a leaderboard; 11: two topics and a study
     "03": (31, 6_625), "05": (49, 10_500), "11": (55, 11_825),
 }  # fmt: skip
