@@ -17,7 +17,7 @@ HELP = "{command} --help shows what there is"
 # A command, and the one line that it ends with, code 2. {04} is the name of lesson 04, {root} the
 # root of the project.
 MISTAKES = [
-    ("course run --only 11", f"--only names no lesson '11' (there are: {LISTED})"),
+    ("course run --only 99", f"--only names no lesson '99' (there are: {LISTED})"),
     ("course run --only 4O", f"--only names no lesson '4O' (there are: {LISTED})"),
     ("course run --jobs x", "--jobs is 'x': give a whole number of 1 or more"),
     ("course run --jobs 0", "--jobs is '0': give a whole number of 1 or more"),
