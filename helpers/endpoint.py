@@ -6,6 +6,7 @@ shown. What comes back is text and nothing else; whoever asks checks it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from helpers.store.credentials import ENDPOINT_KEY, read_key, refuse_keys
 
@@ -39,15 +40,25 @@ class Endpoint:
     def __post_init__(self) -> None:
         refuse_keys(self.base_url, what="the language model", variable=ENDPOINT_KEY)
 
-    def ask(self, messages: Sequence[dict[str, str]]) -> str:
+    def ask(
+        self, messages: Sequence[dict[str, str]], *, schema: dict[str, Any] | None = None,
+        temperature: float = 0.0, seed: int | None = None,
+    ) -> str:  # fmt: skip
         """The text of one answer to ``{"role": ..., "content": ...}`` messages.
+
+        ``schema`` is a JSON schema that the answer is asked to fit; whether it does is not checked.
 
         Raises ``EndpointError`` if the address does not answer in time, refuses, or sends no chat
         completion.
         """
         import httpx
 
-        body = {"model": self.model, "temperature": 0.0, "messages": list(messages)}
+        body = {"model": self.model, "temperature": temperature, "messages": list(messages)}
+        if seed is not None:
+            body["seed"] = seed
+        if schema is not None:
+            named = {"name": "answer", "schema": schema, "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": named}
         url, key = f"{self.base_url.rstrip('/')}/chat/completions", read_key(ENDPOINT_KEY)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:

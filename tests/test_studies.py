@@ -112,13 +112,17 @@ def test_the_studies_stay_small():
 
 
 def test_test_recipes_belong_to_one_lesson():
-    """Ranges of test recipes of two studies never overlap, nor with training and validation."""
+    """Ranges of test recipes of two studies never overlap, nor with training and validation.
+
+    The garage has 960 classes in all: lesson 09 splits each class by image, and holds its classes
+    out from pretraining.
+    """
     taken: dict[tuple[str, int], str] = {}
     for folder in FOLDERS:
         design = Design.load(folder)
         tests = set(Study.load(folder).tests)
         for name, about in design.data.items():
-            if name not in tests and name != "test":
+            if about["source"].startswith("world:garage") or (name not in tests and name != "test"):
                 continue
             for index in range(about["first"], about["first"] + about["n"]):
                 assert index >= 100_000 * int(design.lesson)

@@ -25,7 +25,7 @@ from PIL import Image
 from helpers import paths
 
 TINY_MODELS = ("tiny-clip", "tiny-siglip")
-ELSEWHERE = ("tiny-blip2", "tiny-instructblip")  # tiny checkpoints that are no dual encoders
+ELSEWHERE = ("tiny-siglip-cars", "tiny-blip2", "tiny-instructblip")  # made for one lesson each
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # in the order that transformers takes them
 VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
 BESIDE_THEM = (

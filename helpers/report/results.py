@@ -34,6 +34,7 @@ from helpers.store.zones import write_file_atomically
 from helpers.study import UNTRAINED, Design, Study, judge
 
 CHECKER = "helpers.course.parameters"
+HUB = {"source": "openai/clip-vit-base-patch32", "cars": "google/siglip-base-patch16-224"}
 NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -155,9 +156,8 @@ def begin(
 ) -> Lesson:  # fmt: skip
     """Check the parameters of a lesson, set seeds and style, and say what its study found.
 
-    ``values`` are the notebook's ``globals()``: its parameters are brought to their types in place.
-    ``others`` gives the estimates of hypotheses that do not rest on ranks, from the study, by name.
-    Where a tiny model is asked about images that are not drawn, that is said first.
+    ``values`` are the notebook's ``globals()``: its parameters get their types in place. ``others``
+    gives estimates of hypotheses that rest on no ranks, by name. A tiny model on photos is told.
     """
     import_module(CHECKER).check(name, values)  # by its name: it belongs to the runner
     set_style()
@@ -166,15 +166,15 @@ def begin(
     logging.disable_progress_bar()
     # peft asks transformers by an old name whether it trades memory for time.
     warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
-    model, source = values.get("model", ""), values.get("real") or values.get("source", "")
+    model, images = values.get("model", ""), "cars" if "cars" in values else "source"
+    source = values.get("real") or values.get(images, "")
     folder = paths.report_folder(values["report"], name)
     lesson = Lesson(name, folder, values["seed"], model, others=others)
     if model.startswith("tiny-") and not source.startswith("world:"):
         say(
             f"**These numbers mean nothing for photographs.** `{model}` has seen drawings only. "
             f"Run `course run --name {Path(values['zone']).name or 'tiny'} --only {name[:2]} "
-            f"-p {shlex.quote(f'source={source}')} "
-            "-p model=openai/clip-vit-base-patch32` instead."
+            f"-p {shlex.quote(f'{images}={source}')} -p model={HUB[images]}` instead."
         )
     lesson.answer()
     return lesson

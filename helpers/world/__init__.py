@@ -4,6 +4,7 @@
 """
 
 import difflib
+from dataclasses import replace
 from urllib.parse import parse_qsl
 
 from helpers.world import garage, general, kitchen
@@ -16,6 +17,7 @@ __all__ = ["DOMAINS", "STYLES", "Attributes", "Domain", "Drawing", "World", "ope
 DOMAINS: dict[str, Domain] = {d.name: d for d in (general.DOMAIN, kitchen.DOMAIN, garage.DOMAIN)}
 OPTIONS = {
     "px": int, "style": str, "style_gap": float, "captions": str, "languages": str, "noise": float,
+    "images": int,
 }  # fmt: skip
 CRAWLED = ("captions", "languages", "noise")
 
@@ -26,7 +28,8 @@ def open_world(domain: str, *, n_recipes: int = 0, seed: int = 42) -> World:
     Parameters
     ----------
     domain : str
-        A name in ``DOMAINS``; after a question mark the options ``px``, ``style``, ``style_gap``;
+        A name in ``DOMAINS``; after a question mark the options ``px``, ``style``, ``style_gap``,
+        ``images`` (how many each recipe has, in the place of the domain's own number);
         ``languages`` (such as ``de,es``), ``noise`` (a share), and ``captions=mixed`` for all five
         languages and half of the captions noisy: these make a ``crawl.CrawledWorld``.
     n_recipes : int
@@ -61,6 +64,10 @@ def open_world(domain: str, *, n_recipes: int = 0, seed: int = 42) -> World:
                 f"option {key}={value!r} in 'world:{domain}' is not {OPTIONS[key].__name__}"
             ) from None
     found = DOMAINS[name]
+    if "images" in options:
+        if (n := options.pop("images")) < 1:
+            raise ValueError(f"option images={n} in 'world:{domain}': a recipe has at least one")
+        found = replace(found, n_images=(n, n + 1))
     if any(key in options for key in CRAWLED):  # by name: its source decides no other world
         from helpers.world import crawl
 

@@ -92,7 +92,8 @@ class World:
     @cached_property
     def fingerprint(self) -> str:
         """A hash of the parameters and of the code that draws and describes this domain."""
-        shape = (self.domain.name, self.n_recipes, self.seed, self.px, self.style, self.style_gap)
+        shape = (self.domain.name, self.n_recipes, self.seed, self.px, self.style, self.style_gap,
+                 self.domain.n_images)  # fmt: skip
         modules = Modules(through_packages=False)
         behind = (__name__, f"{__package__}.{self.domain.name}")
         code = {

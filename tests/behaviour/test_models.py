@@ -284,7 +284,7 @@ LESSONS = {
         "clip",
         "-p max_recipes=80 -p n_recipes=40 -p steps=20 -p unfreeze_steps=3",
     ),
-    "09": ("siglip2", "-p samples=64 -p batch_sizes=8,16 -p batch_samples=64 -p steps=2"),
+    "09": ("siglip2", "-p max_recipes=12 -p samples=64 -p batch_sizes=8,16 -p batch_samples=64"),
     "10": ("siglip", "-p source={source} -p gallery_rows=2000 -p steps=2"),
     "11": ("siglip", "-p source={source} -p marks=drawn -p labelled=2"),
     "13": ("clip", "-p limit_streams=20 -p n_streams=2"),

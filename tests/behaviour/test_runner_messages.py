@@ -59,8 +59,8 @@ MISTAKES = [
     ("course run --only 05 -p vision_layers=0 -p text_layers=0", "vision_layers is 0 and "
      "text_layers is 0 in {05}: an adapter needs a layer: give one of them 1 or more, or -1 "
      "for all"),
-    ("course run --only 09 -p samples=100", "batch_size is 16 and samples is 100 and held is 64 in "
-     "{09}: give samples as a multiple of each batch of 2 or more, here 16"),
+    ("course run --only 09 -p samples=32", "batch_size is 64 and samples is 32 in {09}: a step "
+     "takes 64 pairs: give samples at least as many"),
     ("course list --name ''", "--name '' is no folder name: use letters, digits, '.', '_' and '-', "
      "at most 64"),
 ]  # fmt: skip

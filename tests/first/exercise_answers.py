@@ -6,15 +6,12 @@ its hint is to hold.
 
 from tests.first import exercise_answers_cleaning as cleaning
 from tests.first import exercise_answers_composed as composed
-from tests.first import exercise_answers_instances as instances
 
 RIGHT = {
     **cleaning.RIGHT,
     **composed.RIGHT,
-    **instances.RIGHT,
 }
 WRONG = {
     **cleaning.WRONG,
     **composed.WRONG,
-    **instances.WRONG,
 }

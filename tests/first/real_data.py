@@ -7,11 +7,11 @@ import pytest
 import helpers
 
 REAL = Path(helpers.__file__).resolve().parents[2] / "shared" / "real"
-CIRR, FASHIONIQ, CARS = REAL / "cirr", REAL / "fashioniq", REAL / "stanford-cars"
+CIRR, FASHIONIQ = REAL / "cirr", REAL / "fashioniq"
 
 
 def _needs(folder: Path) -> pytest.MarkDecorator:
     return pytest.mark.skipif(not folder.is_dir(), reason=f"{folder.name} is not on this machine")
 
 
-real_cirr, real_fashioniq, real_cars = _needs(CIRR), _needs(FASHIONIQ), _needs(CARS)
+real_cirr, real_fashioniq = _needs(CIRR), _needs(FASHIONIQ)

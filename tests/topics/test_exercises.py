@@ -17,13 +17,14 @@ from tests.topics import (
     answers_05,
     answers_06,
     answers_08,
+    answers_09,
     answers_10,
     answers_11,
     answers_13,
 )
 from tests.topics.answers_03 import boot_right, hit_right
 
-LESSONS = ("01", "02", "03", "04", "05", "06", "08", "10", "11", "13")
+LESSONS = ("01", "02", "03", "04", "05", "06", "08", "09", "10", "11", "13")
 ANSWERS = (
     answers_01,
     answers_02,
@@ -32,6 +33,7 @@ ANSWERS = (
     answers_05,
     answers_06,
     answers_08,
+    answers_09,
     answers_10,
     answers_11,
     answers_13,

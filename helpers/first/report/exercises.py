@@ -10,14 +10,12 @@ from typing import Any
 from helpers.first.report import (
     checks_cleaning,
     checks_composed,
-    checks_instances,
 )
 from helpers.first.report.verdicts import EXERCISES, Verdict, exercise, judge
 
 LESSONS = (
     checks_cleaning,
     checks_composed,
-    checks_instances,
 )
 
 __all__ = ["LESSONS", "Verdict", "check", "exercise", "names"]

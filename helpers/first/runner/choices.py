@@ -24,6 +24,10 @@ PERCENT = Range("from 0 to 100", lambda value: 0 <= value <= 100)
 SOME_PERCENT = Range("above 0 and at most 100", lambda value: 0 < value <= 100)
 UP_TO_ONE = Range("above 0 and at most 1", lambda value: 0 < value <= 1)
 COSINE = Range("from -1 to 1", lambda value: -1 <= value <= 1)
+QUERIES = Words(
+    options=("rules", "ADDRESS#MODEL such as http://127.0.0.1:11434/v1#qwen2.5:14b"),
+    pattern=r"https?://[^#\s]+#\S+",
+)
 MIXTURE = r"(\d+ real)?( \+ )?(\d+ synthetic( gap (0?\.\d+|[01]))?)?( watermarked)?(?<=.)"
 FOLDER, FILE = Place(), Place(kind="file")
 WRITTEN = Place(new=True, number=False)
@@ -37,7 +41,6 @@ TEXTS: Mapping[str, Text] = {
     "zone": WRITTEN,
     "report": WRITTEN,
     "database": Place(kind="file", new=True, number=False),
-    "annotations": FOLDER,
     "real": DomainText(),
     "synthetic": DomainText(),
     "masks": FOLDER,
@@ -56,6 +59,8 @@ TEXTS: Mapping[str, Text] = {
     "precision": Words(options=("fp32", "bf16")),
     "fit": Words(options=("crop", "pad", "stretch")),
     "marks": Words(options=("auto", "drawn", "none", "found")),
+    "query_writer": QUERIES,
+    "query_judge": QUERIES,
     "negatives": Words(options=("random", "hard", "none")),
     "accumulate": Words(options=("cached", "plain")),
     "method": Words(options=LORA_METHODS),

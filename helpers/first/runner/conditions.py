@@ -52,28 +52,16 @@ def _upside_down(v: Values) -> str:
     return "" if low < high else "give the smaller cosine first"
 
 
-def _uneven(batch: str, samples: str, held: str) -> Callable[[Values], str]:
+def _no_step(sizes: str, samples: str) -> Callable[[Values], str]:
     def problem(v: Values) -> str:
-        for size in map(int, str(v[batch]).split(",")):
-            if size < 2 or v[samples] % size:
-                return f"give {samples} as a multiple of each batch of 2 or more, here {size}"
-            if size % min(v[held], size):
-                return f"give {held} so that it divides each larger batch, here {size}"
-        return ""
+        most = max(map(int, str(v[sizes]).split(",")))
+        return (
+            ""
+            if v[samples] >= most
+            else f"a step takes {most} pairs: give {samples} at least as many"
+        )
 
     return problem
-
-
-def _parts(v: Values) -> str:
-    """Lesson 09 cuts a batch into up to four parts of two pairs or more."""
-    batch = v["batch_size"]
-    if batch % max(1, min(4, batch // 2)):
-        return (
-            f"a batch is cut into {min(4, batch // 2)} equal parts: give batch_size as a multiple"
-        )
-    return (
-        "" if v["batch_samples"] % batch == 0 else "give batch_samples as a multiple of batch_size"
-    )
 
 
 def _augmentation(v: Values) -> str:
@@ -94,11 +82,8 @@ CONDITIONS = (
     _pretraining("steps"),
     _pretraining("qformer_steps"),
     Condition(("band",), _upside_down),
-    Condition(("batch_size", "samples", "held"), _uneven("batch_size", "samples", "held")),
-    Condition(("batch_size", "batch_samples"), _parts),
-    Condition(
-        ("batch_sizes", "batch_samples", "held"), _uneven("batch_sizes", "batch_samples", "held")
-    ),
+    Condition(("batch_size", "samples"), _no_step("batch_size", "samples")),
+    Condition(("batch_sizes", "batch_samples"), _no_step("batch_sizes", "batch_samples")),
 )
 
 

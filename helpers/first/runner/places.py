@@ -103,7 +103,7 @@ def _nearest(place: str) -> str:
 
 
 def _is_cars(text: str) -> bool:
-    """A folder of Stanford Cars, which becomes a folder of recipes when it is first read."""
+    """A folder of Stanford Cars, which lesson 09 reads itself."""
     folder = paths.find(text)
     return any((place / "cars_meta.mat").is_file() for place in (folder, folder / "devkit"))
 

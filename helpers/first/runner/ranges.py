@@ -53,7 +53,6 @@ RANGES = {
     "n_queries": at_least(1),
     "samples": at_least(2),
     "batch_samples": at_least(2),
-    "held": at_least(2),
     "n_recipes": at_least(0),
     "margin": Range("from -1 to 1", lambda value: -1 <= value <= 1),
     "margin_steps": at_least(1),

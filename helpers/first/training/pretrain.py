@@ -26,12 +26,12 @@ from helpers.first.models.loading import load_encoder
 from helpers.first.models.tiny import TINY_MODELS, build_tiny
 from helpers.first.training.card import write_card
 from helpers.first.training.losses import clamp_logit_scale, info_nce, pairwise_sigmoid
-from helpers.first.training.pretrain_command import RECORD, read_command, replaced
+from helpers.pretraining.command import RECORD, read_command, replaced
 from helpers.repro import library_versions, seed_everything, sha256_file
 from helpers.world import open_world
 from helpers.world.corpus import Corpus, draw_corpus
 
-ELSEWHERE = ("tiny-blip2", "tiny-instructblip")  # made in steps of their own
+ELSEWHERE = ("tiny-siglip-cars", "tiny-blip2", "tiny-instructblip")  # made in steps of their own
 VALIDATION_SEED = 1001  # no lesson draws recipes with it
 VALIDATION_RECIPES = 200
 
@@ -190,7 +190,9 @@ def pretrain(settings: Pretraining, folder: Path) -> None:
 
 
 def _elsewhere(model: str, argv: Sequence[str]) -> int:
-    if model == "tiny-blip2":
+    if model == "tiny-siglip-cars":
+        from helpers.pretraining.cars import main as pretrain_model
+    elif model == "tiny-blip2":
         from helpers.first.training.pretrain_blip2 import main as pretrain_model
     else:
         from helpers.first.training.pretrain_instructblip import main as pretrain_model

@@ -1,0 +1,1 @@
+"""Back room: what makes the tiny checkpoints, from seeds alone."""
