@@ -20,6 +20,9 @@ INK, MUTED, FAINT = "#1c2530", "#5b6672", "#d5dae0"
 LINES = (*PALETTE[:-1], MUTED)  # for lines and marks, which the lightest color does not carry
 HIT, MISS = "#1b7a43", "#8a939d"
 DIRECTION_NAMES = {"text_to_image": "text to image", "image_to_text": "image to text"}
+ALL_NAMES = DIRECTION_NAMES | {
+    "image_and_text_to_image": "image and text to image", "both": "mean of both directions",
+}  # fmt: skip
 DIRECTION_COLORS = {"text_to_image": PALETTE[0], "image_to_text": PALETTE[1], "both": PALETTE[2]}
 
 

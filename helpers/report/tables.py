@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from helpers.evaluation.stats import Estimate
-from helpers.report.style import DIRECTION_NAMES
+from helpers.report.style import ALL_NAMES, DIRECTION_NAMES
 from helpers.study import Study
 
 POINTS = "points"
@@ -79,7 +79,7 @@ def wide_table(
 
 
 def _heading(direction: str, differences: bool) -> str:
-    name = DIRECTION_NAMES.get(direction, "mean of both directions")
+    name = ALL_NAMES[direction]
     return f"{name}, {POINTS} [95 %]" if differences else f"{name} [95 %]"
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from helpers.world.triplets import Triplet
+from helpers.topics.cir.triplets import Triplet
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from helpers.repro import hash_of
+from helpers.topics.cir.triplets import Triplet
 from helpers.world.changes import ComposedWorld
 from helpers.world.picture_pool import PicturePool
-from helpers.world.triplets import Triplet
 
 PARTS = ("reference", "target", "other")
 

@@ -10,7 +10,7 @@ from helpers.first.models.blip2 import Blip2
 from helpers.first.models.loading import weights_fingerprint
 from helpers.first.models.tiny_blip2 import QFormerShape, build_tiny_blip2
 from helpers.first.training.image_states import ImageStates
-from helpers.world.triplets import Triplet, TripletSet
+from helpers.topics.cir.triplets import Triplet, TripletSet
 from tests.first.small_training import WORDS, small_encoder
 
 SHAPE = QFormerShape(

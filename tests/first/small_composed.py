@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from helpers.first.training.composed_features import ComposedFeatures
-from helpers.world.triplets import Triplet, TripletSet
+from helpers.topics.cir.triplets import Triplet, TripletSet
 
 DIM = 12
 

@@ -1,12 +1,13 @@
 """Triplets of the drawn world: true to their texts, complete in their targets, apart by split."""
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from helpers.first.evaluation.positives import positives_from_lists
-from helpers.world import open_world
+from helpers.world import changes, open_triplets, open_world
 from helpers.world.changes import (
     CHANGEABLE,
     Change,
@@ -151,3 +152,38 @@ def test_the_way_back_undoes_the_changes():
 def test_impossible_counts_are_refused(counts, message):
     with pytest.raises(ValueError, match=message):
         composed_world(open_world("kitchen", n_recipes=300), counts=counts)
+
+
+def test_parts_of_a_design_lie_where_it_says_and_pass_over_known_references():
+    parts = {
+        "train": {"first": 50, "n": 6},
+        "test": {"first": 700_000, "n": 6, "gallery": 3, "unlike": ["train"]},
+    }
+    found = open_triplets("kitchen", parts, seed=42)
+    assert [len(one.triplets) for one in found.parts["test"]] == [3, 3]
+    assert found.parts["test"][0].triplets[0].pair_id == "test-700000"
+    galleries = [set(one.gallery) for one in found.parts["test"]]
+    assert galleries[0].isdisjoint(galleries[1])
+    beside = open_triplets("kitchen", {"a": parts["train"], "b": {"first": 56, "n": 2}}, seed=42)
+    assert beside.parts["a"][0].triplets[0].caption == found.parts["train"][0].triplets[0].caption
+    with pytest.raises(ValueError, match="the parts a and b of world:kitchen share recipes"):
+        open_triplets("kitchen", {"a": {"first": 0, "n": 2}, "b": {"first": 1, "n": 2}})
+    with pytest.raises(ValueError, match="5 triplets do not fill galleries of 3"):
+        open_triplets("kitchen", {"test": {"first": 0, "n": 5, "gallery": 3}})
+    with pytest.raises(ValueError, match="world:general has no triplets"):
+        open_triplets("general", {"test": {"first": 0, "n": 5}})
+
+
+def test_a_reference_with_known_attributes_is_passed_over(monkeypatch):
+    same = [{"dish": "soup"}, {"dish": "pie"}, {"dish": "soup"}, {"dish": "taco"}]
+    parts = {"a": {"first": 0, "n": 1}, "b": {"first": 1, "n": 2, "unlike": ["a"]}}
+    rules = SimpleNamespace(attributes=lambda world, i: same[i])
+    assert changes._indices(None, rules, parts) == {"a": [0], "b": [1, 3]}
+
+
+def test_captions_are_put_into_words_as_differences():
+    rng = np.random.default_rng(0)
+    found = open_triplets("kitchen", {"test": {"first": 0, "n": 1}})
+    assert found.difference("beef soup", "tofu soup", rng) == "with tofu instead of beef"
+    assert found.difference("beef soup with basil", "beef soup", rng) == "without basil"
+    assert found.difference("a thing", "a thing", rng) == ""

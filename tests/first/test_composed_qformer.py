@@ -22,7 +22,7 @@ from helpers.first.training.composed_qformer import (
 )
 from helpers.first.training.composed_qformer_runs import ensure_qformer_run
 from helpers.store.zones import open_zone
-from helpers.world.triplets import Triplet
+from helpers.topics.cir.triplets import Triplet
 from tests.first.small_blip2 import small_blip2, small_states, small_triplets
 
 TRAIN, VALIDATION = small_triplets(8), small_triplets(6, prefix="v")

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from helpers.first.data.composed_sources import open_composed, split_groups, take
-from helpers.world.triplets import Triplet, TripletError, TripletSet
+from helpers.topics.cir.triplets import Triplet, TripletError, TripletSet
 
 COUNTS = {"train": 4, "validation": 3, "test": 2}
 ALL = {"train": 0, "validation": 2, "test": 0}

@@ -12,7 +12,7 @@ from helpers.first.training.generator import GeneratorTraining
 from helpers.first.training.generator_runs import ensure_generator, see_triplets
 from helpers.store.artefacts import ArtefactError
 from helpers.store.zones import open_zone
-from helpers.world.triplets import Triplet
+from helpers.topics.cir.triplets import Triplet
 from tests.first.small_generator import TEXTS, pictures, small_generator, weights
 
 FAST = GeneratorTraining(steps=3, batch_size=2, warmup=1, learning_rate=5e-3)

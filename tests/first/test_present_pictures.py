@@ -15,7 +15,7 @@ from helpers.first.data.present_pictures import (
     left_out,
     left_out_sentence,
 )
-from helpers.world.triplets import Triplet, TripletError, collect
+from helpers.topics.cir.triplets import Triplet, TripletError, collect
 
 
 def small(**options):

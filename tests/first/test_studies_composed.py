@@ -18,9 +18,9 @@ from helpers.first.studies.composed_benchmarks import (
     write_submissions,
 )
 from helpers.store.zones import open_zone
+from helpers.topics.cir.triplets import Triplet
 from helpers.world import open_world
 from helpers.world.changes import composed_world
-from helpers.world.triplets import Triplet
 from tests.first.real_data import CIRR, REAL, real_cirr, real_fashioniq
 from tests.first.small_composed import found_run, small_composed
 

@@ -10,7 +10,7 @@ from helpers.first.evaluation.composed import cirr_metrics, fashioniq_metrics, r
 from helpers.first.evaluation.metrics import chance_hit_at_k
 from helpers.first.evaluation.positives import positives_from_lists
 from helpers.first.evaluation.ranks import rank_positives_from_scores
-from helpers.world.triplets import Triplet, TripletError
+from helpers.topics.cir.triplets import Triplet, TripletError
 from tests.first.real_data import CIRR, FASHIONIQ, real_cirr, real_fashioniq
 
 QUERIES = {"dress": 2017, "shirt": 2038, "toptee": 1961}

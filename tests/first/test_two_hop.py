@@ -11,7 +11,7 @@ from helpers.first.training import qformer_queries
 from helpers.first.training.composed_qformer import QformerArm, QformerTraining, train_qformer
 from helpers.first.training.qformer_batches import draw_batch
 from helpers.first.training.qformer_queries import encode_queries, encode_targets, spread_of_joint
-from helpers.world.triplets import Triplet
+from helpers.topics.cir.triplets import Triplet
 from tests.first.small_blip2 import distinct_states, small_blip2, small_states, small_triplets
 
 SET = small_triplets(8)

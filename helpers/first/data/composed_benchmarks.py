@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from helpers.data.records import Reject
-from helpers.data.records import KINDS, kind_of, shown
-from helpers.world.triplets import Triplet, TripletError, TripletSet, collect, read_json
+from helpers.data.records import KINDS, Reject, kind_of, shown
+from helpers.topics.cir.benchmarks import read_json
+from helpers.topics.cir.triplets import Triplet, TripletError, TripletSet, collect
 
 CATEGORIES = ("dress", "shirt", "toptee")
 GALLERIES = ("original", "VAL")

@@ -13,15 +13,21 @@ import numpy as np
 from PIL import Image
 
 from helpers import paths
+from helpers.data.images import (
+    FileRefused,
+    ImageError,
+    find_below,
+    load_image,
+    normalise,
+    read_below,
+)
 from helpers.first.data.composed_benchmarks import CATEGORIES, read_circo, read_cirr, read_fashioniq
-from helpers.data.images import FileRefused, find_below, read_below
-from helpers.data.images import ImageError, load_image, normalise
 from helpers.first.data.present_pictures import keep_pictured, left_out, left_out_sentence
-from helpers.world.triplets import Triplet, TripletError, TripletSet
+from helpers.repro import hash_of, sha256_file
+from helpers.topics.cir.triplets import Triplet, TripletError, TripletSet
 from helpers.world import open_world
 from helpers.world.car_changes import composed_cars
 from helpers.world.changes import ComposedWorld, composed_world
-from helpers.repro import hash_of, sha256_file
 
 KINDS = ("world", "fashioniq", "cirr", "circo")
 DEFAULT = "world:kitchen"

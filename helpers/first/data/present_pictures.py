@@ -10,11 +10,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from helpers.data.images import FileMissing, FileRefused, find_below
-from helpers.data.images import ImageError, load_image
-from helpers.data.records import Reject
-from helpers.data.records import bounded
-from helpers.world.triplets import Triplet, TripletError, TripletSet
+from helpers.data.images import FileMissing, FileRefused, ImageError, find_below, load_image
+from helpers.data.records import Reject, bounded
+from helpers.topics.cir.triplets import Triplet, TripletError, TripletSet
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 _WHOLE = ((b"\xff\xd8\xff", b"\xff\xd9"), (b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"))

@@ -12,7 +12,7 @@ from PIL import Image
 from helpers.first.report.galleries import thumbnail
 from helpers.first.report.style import HIT, INK, MISS, MUTED, plain, wrapped
 from helpers.first.training.composed_runs import ComposedRun
-from helpers.world.triplets import Triplet, TripletSet
+from helpers.topics.cir.triplets import Triplet, TripletSet
 
 _ROW, _HEAD, _CELL = 1.62, 0.78, 1.42  # inches
 

@@ -36,8 +36,8 @@ from helpers.first.training.generator_runs import GeneratorRun
 from helpers.repro import hash_of
 from helpers.store.artefacts import Manifest, Writer, code_of, ensure
 from helpers.store.zones import Zone
+from helpers.topics.cir.triplets import Triplet
 from helpers.world.picture_pool import PicturePool
-from helpers.world.triplets import Triplet
 
 WRITERS = ("generator", "captions")
 COLUMNS = (

@@ -16,7 +16,7 @@ from helpers.first.training.composed import ComposedTraining
 from helpers.first.training.composed_features import ComposedFeatures
 from helpers.first.training.composed_runs import ComposedArm, ComposedRun, ensure_composed_run
 from helpers.store.zones import Zone
-from helpers.world.triplets import Triplet
+from helpers.topics.cir.triplets import Triplet
 
 KS = (1, 5, 10)
 # What each model is: its paper, and what goes in and comes out of it.

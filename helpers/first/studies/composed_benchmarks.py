@@ -22,7 +22,7 @@ from helpers.first.evaluation.composed import (
 from helpers.first.evaluation.positives import positives_from_lists
 from helpers.first.evaluation.ranks import Ranking, rank_positives_from_scores
 from helpers.store.zones import write_file_atomically
-from helpers.world.triplets import TripletSet
+from helpers.topics.cir.triplets import TripletSet
 
 NAMES = ("fashioniq", "cirr")
 HOW = (

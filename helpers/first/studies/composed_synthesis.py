@@ -26,7 +26,7 @@ from helpers.first.training.composed_qformer import (
 from helpers.first.training.composed_qformer_runs import QformerRun, ensure_qformer_run
 from helpers.first.training.image_states import ImageStates
 from helpers.first.training.qformer_settings import P2P_WEIGHT
-from helpers.world.triplets import Triplet, TripletSet
+from helpers.topics.cir.triplets import Triplet, TripletSet
 
 SINGLE, TWO = "SPRC", "two-hop"
 QFORMERS = {SINGLE: 1, TWO: 2}

@@ -17,9 +17,9 @@ from helpers.first.training.composed_features import (
 )
 from helpers.first.training.generator_runs import GeneratorRun
 from helpers.repro import hash_of
+from helpers.topics.cir.triplets import Triplet, TripletSet
 from helpers.world.picture_pool import PicturePool
 from helpers.world.pool import world_pool
-from helpers.world.triplets import Triplet, TripletSet
 
 
 @dataclass(frozen=True)

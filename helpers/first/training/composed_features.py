@@ -22,7 +22,7 @@ from helpers.first.models.adapter_base import base_of
 from helpers.first.models.encoders import Encoder
 from helpers.first.training.features import ensure_features
 from helpers.repro import hash_of
-from helpers.world.triplets import TripletSet
+from helpers.topics.cir.triplets import TripletSet
 
 QUERIES_AT_ONCE = 512
 

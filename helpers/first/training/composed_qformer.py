@@ -32,7 +32,7 @@ from helpers.first.training.qformer_queries import (
 )
 from helpers.first.training.qformer_settings import QformerArm, QformerTraining
 from helpers.first.training.settings import Training, learning_rate
-from helpers.world.triplets import Triplet, TripletSet
+from helpers.topics.cir.triplets import Triplet, TripletSet
 
 __all__ = [
     "QformerArm", "QformerTraining", "TrainedQformer", "build_composer", "encode_queries",

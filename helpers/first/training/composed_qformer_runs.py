@@ -31,7 +31,7 @@ from helpers.first.training.image_states import ImageStates
 from helpers.repro import hash_of
 from helpers.store.artefacts import Writer, code_of, ensure
 from helpers.store.zones import Zone
-from helpers.world.triplets import Triplet, TripletSet
+from helpers.topics.cir.triplets import Triplet, TripletSet
 
 # A change in any of them makes runs stale: they decide weights or ranks.
 CODE = Modules().named(

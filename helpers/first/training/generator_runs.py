@@ -25,7 +25,7 @@ from helpers.first.training.generator import GeneratorTraining, Written, text_lo
 from helpers.repro import hash_of
 from helpers.store.artefacts import Manifest, Writer, code_of, ensure
 from helpers.store.zones import Zone
-from helpers.world.triplets import Triplet
+from helpers.topics.cir.triplets import Triplet
 
 CODE = Modules().named("helpers.first.training.generator_runs", packages=("models", "training"))
 

@@ -8,7 +8,7 @@ import torch
 from helpers.first.models.blip2 import Blip2
 from helpers.first.models.two_hop import TripletBatch
 from helpers.first.training.image_states import ImageStates
-from helpers.world.triplets import Triplet
+from helpers.topics.cir.triplets import Triplet
 
 
 def take_triplets(triplets: Sequence[Triplet], n: int, *, seed: int) -> tuple[Triplet, ...]:

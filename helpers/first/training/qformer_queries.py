@@ -10,7 +10,7 @@ from helpers.first.models import sprc
 from helpers.first.models.blip2 import Blip2
 from helpers.first.models.sprc import Sprc
 from helpers.first.training.image_states import ImageStates
-from helpers.world.triplets import Triplet, TripletSet
+from helpers.topics.cir.triplets import Triplet, TripletSet
 
 
 def encode_queries(

@@ -4,13 +4,16 @@ What a benchmark's files say is checked here in one way: every triplet that cann
 reported by its pair id, and the counts reconcile.
 """
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
-from helpers.data.records import KINDS, Reject, bounded, kind_of
+import numpy as np
+from PIL import Image
+
+from helpers.data.records import Reject
+from helpers.data.sets import drawn_triplets
 
 
 class TripletError(ValueError):
@@ -37,9 +40,9 @@ class Triplet:
     reverse : str
         The text that leads from the target back to the reference, where it is known.
     changed : tuple of str
-        Of the drawn world: the attributes that the text changes; all others stay.
+        Of drawn images: the attributes that the text changes; all others stay.
     held_out : bool
-        Of the drawn world: whether training has no triplet of this combination.
+        Of drawn images: whether training has no triplet of this combination.
     """
 
     pair_id: str
@@ -69,7 +72,7 @@ class TripletSet:
         Whether the reference leaves its own query's ranking, by the benchmark's protocol.
     rejects : tuple of Reject
         What was not used, by pair id; notes of kind ``field`` left their triplet in, and those of
-        kind ``image`` name a picture that left the gallery.
+        kind ``image`` name an image that left the gallery.
     n_read : int
         Entries of the annotations: ``len(triplets)`` and the rejected ones (queries, where one
         entry makes two).
@@ -89,7 +92,7 @@ class TripletSet:
         return {name: row for row, name in enumerate(self.gallery)}
 
     def positives(self) -> list[list[int]]:
-        """The gallery's rows of each query's targets, for ``positives_from_lists``.
+        """The gallery's rows of each query's targets.
 
         Raises ``TripletError`` where targets are hidden.
         """
@@ -158,21 +161,100 @@ def collect(
     )
 
 
-def read_json(place: Path, kind: type) -> Any:
-    """A benchmark's JSON file. Raises ``TripletError`` that names it and what is wrong."""
-    if not place.is_file():
-        raise TripletError(
-            f"{place.name} is not in {place.parent}: data/README.md says where the benchmark is "
-            "to be had and how its folder looks"
+@dataclass(frozen=True)
+class Source:
+    """Triplets by part, with their images.
+
+    Attributes
+    ----------
+    name : str
+    sets : mapping of tuple of TripletSet
+        ``train``, ``validation``, ``test``, and ``pool`` (images that nobody annotated), each with
+        a set for each of its galleries; no reference is in two parts.
+    load_image : callable
+        An id to its image; drawn ones at ``px`` pixels where that is given.
+    image_hash : callable
+        An id to a SHA-256 of what decides the image.
+    truth : object, optional
+        What every image shows, where they are drawn: ``helpers.world.changes.ComposedWorld``.
+    left_out : str
+        How much has no image, in a sentence; empty: nothing.
+    """
+
+    name: str
+    sets: Mapping[str, tuple[TripletSet, ...]]
+    load_image: Callable[..., Image.Image]
+    image_hash: Callable[[str], str]
+    truth: Any = field(default=None, repr=False)
+    left_out: str = ""
+
+    def triplets(self, part: str) -> tuple[Triplet, ...]:
+        """The triplets of a part, gallery after gallery."""
+        return tuple(one for chunk in self.sets.get(part, ()) for one in chunk.triplets)
+
+    def names(self, *parts: str) -> tuple[str, ...]:
+        """The ids of all images of some parts (by default all), each once."""
+        chosen = [chunk for part in parts or self.sets for chunk in self.sets.get(part, ())]
+        return tuple(dict.fromkeys(name for chunk in chosen for name in image_names(chunk)))
+
+    def unlike(self, triplet: Triplet) -> str:
+        """An image that is not asked for: the drawn distractor, one of CIRR's subset, or the
+        reference."""
+        if self.truth is not None:
+            return f"{triplet.pair_id}-other"
+        others = (name for name in triplet.subset if name not in triplet.targets)
+        return next(others, triplet.reference)
+
+    def unknown(self, what: str) -> str:
+        """The sentence that says what is left out for want of a known truth."""
+        return f"Left out, as nobody has written down what the images of {self.name} show: {what}."
+
+
+def drawn_source(source: str, parts: Mapping[str, Mapping[str, Any]], *, seed: int = 42) -> Source:
+    """Triplets of ``world:kitchen`` or ``world:garage``; see ``drawn_triplets`` for ``parts``."""
+    drawn = drawn_triplets(source, parts, seed=seed)
+    kept = cache(drawn.load_image)  # 12 KB an image, and several models read each
+    return Source(source, drawn.parts, kept, drawn.image_hash, drawn)
+
+
+def image_names(triplets: TripletSet) -> tuple[str, ...]:
+    """The gallery, then the references outside it."""
+    return tuple(dict.fromkeys((*triplets.gallery, *(t.reference for t in triplets.triplets))))
+
+
+def take(triplets: TripletSet, n: int, *, seed: int) -> TripletSet:
+    """``n`` triplets that a seed draws over the same gallery; the smaller part is in the larger.
+
+    0 takes all, as they are. Raises ``ValueError`` if there are fewer.
+    """
+    if n == 0:
+        return triplets
+    if not 0 < n <= len(triplets.triplets):
+        raise ValueError(
+            f"{n} triplets are asked for and there are {len(triplets.triplets)}: 0 for all"
         )
-    try:
-        found = json.loads(place.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:  # also of numbers with too many digits
-        why = bounded(str(error), 120)
-        raise TripletError(f"{place} is not JSON ({why}): get the file again") from error
-    if not isinstance(found, kind):
-        raise TripletError(f"{place} holds {kind_of(found)}, not {KINDS[kind]}")
-    return found
+    chosen = np.sort(np.random.default_rng([seed, 7]).permutation(len(triplets.triplets))[:n])
+    return replace(triplets, triplets=tuple(triplets.triplets[i] for i in chosen))
+
+
+def split_groups(
+    triplets: Sequence[Triplet], n: int, *, seed: int
+) -> tuple[tuple[Triplet, ...], tuple[Triplet, ...]]:
+    """All but about ``n`` triplets, and the rest; queries of one group stay together."""
+    groups = list(dict.fromkeys(one.group for one in triplets))
+    order = np.random.default_rng([seed, 6]).permutation(len(groups))
+    sizes = dict.fromkeys(groups, 0)
+    for one in triplets:
+        sizes[one.group] += 1
+    aside: set[str] = set()
+    taken = 0
+    for i in order:
+        if taken >= n:
+            break
+        aside.add(groups[i])
+        taken += sizes[groups[i]]
+    kept = tuple(one for one in triplets if one.group not in aside)
+    return kept, tuple(one for one in triplets if one.group in aside)
 
 
 def _why_not(query: Triplet, known: set[str], inside: set[str], seen: set[str]) -> str:
