@@ -138,12 +138,3 @@ def drawn_sets(data: Mapping[str, Mapping[str, Any]]) -> dict[str, RetrievalSet]
         parts = [range(one["first"], one["first"] + one["n"]) for one in others]
         sets[name] = drawn_set(**{**about, "unlike": parts})
     return sets
-
-
-def drawn_triplets(source: str, parts: Mapping[str, Mapping[str, Any]], *, seed: int = 42) -> Any:
-    """Triplets of composed retrieval of ``world:kitchen`` or ``world:garage``, with their truth.
-
-    ``parts`` are ``first``, ``n``, ``gallery`` and ``unlike`` by name, as in :func:`drawn_set`;
-    see ``helpers.world.changes.draw_triplets``.
-    """
-    return import_module(WORLD).open_triplets(source.removeprefix("world:"), parts, seed=seed)

@@ -21,10 +21,10 @@ from helpers.first.models.encoders import Encoder
 from helpers.first.models.loading import weights_fingerprint
 from helpers.first.models.lora import Adapted, adapt
 from helpers.first.models.placement import Placement
-from helpers.first.models.tiny import TinyShape, build_tiny
 from helpers.first.training.loop import Trained, train
 from helpers.first.training.pairs import TrainingPairs, prepare_pairs
 from helpers.first.training.settings import Training
+from helpers.pretraining.shapes import TinyShape, build_tiny
 
 WORDS = ["a red mug on wood", "chicken soup with basil", "two blue books", "tofu on a black plate"]
 SHAPE = TinyShape(

@@ -67,7 +67,7 @@ def test_imports_point_backwards(module):
         ("data/a.py", "from helpers import paths", set()),
         ("data/a.py", "from helpers.first.data.b import x", set()),
         ("data/a.py", "from helpers.first.report import results", {"report"}),
-        ("data/a.py", "def f():\n    import helpers.first.models.tiny", {"models"}),
+        ("data/a.py", "def f():\n    import helpers.first.models.tiny_blip2", {"models"}),
         ("store/a.py", "from helpers.first import course, repro", {"course"}),
         ("course.py", "from helpers.first.runner import session", set()),
     ],

@@ -4,7 +4,7 @@ import pytest
 
 from helpers import paths
 from helpers.first.training.pretrain import main
-from helpers.first.training.pretrain_command import RECORD, obstacle, read_command, replaced
+from helpers.pretraining.command import RECORD, obstacle, read_command, replaced
 
 
 def checkpoint(folder):

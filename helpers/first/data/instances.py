@@ -13,12 +13,14 @@ from pathlib import Path
 import pandas as pd
 
 from helpers import paths
-from helpers.data.duplicates import groups_by_picture
-from helpers.data.pairs import COLUMNS, DATASETS, Pairs, read_pairs, write_pairs
-from helpers.data.records import Recipe, collapse, recipe_to_json
-from helpers.data.splits import SPLITS
-from helpers.data.trusted import read_trusted_recipes
 from helpers.first.data.cars import META, Cars, read_cars
+from helpers.data.pairs import DATASETS, Pairs, read_pairs, write_pairs
+from helpers.data.pairs import COLUMNS
+from helpers.data.trusted import read_trusted_recipes
+from helpers.data.records import Recipe, recipe_to_json
+from helpers.data.duplicates import groups_by_picture
+from helpers.data.splits import SPLITS
+from helpers.data.records import collapse
 from helpers.repro import canonical_json, hash_of
 from helpers.store.artefacts import Writer, code_of, ensure
 from helpers.store.zones import write_file_atomically

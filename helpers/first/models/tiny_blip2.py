@@ -19,8 +19,8 @@ from transformers import (
 
 from helpers.first.models.encoders import Encoder
 from helpers.first.models.qformer import image_optional
-from helpers.first.models.tiny import TinyShape, train_tokenizer
 from helpers.first.models.tiny_instructblip import map_vision
+from helpers.pretraining.shapes import TinyShape, train_tokenizer
 
 NAME = "tiny-blip2"
 QUERY_STD = 0.02  # of fresh query tokens: zeros would make all of them the same token for ever

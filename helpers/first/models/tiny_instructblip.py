@@ -18,7 +18,7 @@ from transformers import (
     SiglipModel,
 )
 
-from helpers.first.models.tiny import TinyShape, train_tokenizer
+from helpers.pretraining.shapes import TinyShape, train_tokenizer
 
 NAME = "tiny-instructblip"
 IMAGE = "<image>"

@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from helpers.first.report.galleries import thumbnail
-from helpers.first.report.rating_sheet import RatingItem, choose_samples
 from helpers.first.report.style import (
     FAINT,
     HIT,
@@ -22,6 +21,7 @@ from helpers.first.report.style import (
     title,
     wrapped,
 )
+from helpers.topics.cir.rating_sheet import RatingItem, choose_samples
 from helpers.world.domain import NONE
 from helpers.world.mentions import true_changes
 

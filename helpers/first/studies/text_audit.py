@@ -2,7 +2,7 @@
 
 The drawn world knows what each picture shows, so that "hallucinated" needs no judge: a text is
 hallucinated if it names a value that neither picture has. Texts of real pictures need people: see
-:mod:`helpers.first.report.rating_sheet`.
+:mod:`helpers.topics.cir.rating_sheet`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -23,8 +23,8 @@ from helpers.first.models.loading import load_encoder
 from helpers.first.models.tiny_blip2 import NAME, build_tiny_blip2
 from helpers.first.training.blip2_card import score_kitchens, write_blip2_card
 from helpers.first.training.losses import clamp_logit_scale
-from helpers.first.training.pretrain_command import RECORD, read_command, replaced
 from helpers.first.training.settings import Training, learning_rate
+from helpers.pretraining.command import RECORD, read_command, replaced
 from helpers.repro import library_versions, seed_everything, sha256_file
 from helpers.world.corpus import Corpus, draw_corpus
 

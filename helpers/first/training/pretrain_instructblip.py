@@ -32,7 +32,7 @@ from helpers.first.models.generator import (
 from helpers.first.models.loading import load_encoder
 from helpers.first.models.tiny_instructblip import NAME, build_instructblip, save_instructblip
 from helpers.first.training.instructblip_card import card_of
-from helpers.first.training.pretrain_command import RECORD, read_command, replaced
+from helpers.pretraining.command import RECORD, read_command, replaced
 from helpers.repro import library_versions, seed_everything, sha256_file
 from helpers.world.reading import (
     INSTRUCTIONS,

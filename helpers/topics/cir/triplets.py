@@ -7,13 +7,14 @@ reported by its pair id, and the counts reconcile.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from helpers.data.records import Reject
-from helpers.data.sets import drawn_triplets
+from helpers.data.sets import WORLD
 
 
 class TripletError(ValueError):
@@ -211,8 +212,12 @@ class Source:
 
 
 def drawn_source(source: str, parts: Mapping[str, Mapping[str, Any]], *, seed: int = 42) -> Source:
-    """Triplets of ``world:kitchen`` or ``world:garage``; see ``drawn_triplets`` for ``parts``."""
-    drawn = drawn_triplets(source, parts, seed=seed)
+    """Triplets of ``world:kitchen`` or ``world:garage``, with their truth.
+
+    ``parts`` are ``first``, ``n``, ``gallery`` and ``unlike`` by name, as designs of studies have
+    them; see ``helpers.world.changes.draw_triplets``.
+    """
+    drawn = import_module(WORLD).open_triplets(source.removeprefix("world:"), parts, seed=seed)
     kept = cache(drawn.load_image)  # 12 KB an image, and several models read each
     return Source(source, drawn.parts, kept, drawn.image_hash, drawn)
 

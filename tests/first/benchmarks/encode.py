@@ -36,13 +36,13 @@ from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProce
 
 from helpers.data.images import encode_jpeg
 from helpers.first.models.encoders import Encoder
-from helpers.first.models.tiny import TinyShape, train_tokenizer
 from helpers.first.retrieval.corpus import embed_pictures
 from helpers.first.retrieval.onnx_encoder import load_onnx
 from helpers.first.retrieval.onnx_export import export_onnx
 from helpers.first.retrieval.onnx_int8 import CUTS, quantize_onnx
 from helpers.first.retrieval.precision import in_precision
 from helpers.first.retrieval.preprocessing import fast_preprocessing
+from helpers.pretraining.shapes import TinyShape, train_tokenizer
 from helpers.world import open_world
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
-from helpers.first.report.rating_sheet import (
+from helpers.topics.cir.rating_sheet import (
     COLUMNS,
     QUESTIONS,
     SAMPLES,

@@ -1,7 +1,7 @@
 """Tiny CLIP and SigLIP: small configurations of the very classes that load the real checkpoints.
 
 What is built here is opened by ``AutoModel`` and ``AutoProcessor`` like any checkpoint of the hub;
-only its numbers are small. Weights come from :mod:`helpers.first.training.pretrain`.
+only its numbers are small. Weights come from ``course pretrain``.
 """
 
 import math
