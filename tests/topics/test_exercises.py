@@ -16,12 +16,14 @@ from tests.topics import (
     answers_04,
     answers_05,
     answers_06,
+    answers_07,
     answers_08,
     answers_11,
+    answers_12,
 )
 from tests.topics.answers_03 import boot_right, hit_right
 
-LESSONS = ("01", "02", "03", "04", "05", "06", "08", "11")
+LESSONS = ("01", "02", "03", "04", "05", "06", "07", "08", "11", "12")
 ANSWERS = (
     answers_01,
     answers_02,
@@ -29,8 +31,10 @@ ANSWERS = (
     answers_04,
     answers_05,
     answers_06,
+    answers_07,
     answers_08,
     answers_11,
+    answers_12,
 )
 RIGHT = {name: given for one in ANSWERS for name, given in one.RIGHT.items()}
 WRONG = {name: given for one in ANSWERS for name, given in one.WRONG.items()}

@@ -6,7 +6,7 @@ retrieval with textual inversion" (2023).
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -242,6 +242,16 @@ def _of_folder(
     ]
     files = {key: file for one in found for key, file in one.files.items()}
 
+    hashed = cache(lambda key: sha256_file(find_below(images, files[key], places=("",))))
+    name = test[0].name if not several else test[0].name.split()[0]
+    parts = {part: tuple(some) for part, some in sets.items()}
+    load = image_loader(images, files)
+    return Source(name, parts, load, hashed, left_out=left_out(listed, there))
+
+
+def image_loader(images: Path, files: Mapping[str, str]) -> Callable[..., Image.Image]:
+    """What opens an image of a folder by its id, as drawn images are opened; ``px`` is theirs."""
+
     def image(key: str, *, px: int = 0) -> Image.Image:
         try:
             data = read_below(images, files[key], places=("",))
@@ -252,10 +262,7 @@ def _of_folder(
                 "what needs a missing image is left out"
             ) from error
 
-    hashed = cache(lambda key: sha256_file(find_below(images, files[key], places=("",))))
-    name = test[0].name if not several else test[0].name.split()[0]
-    parts = {part: tuple(some) for part, some in sets.items()}
-    return Source(name, parts, image, hashed, left_out=left_out(listed, there))
+    return image
 
 
 def _fashioniq_queries(entries: list, file: str, prefix: str) -> Iterator[Triplet | Reject]:

@@ -5,11 +5,12 @@ Every model is a module with ``forward(reference, text, gallery) -> scores``: (q
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -24,6 +25,7 @@ QUERIES_AT_ONCE = 512
 SCALE = 100.0  # where the inverse temperature begins, as in CLIP4CIR
 SMOOTHING = 0.1
 State = Mapping[str, Tensor]
+Scorer = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -317,7 +319,7 @@ def batch_loss(model: nn.Module, features: Features, size: int, rng: np.random.G
 def train(
     model: nn.Module, features: Features, validation: Features, *, steps: int,
     learning_rate: float = 1e-3, batch_size: int = 128, seed: int = 42, evaluations: int = 8,
-    loss_of=batch_loss, progress: bool = False,
+    loss_of: Callable[..., Tensor] = batch_loss, progress: bool = False,
 ) -> Fitted:  # fmt: skip
     """Train a composer in place; it ends with the weights that validate best, its start included.
 
@@ -356,10 +358,15 @@ def evaluation_steps(steps: int, n: int) -> tuple[int, ...]:
     return tuple(sorted({0, *(round(float(step)) for step in found)}))
 
 
-def scores_of(model: nn.Module, features: Features) -> list[np.ndarray]:
-    """(q, g) float32 scores of each set's queries with its gallery; the model is left as it is."""
-    was, found, start = model.training, [], 0
-    model.eval()
+def scores_of(model: Scorer, features: Features) -> list[np.ndarray]:
+    """(q, g) float32 scores of each set's queries with its gallery; the model is left as it is.
+
+    ``model`` is a module or a function of (q, d) references, (q, d) texts and a (g, d) gallery.
+    """
+    trained = isinstance(model, nn.Module) and model.training
+    found, start = [], 0
+    if trained:
+        model.eval()
     rows = features.images.rows
     with torch.inference_mode():
         for one in features.sets:
@@ -372,10 +379,11 @@ def scores_of(model: nn.Module, features: Features) -> list[np.ndarray]:
                 blocks.append(model(*map(torch.from_numpy, sides), gallery).numpy())
             found.append(np.concatenate(blocks))
             start = stop
-    model.train(was)
+    if trained:
+        model.train()
     return found
 
 
-def ranks_of(model: nn.Module, features: Features):
+def ranks_of(model: Scorer, features: Features) -> pd.DataFrame:
     """Ranks of every query's first target, as a study takes them."""
     return rank_frame(scores_of(model, features), features.sets)

@@ -167,6 +167,12 @@ def triplet_batch(
     )
 
 
+def batch_of(blip2: Blip2, triplets: Sequence[Triplet], states: States) -> TripletBatch:
+    """Some triplets as one batch, reverse texts included."""
+    rng = np.random.default_rng(0)
+    return triplet_batch(blip2, triplets, states, len(triplets), rng, reverse=True)
+
+
 def losses(
     model: Sprc, batch: TripletBatch, *, t2t: float = 1.0, p2p: float = P2P, detach: bool = True,
     smoothing: float = SMOOTHING,

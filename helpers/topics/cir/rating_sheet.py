@@ -1,6 +1,6 @@
-"""A rating sheet for people: two pictures, a text, a few questions; one HTML file, answers as CSV.
+"""A rating sheet for people: two images, a text, a few questions; one HTML file, answers as CSV.
 
-The file holds everything, the pictures too, and reaches for nothing outside it. Answers are kept in
+The file holds everything, the images too, and reaches for nothing outside it. Answers are kept in
 the browser until they are saved with the button; :func:`read_ratings` reads the CSV back and checks
 it. Who rates sees neither the true change nor what a machine thinks of the text.
 """
@@ -20,6 +20,7 @@ from PIL import Image
 
 from helpers.repro import hash_of
 from helpers.store.zones import write_file_atomically
+from helpers.topics.cir.triplets import Source, Triplet
 
 SAMPLES = 100  # as in the audit that the literature reports
 COLUMNS = ("sheet", "id", "question", "answer", "rater")
@@ -36,9 +37,9 @@ class Question:
 
 
 QUESTIONS = (
-    Question("true", "Does the text lead from the left picture to the right one?",
+    Question("true", "Does the text lead from the left image to the right one?",
              ("yes", "partly", "no")),
-    Question("invented", "Does it name something that is in neither picture?", ("no", "yes")),
+    Question("invented", "Does it name something that is in neither image?", ("no", "yes")),
     Question("missing", "Does it leave out a change that you see?", ("no", "yes")),
     Question("language", "Is it good English for a wish?", ("yes", "no")),
 )  # fmt: skip
@@ -46,7 +47,7 @@ QUESTIONS = (
 
 @dataclass(frozen=True)
 class RatingItem:
-    """One sample: an id, both pictures and the text."""
+    """One sample: an id, both images and the text."""
 
     id: str
     reference: Image.Image
@@ -96,6 +97,37 @@ def write_rating_sheet(
     return sheet
 
 
+@dataclass(frozen=True)
+class Sheet:
+    """A sheet that was written: its file, its id and the ids of its texts."""
+
+    path: Path
+    id: str
+    ids: tuple[str, ...]
+
+
+def write_for(
+    path: Path, texts: Sequence[str], triplets: Sequence[Triplet], data: Source, *, seed: int = 42
+) -> Sheet:
+    """Write the sheet of some triplets' texts, in random order: nobody chose what is shown."""
+    items = [
+        RatingItem(triplets[i].pair_id, data.load_image(triplets[i].reference),
+                   data.load_image(triplets[i].targets[0]), texts[i])
+        for i in choose_samples(len(texts), seed=seed)
+    ]  # fmt: skip
+    return Sheet(path, write_rating_sheet(path, items), tuple(one.id for one in items))
+
+
+def summary(ratings: pd.DataFrame) -> pd.DataFrame:
+    """The share of each answer by question, and how many texts and raters answered."""
+    rows = []
+    for question, part in ratings.groupby("question", sort=False):
+        shares = part["answer"].value_counts(normalize=True)
+        told = ", ".join(f"{answer} {share:.0%}" for answer, share in shares.items())
+        rows.append((question, told, part["id"].nunique(), part["rater"].nunique()))
+    return pd.DataFrame(rows, columns=["question", "answers", "texts", "raters"])
+
+
 def read_ratings(
     path: Path, *, sheet: str, ids: Sequence[str], questions: Sequence[Question] = QUESTIONS
 ) -> pd.DataFrame:
@@ -130,14 +162,14 @@ def read_ratings(
 
 
 def _row(number: int, item: RatingItem, questions: Sequence[Question]) -> str:
-    pictures = "".join(
-        f'<figure><img src="{_data_url(picture)}" alt="{side} picture" width="{_SIDE}" '
+    images = "".join(
+        f'<figure><img src="{_data_url(image)}" alt="{side} image" width="{_SIDE}" '
         f'height="{_SIDE}"><figcaption>{side}</figcaption></figure>'
-        for side, picture in (("left", item.reference), ("right", item.target))
+        for side, image in (("left", item.reference), ("right", item.target))
     )
     asked = "".join(_asked(number, question) for question in questions)
     return (
-        f'<section data-id="{html.escape(item.id, quote=True)}"><h2>{number + 1}</h2>{pictures}'
+        f'<section data-id="{html.escape(item.id, quote=True)}"><h2>{number + 1}</h2>{images}'
         f"<div><blockquote>{html.escape(item.text) or '(no text)'}</blockquote>{asked}</div>"
         "</section>"
     )
@@ -155,9 +187,9 @@ def _asked(number: int, question: Question) -> str:
     )
 
 
-def _data_url(picture: Image.Image) -> str:
+def _data_url(image: Image.Image) -> str:
     stream = io.BytesIO()
-    small = picture.convert("RGB")
+    small = image.convert("RGB")
     small.thumbnail((2 * _SIDE, 2 * _SIDE))
     small.save(stream, "JPEG", quality=88)
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
@@ -207,8 +239,8 @@ _PAGE = """<!DOCTYPE html>
  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
 <style>{style}</style></head><body>
 <header><h1>{title}</h1>
-<p>{n} texts. The left picture is what someone has, the right one what they want; the text is the
-wish. Judge by the pictures alone. <label>Your name or number: <input id="rater"></label>
+<p>{n} texts. The left image is what someone has, the right one what they want; the text is the
+wish. Judge by the images alone. <label>Your name or number: <input id="rater"></label>
 <button id="save" type="button">Save as CSV</button> <span id="done"></span></p></header>
 {rows}
 <script type="application/json" id="known">{known}</script>

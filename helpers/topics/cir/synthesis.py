@@ -213,11 +213,6 @@ def difference_text(before: str, after: str, truth: Any, rng: np.random.Generato
     return " ".join(parts)
 
 
-def true_texts(source: Source, part: str, n: int) -> tuple[Triplet, ...]:
-    """The first ``n`` triplets of a part as people would annotate them: a ceiling, no rival."""
-    return source.triplets(part)[:n]
-
-
 SYNTHESIZED = "@diffusion"  # behind the id of an image in the other style
 
 

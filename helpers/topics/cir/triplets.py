@@ -219,7 +219,15 @@ def drawn_source(source: str, parts: Mapping[str, Mapping[str, Any]], *, seed: i
     """
     drawn = import_module(WORLD).open_triplets(source.removeprefix("world:"), parts, seed=seed)
     kept = cache(drawn.load_image)  # 12 KB an image, and several models read each
-    return Source(source, drawn.parts, kept, drawn.image_hash, drawn)
+    sets = {part: tuple(map(only_used, some)) if part == "train" else some
+            for part, some in drawn.parts.items()}  # fmt: skip
+    return Source(source, sets, kept, drawn.image_hash, drawn)
+
+
+def only_used(triplets: TripletSet) -> TripletSet:
+    """The set with a gallery of references and targets alone: nothing is searched in training."""
+    used = {n for one in triplets.triplets for n in (one.reference, *one.targets)}
+    return replace(triplets, gallery=tuple(n for n in triplets.gallery if n in used))
 
 
 def image_names(triplets: TripletSet) -> tuple[str, ...]:
