@@ -6,7 +6,7 @@ that they have never seen.
 
 import numpy as np
 
-from helpers.world.changes import Change, ComposedWorld, Rules, applied, draw_triplets
+from helpers.world.changes import Change, Rules, applied
 from helpers.world.domain import Attributes
 from helpers.world.garage import YEARS
 from helpers.world.phrases import chance, pick, with_article, word
@@ -26,37 +26,6 @@ TWO_CHANGES = 0.35
 def car_rules() -> Rules:
     """How cars change: color, body, decade, table."""
     return Rules(3, _pictured, car_changes, _changed, car_modification)
-
-
-def composed_cars(world: World, *, n_triplets: int, seed: int = 42) -> ComposedWorld:
-    """Draw up a test set of a garage: references, targets, and a distractor for each.
-
-    Parameters
-    ----------
-    world : World
-        Of the domain ``garage``; a triplet takes a class of cars.
-    n_triplets : int
-    seed : int
-
-    Raises
-    ------
-    ValueError
-        If the world has too few classes.
-
-    Examples
-    --------
-    >>> from helpers.world import open_world
-    >>> found = composed_cars(open_world("garage", n_recipes=5), n_triplets=5)
-    >>> len(found.sets["test"].gallery)
-    15
-    """
-    if not 0 < n_triplets <= world.n_recipes:
-        raise ValueError(
-            f"{n_triplets} triplets need as many classes of cars, {world.name} has "
-            f"{world.n_recipes}: ask for fewer"
-        )
-    part = {"first": 0, "n": n_triplets}
-    return draw_triplets(world, car_rules(), {"test": part}, seed=seed)
 
 
 def car_changes(a: Attributes, rng: np.random.Generator, *, n: int = 0) -> tuple[Change, ...]:

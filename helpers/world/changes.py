@@ -21,7 +21,6 @@ from helpers.world.kitchen import VALUES
 from helpers.world.phrases import WORDS, chance, pick, with_article, word
 from helpers.world.world import World
 
-SPLITS = ("train", "validation", "test")
 CHANGEABLE = ("dish", "main", "garnish", "sauce", "plate", "table")
 UNCOUNTED = ("sushi", "pasta", "fried rice", "broth", "masala")
 TWO_CHANGES = 0.35  # the share of triplets that change two attributes
@@ -85,21 +84,18 @@ class ComposedWorld:
 
     Attributes
     ----------
-    sets : mapping of TripletSet
-        By part; no reference recipe is in two of them.
+    parts : mapping of tuple of TripletSet
+        By part, a set for each of its galleries; no reference recipe is in two parts.
     shown : mapping of Shown
         By the pictures' ids, over all sets.
     world : World
-    parts : mapping of tuple of TripletSet
-        By part, a set for each of its galleries.
     """
 
-    sets: Mapping[str, TripletSet]
+    parts: Mapping[str, tuple[TripletSet, ...]]
     shown: Mapping[str, Shown]
     world: World
     fingerprint: str
-    rules: Rules | None = field(default=None, repr=False)
-    parts: Mapping[str, tuple[TripletSet, ...]] = field(default_factory=dict, repr=False)
+    rules: Rules = field(repr=False)
 
     def load_image(self, name: str, *, px: int = 0, style: str = "") -> Image.Image:
         """The picture of an id, by default in the world's own size and style.
@@ -144,7 +140,7 @@ class ComposedWorld:
     @property
     def reads(self) -> bool:
         """Whether texts can be read by rule, so that :meth:`claims` and the like may be called."""
-        return self.rules is not None and self.rules.reads
+        return self.rules.reads
 
     def claims(self, text: str) -> mentions.Claims:
         """What a text asks for and what it says should go."""
@@ -214,31 +210,7 @@ def draw_triplets(
         galleries[part] = tuple(one for one, _ in drawn)
         shown |= {name: picture for _, pictures in drawn for name, picture in pictures.items()}
     fingerprint = hash_of([world.fingerprint, {k: dict(v) for k, v in parts.items()}, seed])
-    first = {part: found[0] for part, found in galleries.items()}
-    return ComposedWorld(first, shown, world, fingerprint, rules, galleries)
-
-
-def composed_world(world: World, *, counts: Mapping[str, int], seed: int = 42) -> ComposedWorld:
-    """Triplets of a kitchen, ``counts`` of each split, on its first recipes.
-
-    Raises
-    ------
-    ValueError
-        If a split is unknown, or the world has too few recipes.
-    """
-    if unknown := sorted(set(counts) - set(SPLITS)):
-        raise ValueError(f"unknown split {unknown[0]!r}: use {', '.join(SPLITS)}")
-    if sum(counts.values()) > world.n_recipes:
-        raise ValueError(
-            f"{sum(counts.values())} triplets need as many recipes, {world.name} has "
-            f"{world.n_recipes}: set max_recipes higher, or ask for fewer"
-        )
-    parts, start = {}, 0
-    for split in SPLITS:
-        if n := counts.get(split, 0):
-            parts[split] = {"first": start, "n": n}
-        start += n
-    return draw_triplets(world, dish_rules(seed), parts, seed=seed)
+    return ComposedWorld(galleries, shown, world, fingerprint, rules)
 
 
 def dish_rules(seed: int) -> Rules:

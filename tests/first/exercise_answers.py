@@ -5,19 +5,16 @@ its hint is to hold.
 """
 
 from tests.first import exercise_answers_cleaning as cleaning
-from tests.first import exercise_answers_composed as composed
 from tests.first import exercise_answers_instances as instances
 from tests.first import exercise_answers_serving as serving
 
 RIGHT = {
     **cleaning.RIGHT,
-    **composed.RIGHT,
     **serving.RIGHT,
     **instances.RIGHT,
 }
 WRONG = {
     **cleaning.WRONG,
-    **composed.WRONG,
     **serving.WRONG,
     **instances.WRONG,
 }

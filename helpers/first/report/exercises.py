@@ -9,7 +9,6 @@ from typing import Any
 
 from helpers.first.report import (
     checks_cleaning,
-    checks_composed,
     checks_instances,
     checks_serving,
 )
@@ -17,7 +16,6 @@ from helpers.first.report.verdicts import EXERCISES, Verdict, exercise, judge
 
 LESSONS = (
     checks_cleaning,
-    checks_composed,
     checks_instances,
     checks_serving,
 )

@@ -17,6 +17,7 @@ from helpers.evaluation.stats import Estimate, Sample, estimate
 from helpers.experiment import Experiment
 from helpers.grid import Result
 from helpers.report import tables
+from helpers.repro import hash_of
 from helpers.study import UNTRAINED, Design, Study
 from helpers.topics.cir import audit, composers, qformer, queries, synthesis
 from helpers.topics.cir.blip2 import Blip2, States, blip2_states, load_blip2, zero_shot_rows
@@ -189,8 +190,7 @@ class Training(Experiment):
                 known = embed(self.base, [one], images)
                 composers.train(fresh, known, held, steps=factors["pretraining_steps"], **options)
 
-            self._pretrained(model, f"{name}-{texts}-{factors['pretraining_steps']}-{seed}",
-                             pretrain)  # fmt: skip
+            self._pretrained(model, factors, seed, pretrain)
         few = train.part(share_of(train, factors["share"]), seed=seed)
         fitted = composers.train(model, few, held, steps=factors["steps"], **options)
         ranks, info = self._ranked(composers.scores_of(model, self.features["test"]))
@@ -213,8 +213,7 @@ class Training(Experiment):
                 qformer.train(fresh, self.blip2, triplets, self.states, sets["validation"],
                               steps=factors["pretraining_steps"], **options)  # fmt: skip
 
-            key = f"{name}-{factors['pretraining']}-{factors['pretraining_steps']}-{seed}"
-            self._pretrained(model, key.replace(" ", "-"), pretrain)
+            self._pretrained(model, factors, seed, pretrain)
         train = self.features["train"]
         few = train.part(share_of(train, factors["share"]), seed=seed).triplets
         trained = qformer.train(model, self.blip2, few, self.states, sets["validation"],
@@ -227,9 +226,14 @@ class Training(Experiment):
         result = self._finished(ranks, info, trained.fitted, began)
         return Result(result.ranks, result.info, {**result.frames, "steps": trained.steps})
 
-    def _pretrained(self, model, key: str, pretrain) -> None:
-        """Fill a model with pretrained weights, which the first process trains."""
-        place = self.work / f"pretrained-{key}.safetensors"
+    def _pretrained(self, model, factors: Mapping[str, Any], seed: int, pretrain) -> None:
+        """Fill a model with pretrained weights, which the first process trains.
+
+        Arms that differ only in what follows take the same ones.
+        """
+        later = ("share", "steps", "wordings", "cars", "equal")
+        about = hash_of([sorted((k, v) for k, v in factors.items() if k not in later), seed])
+        place = self.work / f"pretrained-{about}.safetensors"
         with FileLock(place.with_suffix(".lock")):
             if not place.is_file():
                 pretrain(model)
