@@ -172,7 +172,8 @@ def write_submissions(
 ) -> list[Path]:
     """Both files for CIRR's test server by a trained model; none for another source.
 
-    Of ``test1`` where its annotations and images lie in the source's folder, else of ``val``.
+    Of ``test1`` where its annotations and images lie in the source's folder, else of ``val``; none
+    either where fewer images are left than the server wants for a query.
     """
     kind, _, place = source.partition(":")
     if kind != "cirr":
@@ -199,7 +200,8 @@ def _pictured(folder: Path, split: str) -> TripletSet | None:
     except TripletError:
         return None
     whole = tuple(t for t in found.triplets if len(t.subset) == metrics.SUBSET)
-    return TripletSet(found.name, split, whole, found.gallery, found.files) if whole else None
+    enough = whole and len(found.gallery) > metrics.SUBMITTED["recall"]
+    return TripletSet(found.name, split, whole, found.gallery, found.files) if enough else None
 
 
 def keep_weights(zone: str, name: str, model: torch.nn.Module) -> str:
