@@ -274,12 +274,10 @@ def image_only(blip2: Blip2, data: Source, states: States) -> pd.DataFrame:
     return composers.ranks_of(composers.build("image only", images.shape[1]), features)
 
 
-def curves(runs: Mapping[str, Trained]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Losses and evaluations of several trainings, for ``plots.learning_curves``."""
-    return tuple(
-        pd.concat([getattr(one.fitted, part).assign(run=name) for name, one in runs.items()])
-        for part in ("losses", "evaluations")
-    )
+def curves(runs: Mapping[str, Trained]) -> pd.DataFrame:
+    """hit@10 on validation by step and training, for ``plots.lines_with_intervals``."""
+    parts = [one.fitted.evaluations[["step", "score"]].assign(run=n) for n, one in runs.items()]
+    return pd.concat(parts).rename(columns={"score": "value"})
 
 
 def steps_found(runs: Mapping[str, Trained]) -> str:

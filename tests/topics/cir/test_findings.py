@@ -169,6 +169,7 @@ def test_selected_steps_and_highest_gains_are_told():
     fitted = Fitted(pd.DataFrame({"step": [0]}), scores, 5, stopped_early=False, seconds=1.0)
     run = type("Run", (), {"fitted": fitted})
     assert findings.steps_found({"SPRC": run}) == "Selected: SPRC after 5 steps (25.0 %)."
+    assert findings.curves({"SPRC": run})["value"].tolist() == [0.1, 0.25]
     one, two = (Estimate(v, v - 0.01, v + 0.01, 0.5, 0.01, df=9.0, n=9) for v in (0.01, 0.03))
     shares = pd.DataFrame({"share": [1, 100], "arm": ["TIRG"] * 2, "estimate": [one, two]})
     assert findings.shares_found(shares).startswith("Highest above image only: TIRG at 100 %: +3.0")
