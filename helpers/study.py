@@ -19,7 +19,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from helpers.evaluation import metrics, stats
-from helpers.evaluation.ranking import DIRECTIONS
+from helpers.evaluation.ranking import COMPOSED, DIRECTIONS
 from helpers.evaluation.stats import NOT_ASKED, Estimate, Sample, Verdict
 
 UNTRAINED = -1  # the seed of an arm that is not trained
@@ -116,9 +116,13 @@ class Study:
             )
         return found
 
+    def directions(self, test: str) -> tuple[str, ...]:
+        """Both directions, or the one of composed retrieval where a test is of that."""
+        return (COMPOSED,) if (test, COMPOSED) in self._queries else DIRECTIONS
+
     def queries(self, test: str, direction: str) -> list[Queries]:
         """The queries of a direction, or of both; an error names a test that is not there."""
-        wanted = DIRECTIONS if direction == BOTH else (direction,)
+        wanted = self.directions(test) if direction == BOTH else (direction,)
         missing = [one for one in wanted if (test, one) not in self._queries]
         if missing:
             there = ", ".join(f"{t} {d}" for t, d in self._queries)
@@ -173,14 +177,15 @@ class Study:
 
     def table(
         self, of: Mapping[str, str | Mapping[str, float]] | Sequence[str], *,
-        metrics: Sequence[str] = ("hit@10",), test: str, directions: Sequence[str] = DIRECTIONS,
+        metrics: Sequence[str] = ("hit@10",), test: str, directions: Sequence[str] = (),
     ) -> pd.DataFrame:  # fmt: skip
         """A row for each arm or weighted sum, metric and direction, with its :class:`Estimate`."""
         named = of if isinstance(of, Mapping) else {arm: arm for arm in of}
         rows = [
             (name, metric, direction, self.estimate(what, metric=metric, test=test,
                                                     direction=direction))
-            for name, what in named.items() for metric in metrics for direction in directions
+            for name, what in named.items() for metric in metrics
+            for direction in directions or self.directions(test)
         ]  # fmt: skip
         return pd.DataFrame(rows, columns=["arm", "metric", "direction", "estimate"])
 

@@ -1,7 +1,7 @@
 """Every number that the lessons say of their committed studies, computed from the files alone.
 
-``python -m tests.recompute 03 04`` prints them. It imports numpy, pandas, yaml and scipy's t
-quantile, and nothing of the course: what a reader would write who trusts none of its code.
+``python -m tests.recompute 03 04`` prints them. It imports numpy, pandas, yaml and scipy's
+distributions, and nothing of the course: what a reader would write who trusts none of its code.
 """
 
 import math
@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yaml
-from scipy.stats import t
+from scipy.stats import beta, binom, t
 
 STUDIES = Path(__file__).resolve().parents[1] / "reports" / "study"
 WAYS = ("text_to_image", "image_to_text")
+COMPOSED = "image_and_text_to_image"
 
 
 def value(rank: pd.Series, metric: str) -> np.ndarray:
@@ -33,7 +34,9 @@ def wide(ranks: pd.DataFrame, arm: str, test: str, way: str, metric: str) -> pd.
 
 def contrast(ranks: pd.DataFrame, weights: dict[str, float], h: dict) -> dict[str, float]:
     """Value, interval and p of a weighted sum of arms, items and seeds both resampled."""
-    ways = WAYS if h.get("direction", "both") == "both" else (h["direction"],)
+    there = set(ranks.loc[ranks["test"] == h["test"], "direction"])
+    both = (COMPOSED,) if COMPOSED in there else WAYS
+    ways = both if h.get("direction", "both") == "both" else (h["direction"],)
     means, by_group = [], []
     for way in ways:
         tables = {arm: wide(ranks, arm, h["test"], way, h["metric"]) for arm in weights}
@@ -108,16 +111,40 @@ def by_item(a: pd.DataFrame, b: pd.DataFrame, column: str) -> dict[str, float]:
 
 
 def framed(folder: Path, h: dict, ranks: pd.DataFrame) -> dict[str, float]:
-    """A hypothesis of lesson 06 that rests on two tests, on attention or on distances."""
+    """A hypothesis that rests on two tests, on texts, on runs, on attention or on distances."""
     if h["frame"] == "tests":
         return two_tests(ranks, h["a"], h)
     frame = pd.read_parquet(folder / f"{h['frame']}.parquet")
+    if h["frame"] == "texts":
+        return overlap(frame, h["name"])
+    if h["frame"] == "runs":
+        return collapsed(frame, h["name"].removeprefix("collapse, "))
     last, first = (frame[frame["step"] == f(frame["step"])] for f in (max, min))
     if h["frame"] == "distances":
         after, before = (x[x["arm"] == h["a"]] for x in (last, first))
         return by_item(after, before, "distance")
     last = last[(last["region"] == "watermark") & (last["images"] == "watermarked")]
     return by_item(last[last["arm"] == h["a"]], last[last["arm"] == h["b"]], "share")
+
+
+def overlap(frame: pd.DataFrame, name: str) -> dict[str, float]:
+    """Words shared with people's texts: those of pairs minus those of captions, by reference."""
+    given = {"arm": frame["writer"], "query": frame["pair_id"], "rank": frame[name].astype(float)}
+    plain = {"test": "", "direction": "", "metric": "mean"}
+    made = frame[["group"]].assign(**given, seed=-1, test="", direction="")
+    return contrast(made, {"pairs": 1.0, "captions": -1.0}, plain)
+
+
+def collapsed(runs: pd.DataFrame, arm: str) -> dict[str, float]:
+    """The share of an arm's trainings that collapsed minus one half, exact binomial."""
+    spread = runs.loc[runs["arm"] == arm, "spread"].dropna()
+    n, k = len(spread), int((spread < 0.05).sum())
+    low = beta.ppf(0.025, k, n - k + 1) if k else 0.0
+    high = beta.ppf(0.975, k + 1, n - k) if k < n else 1.0
+    p = min(1.0, 2 * float(binom.cdf(min(k, n - k), n, 0.5)))
+    se = (high - low) / 2 / t.ppf(0.975, n - 1)
+    numbers = {"value": k / n - 0.5, "low": low - 0.5, "high": high - 0.5}
+    return numbers | {"p": p, "se": se, "df": n - 1.0}
 
 
 def holm(p: list[float]) -> list[float]:

@@ -8,6 +8,7 @@ import pytest
 from helpers.repro import sha256_file
 from helpers.study import Design, Study, judge
 from helpers.topics.adaptation import study as adaptation
+from helpers.topics.cir import study as composed
 from helpers.topics.distributions import study as distributions
 from helpers.topics.placement import leaderboard
 from helpers.topics.placement import study as placement
@@ -23,7 +24,7 @@ LIMIT_MB = 16
 
 def judged_of(folder):
     study = Study.load(folder)
-    lessons = (adaptation, placement, distributions)
+    lessons = (adaptation, placement, distributions, composed)
     others = {k: v for one in lessons for k, v in one.other_estimates(study).items()}
     return judge(study, Design.load(folder), others)
 

@@ -15,7 +15,7 @@ import pandas as pd
 UNIT_TOLERANCE = 1e-3
 FLAT_TOLERANCE = 1e-6
 TIE_TOLERANCE = 1e-6
-DIRECTIONS = ("text_to_image", "image_to_text")
+DIRECTIONS, COMPOSED = ("text_to_image", "image_to_text"), "image_and_text_to_image"
 _BLOCK = 2**22  # scores in memory at a time: 32 MiB in float64
 _NAMED = 5
 _CHECK_INPUT = "look at these inputs and at the encoder's weights and precision, then embed again"

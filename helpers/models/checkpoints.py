@@ -124,10 +124,7 @@ def _cached(model: str) -> Path | None:
 
 
 def weight_files(checkpoint: Checkpoint) -> list[Path]:
-    """The files of weights that transformers opens: one, or those that an index names.
-
-    Raises ``ModelError`` if there are none, or an index cannot be read.
-    """
+    """The files of weights that transformers opens; ``ModelError`` if there is none to read."""
     folder = checkpoint.folder
     for name in WEIGHTS:
         if (folder / name).is_file():
@@ -282,25 +279,12 @@ def open_processor(checkpoint: Checkpoint, config: Any) -> Any:
     """Tokenizer and preprocessor of a dual encoder, as its family was trained with them.
 
     Every SigLIP was trained on texts in lower case; where its tokenizer keeps capitals (SigLIP 2
-    has Gemma's), it lowers them from here on, for whatever reads texts with it. Raises
-    ``ModelError`` if one of the two is missing or belongs to another model.
+    has Gemma's), it lowers them from here on. ``ModelError`` if a part belongs to another model.
     """
-    vocabulary = find_vocabulary(checkpoint)
-    if not any((checkpoint.folder / name).is_file() for name in PREPROCESSORS):
-        raise ModelError(
-            f"{checkpoint} has no preprocessor: neither {' nor '.join(PREPROCESSORS)} lies beside "
-            f"its weights; {checkpoint.remedy}"
-        )
     from transformers import AutoProcessor
 
-    processor = opened(AutoProcessor, checkpoint, what="tokenizer or preprocessor")
-    for part, files in (("tokenizer", VOCABULARIES), ("image_processor", PREPROCESSORS)):
-        if getattr(processor, part, None) is None:
-            raise ModelError(
-                f"{checkpoint} has no complete processor: its {part.replace('_', ' ')} "
-                f"({' or '.join(files)}) makes none; {checkpoint.remedy}"
-            )
-    _check_tokens(processor.tokenizer, config.text_config.vocab_size, checkpoint, vocabulary)
+    processor = open_parts(checkpoint, AutoProcessor)
+    check_tokens(processor.tokenizer, config.text_config.vocab_size, checkpoint)
     if config.model_type == "siglip":
         _lower_texts(processor.tokenizer, checkpoint)
     else:
@@ -308,42 +292,56 @@ def open_processor(checkpoint: Checkpoint, config: Any) -> Any:
     return processor
 
 
-def find_vocabulary(checkpoint: Checkpoint) -> str:
-    """The names of the files that hold a tokenizer's tokens.
+def open_parts(checkpoint: Checkpoint, kind: Any) -> Any:
+    """A processor of a class of a library; ``ModelError`` if one of its two parts is not there."""
+    find_vocabulary(checkpoint)
+    if not any((checkpoint.folder / name).is_file() for name in PREPROCESSORS):
+        raise ModelError(
+            f"{checkpoint} has no preprocessor: neither {' nor '.join(PREPROCESSORS)} lies beside "
+            f"its weights; {checkpoint.remedy}"
+        )
+    processor = opened(kind, checkpoint, what="tokenizer or preprocessor")
+    for part, files in (("tokenizer", VOCABULARIES), ("image_processor", PREPROCESSORS)):
+        if getattr(processor, part, None) is None:
+            raise ModelError(
+                f"{checkpoint} has no complete processor: its {part.replace('_', ' ')} "
+                f"({' or '.join(files)}) makes none; {checkpoint.remedy}"
+            )
+    return processor
 
-    Raises ``ModelError`` if there are none, for which transformers makes an empty tokenizer in
-    silence.
+
+def find_vocabulary(checkpoint: Checkpoint, folder: str = "") -> str:
+    """The names of the files with a tokenizer's tokens, in a folder below the checkpoint's.
+
+    ``ModelError`` if there are none: transformers makes an empty tokenizer in silence.
     """
-    found = [name for name in VOCABULARIES if (checkpoint.folder / name).is_file()]
+    place, where = checkpoint.folder / folder, f"{folder} of {checkpoint}".removeprefix(" of ")
+    found = [name for name in VOCABULARIES if (place / name).is_file()]
     if not found:
         raise ModelError(
-            f"{checkpoint} has no tokenizer: none of {', '.join(VOCABULARIES)} lies beside its "
+            f"{where} has no tokenizer: none of {', '.join(VOCABULARIES)} lies beside its "
             f"weights; {checkpoint.remedy}"
         )
-    if found == ["vocab.json"] and not (checkpoint.folder / "merges.txt").is_file():
+    if found == ["vocab.json"] and not (place / "merges.txt").is_file():
         raise ModelError(
-            f"{checkpoint} has no whole tokenizer: merges.txt does not lie beside vocab.json; "
+            f"{where} has no whole tokenizer: merges.txt does not lie beside vocab.json; "
             f"{checkpoint.remedy}"
         )
     return " and ".join(found)
 
 
-def _check_tokens(tokenizer: Any, rows: int, checkpoint: Checkpoint, files: str) -> None:
-    """Refuse a tokenizer whose tokens are not those of the model's table of embeddings.
-
-    That table has ``rows``: fewer than tokens, or so many more as no rounding explains.
-    """
+def check_tokens(tokenizer: Any, rows: int, checkpoint: Checkpoint, folder: str = "") -> None:
+    """Refuse a tokenizer whose tokens are not the ``rows`` of the model's table of embeddings."""
+    where = f"in {folder} of {checkpoint}" if folder else f"of {checkpoint}"
     try:
         known = 1 + max(tokenizer.get_vocab().values(), default=-1)
     except Exception as error:
-        raise ModelError(
-            f"the tokenizer of {checkpoint} cannot be read ({reason(error)})"
-        ) from error
+        raise ModelError(f"the tokenizer {where} cannot be read ({reason(error)})") from error
     rounded = -(-known // TABLE_STEP) * TABLE_STEP
     if known > rows or rows > rounded:
         raise ModelError(
-            f"the tokenizer of {checkpoint} is of another model: it has {known:,} tokens, the "
-            f"model {rows:,}; put the model's own {files} there"
+            f"the tokenizer {where} is of another model: it has {known:,} tokens, the "
+            f"model {rows:,}; put the model's own {find_vocabulary(checkpoint, folder)} there"
         )
 
 

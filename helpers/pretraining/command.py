@@ -13,7 +13,8 @@ RECORD = "training.json"  # no checkpoint of the course is without it
 FILES = {
     "README.md", "config.json", "generation_config.json", "model.safetensors",
     "preprocessor_config.json", "processor_config.json", "qformer_tokenizer",
-    "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", RECORD,
+    "special_tokens_map.json", "start.safetensors", "tokenizer.json", "tokenizer_config.json",
+    RECORD,
 }  # fmt: skip
 
 

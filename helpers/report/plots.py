@@ -49,8 +49,8 @@ def points_with_intervals(
         )
         known = np.isfinite(low)
         ax.hlines(y[known], low[known], high[known], color=color, lw=1.6)
-        name = plain({"both": "mean of both directions"}.get(direction, direction))
-        ax.plot(value, y, marker, color=color, ms=5.5, label=DIRECTION_NAMES.get(direction, name))
+        name = "mean of both directions" if direction == "both" else direction.replace("_", " ")
+        ax.plot(value, y, marker, color=color, ms=5.5, label=plain(name))
         if chance and direction in chance:
             ax.axvline(chance[direction], color=color, ls=(0, (4, 3)), lw=1)
     if chance:

@@ -1,6 +1,6 @@
 """The style of every figure: colors that keep their order in gray, a second sign beside each color.
 
-A color never stands alone: series also differ by marker, hatch or line, so that a figure says the
+A color never stands alone: series also differ by marker or line, so that a figure says the
 same on paper, in gray and to a color-blind reader.
 """
 
@@ -15,7 +15,6 @@ from matplotlib.axes import Axes
 # From dark to light: the order of lightness is the order of series.
 PALETTE = ("#16324f", "#b5472f", "#3a93a8", "#e0a63a", "#cfd8dc")
 MARKERS = ("o", "s", "^", "D", "v")
-HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\")
 INK, MUTED, FAINT = "#1c2530", "#5b6672", "#d5dae0"
 LINES = (*PALETTE[:-1], MUTED)  # for lines and marks, which the lightest color does not carry
 HIT, MISS = "#1b7a43", "#8a939d"
@@ -55,8 +54,6 @@ def set_style() -> None:
             "ytick.color": INK,
             "legend.frameon": False,
             "legend.fontsize": 9,
-            "hatch.linewidth": 0.7,
-            "hatch.color": "white",
         }
     )
 

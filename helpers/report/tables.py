@@ -9,7 +9,6 @@ from helpers.evaluation.stats import Estimate
 from helpers.report.style import DIRECTION_NAMES
 from helpers.study import Study
 
-POINTS = "points"
 METRICS = ("hit@1", "hit@5", "hit@10", "mrr", "median rank", "mean rank")
 ONE_RUN = "one training per configuration: no verdict on methods"
 # System B, CLIP ViT-B/32 on 54 recipes with 103 images. hit@K in percent: zero-shot and after LoRA,
@@ -79,8 +78,8 @@ def wide_table(
 
 
 def _heading(direction: str, differences: bool) -> str:
-    name = DIRECTION_NAMES.get(direction, "mean of both directions")
-    return f"{name}, {POINTS} [95 %]" if differences else f"{name} [95 %]"
+    name = "mean of both directions" if direction == "both" else direction.replace("_", " ")
+    return f"{name}, points [95 %]" if differences else f"{name} [95 %]"
 
 
 def beside_system_b(study: Study, arms: Sequence[str], *, test: str) -> pd.DataFrame:

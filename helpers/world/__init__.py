@@ -4,7 +4,9 @@
 """
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from helpers.world import garage, general, kitchen
@@ -12,7 +14,12 @@ from helpers.world.domain import Attributes, Domain
 from helpers.world.styles import STYLES
 from helpers.world.world import Drawing, World
 
-__all__ = ["DOMAINS", "STYLES", "Attributes", "Domain", "Drawing", "World", "open_world"]
+if TYPE_CHECKING:
+    from helpers.world.changes import ComposedWorld
+
+__all__ = [
+    "DOMAINS", "STYLES", "Attributes", "Domain", "Drawing", "World", "open_triplets", "open_world",
+]  # fmt: skip
 
 DOMAINS: dict[str, Domain] = {d.name: d for d in (general.DOMAIN, kitchen.DOMAIN, garage.DOMAIN)}
 OPTIONS = {
@@ -73,3 +80,23 @@ def open_world(domain: str, *, n_recipes: int = 0, seed: int = 42) -> World:
 
         return crawl.open_crawled(found, n_recipes or found.n_recipes, seed, **options)
     return World(found, n_recipes or found.n_recipes, seed, **options)
+
+
+def open_triplets(
+    domain: str, parts: Mapping[str, Mapping[str, int]], *, seed: int = 42
+) -> "ComposedWorld":
+    """Triplets of ``kitchen`` or ``garage``, with their options.
+
+    ``parts`` are what :func:`helpers.world.changes.draw_triplets` takes. Raises ``ValueError`` if
+    the domain has none.
+    """
+    from helpers.world import car_changes, changes  # other worlds stand on neither
+
+    world = open_world(domain, seed=seed)
+    if world.domain.name not in ("kitchen", "garage"):
+        raise ValueError(
+            f"world:{world.domain.name} has no triplets: use world:kitchen or world:garage"
+        )
+    of_dishes = world.domain.name == "kitchen"
+    rules = changes.dish_rules(seed) if of_dishes else car_changes.car_rules()
+    return changes.draw_triplets(world, rules, parts, seed=seed)

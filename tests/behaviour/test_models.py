@@ -272,12 +272,9 @@ LESSONS = {
     ),
     "07": (
         "clip",
-        "-p n_annotated=60 -p n_pool=60 -p n_validation=40 -p n_test=40 -p n_transfer=20 "
-        "-p steps=10 -p pretraining_steps=5 -p qformer_steps=4 -p qformer_pretraining_steps=2 "
-        "-p generator_steps=10 -p n_pairs=40 "
-        "-p 'models=image only, text only, sum, combiner, SPRC' "
-        "-p pretrained=combiner -p studied=combiner -p pulls=0 -p loose_pulls=50 -p shares=100 "
-        "-p amounts=20 -p blip2=Salesforce/blip2-itm-vit-g "
+        "-p n_annotated=60 -p n_pool=60 -p n_validation=40 -p n_test=40 -p steps=10 "
+        "-p qformer_steps=4 -p generator_steps=10 -p n_pairs=40 "
+        "-p blip2=Salesforce/blip2-itm-vit-g "
         "-p generator=Salesforce/instructblip-vicuna-7b",
     ),
     "08": (

@@ -169,7 +169,7 @@ def test_a_path_is_looked_for_where_the_command_was_given_and_below_the_root(che
     assert found["values"]["source"] == str(patterns)
     paths = {
         "source": "03", "model": "03", "augmentation": "02", "other": "04",
-        "real": "06", "synthetic": "06", "benchmarks": "07", "blip2": "07", "generator": "07",
+        "real": "06", "synthetic": "06", "ratings": "12", "blip2": "07", "generator": "07",
         "transfer": "07", "cars": "09", "adapter": "10", "detector": "11",
         "inpainter": "11", "translator": "11", "arrivals": "13",
     }  # fmt: skip

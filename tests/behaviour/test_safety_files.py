@@ -79,10 +79,10 @@ def test_a_page_that_is_a_link_out_of_its_folder_is_not_read(opened):
 def test_annotations_of_benchmarks_open_nothing_outside_their_images(checkout, tmp_path):
     """Fault 6: CIRR and FashionIQ leave such images out, and the lesson counts them."""
     sources = inputs.benchmarks(tmp_path)
-    cells = opening("07", until="left_out")
-    few = {"n_validation": 2, "n_transfer": 4, "image_px": 32}
+    cells = opening("12", until="open_triplets")
+    few = {"n_annotated": 2, "n_validation": 2, "n_test": 0}
     found = open_all(checkout, sources, tmp_path / "zones", cells, **few)
     for kind, triplets, images in (("cirr", 4, 3), ("fashioniq", 2, 1)):
         assert found[kind].error == ""
-        said = f"{triplets} of 12 triplets and {images} of 12 pictures of its gallery"
+        said = f"{triplets} of 12 triplets and {images} of 12 images of its gallery"
         assert found[kind].printed.count(said) == 2, found[kind].printed

@@ -4,17 +4,22 @@ import numpy as np
 import pytest
 
 from helpers.world import open_world
-from helpers.world.car_changes import CHANGEABLE, car_modification, composed_cars
-from helpers.world.changes import Change
+from helpers.world.car_changes import CHANGEABLE, car_modification, car_rules
+from helpers.world.changes import Change, draw_triplets
+
+
+def drawn(seed):
+    part = {"test": {"first": 0, "n": 80}}
+    return draw_triplets(open_world("garage", n_recipes=80), car_rules(), part, seed=seed)
 
 
 @pytest.fixture(scope="module")
 def cars():
-    return composed_cars(open_world("garage", n_recipes=80), n_triplets=80, seed=7)
+    return drawn(7)
 
 
 def test_a_target_is_the_reference_with_the_changes_and_nothing_else(cars):
-    for triplet in cars.sets["test"].triplets:
+    for triplet in cars.parts["test"][0].triplets:
         reference = cars.shown[triplet.reference].attributes
         assert triplet.targets
         for name in triplet.targets:
@@ -25,9 +30,9 @@ def test_a_target_is_the_reference_with_the_changes_and_nothing_else(cars):
 
 
 def test_every_true_target_of_the_gallery_is_a_positive(cars):
-    for triplet in cars.sets["test"].triplets:
+    for triplet in cars.parts["test"][0].triplets:
         wanted = cars.shown[triplet.targets[0]].attributes
-        alike = {n for n in cars.sets["test"].gallery if cars.shown[n].attributes == wanted}
+        alike = {n for n in cars.parts["test"][0].gallery if cars.shown[n].attributes == wanted}
         assert set(triplet.targets) == alike - {triplet.reference}
 
 
@@ -37,11 +42,10 @@ def test_year_and_decade_agree(cars):
 
 
 def test_the_same_seed_gives_the_same_triplets_and_another_one_others(cars):
-    world = open_world("garage", n_recipes=80)
-    again = composed_cars(world, n_triplets=80, seed=7)
-    assert again.sets == cars.sets
+    again = drawn(7)
+    assert again.parts == cars.parts
     assert again.fingerprint == cars.fingerprint
-    assert composed_cars(world, n_triplets=80, seed=8).sets != cars.sets
+    assert drawn(8).parts != cars.parts
 
 
 def test_a_text_names_every_new_value(cars):
@@ -54,11 +58,6 @@ def test_a_text_names_every_new_value(cars):
         assert "coupe" in text
 
 
-def test_too_many_triplets_are_refused():
-    with pytest.raises(ValueError, match="6 triplets need as many classes"):
-        composed_cars(open_world("garage", n_recipes=5), n_triplets=6)
-
-
 def test_a_picture_of_a_target_can_be_drawn(cars):
-    name = cars.sets["test"].triplets[0].targets[0]
+    name = cars.parts["test"][0].triplets[0].targets[0]
     assert cars.load_image(name).size == (64, 64)

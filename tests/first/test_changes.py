@@ -1,18 +1,20 @@
 """Triplets of the drawn world: true to their texts, complete in their targets, apart by split."""
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from helpers.first.evaluation.positives import positives_from_lists
-from helpers.world import open_world
+from helpers.world import changes, open_triplets, open_world
 from helpers.world.changes import (
     CHANGEABLE,
     Change,
     applied,
-    composed_world,
+    dish_rules,
     draw_changes,
+    draw_triplets,
     held_out_combinations,
     modification,
 )
@@ -21,23 +23,32 @@ from helpers.world.kitchen import VALUES
 from helpers.world.phrases import WORDS
 
 COUNTS = {"train": 120, "validation": 30, "test": 120}
+PARTS = {
+    "train": {"first": 0, "n": 120},
+    "validation": {"first": 120, "n": 30},
+    "test": {"first": 150, "n": 120},
+}
+
+
+def drawn(seed):
+    return draw_triplets(open_world("kitchen", n_recipes=300), dish_rules(seed), PARTS, seed=seed)
 
 
 @pytest.fixture(scope="module")
 def composed():
-    return composed_world(open_world("kitchen", n_recipes=300), counts=COUNTS, seed=7)
+    return drawn(7)
 
 
 def combinations(composed, split):
     """(attribute, new value, dish) of every change that a split asks for."""
-    for triplet in composed.sets[split].triplets:
+    for triplet in composed.parts[split][0].triplets:
         target = composed.shown[triplet.targets[0]].attributes
         for name in triplet.changed:
             yield triplet, (name, target[name], target["dish"])
 
 
 def test_a_target_is_the_reference_with_the_changes_and_nothing_else(composed):
-    for triplets in composed.sets.values():
+    for (triplets,) in composed.parts.values():
         for triplet in triplets.triplets:
             reference = composed.shown[triplet.reference].attributes
             for name in triplet.targets:
@@ -48,7 +59,7 @@ def test_a_target_is_the_reference_with_the_changes_and_nothing_else(composed):
 
 def test_every_true_target_of_the_gallery_is_a_positive(composed):
     """Naively: all pictures with the wanted attributes, but for the reference itself."""
-    for triplets in composed.sets.values():
+    for (triplets,) in composed.parts.values():
         for triplet in triplets.triplets:
             wanted = composed.shown[triplet.targets[0]].attributes
             alike = {n for n in triplets.gallery if composed.shown[n].attributes == wanted}
@@ -56,7 +67,7 @@ def test_every_true_target_of_the_gallery_is_a_positive(composed):
 
 
 def test_no_picture_is_in_two_splits(composed):
-    galleries = [set(s.gallery) for s in composed.sets.values()]
+    galleries = [set(s.gallery) for (s,) in composed.parts.values()]
     assert all(a.isdisjoint(b) for a, b in itertools.combinations(galleries, 2))
     assert sum(map(len, galleries)) == len(composed.shown) == 3 * sum(COUNTS.values())
     recipes = [{composed.shown[n].index for n in gallery} for gallery in galleries]
@@ -66,10 +77,10 @@ def test_no_picture_is_in_two_splits(composed):
 def test_training_asks_for_no_held_out_combination(composed):
     held_out = held_out_combinations(7)
     assert not [c for _, c in combinations(composed, "train") if c in held_out]
-    assert not [t for t in composed.sets["train"].triplets if t.held_out]
+    assert not [t for t in composed.parts["train"][0].triplets if t.held_out]
     for triplet, combination in combinations(composed, "test"):
         assert triplet.held_out or combination not in held_out
-    share = np.mean([t.held_out for t in composed.sets["test"].triplets])
+    share = np.mean([t.held_out for t in composed.parts["test"][0].triplets])
     assert 0.25 < share < 0.6
 
 
@@ -84,22 +95,21 @@ def test_every_value_is_asked_for_in_training_with_some_dish():
 
 
 def test_a_set_ranks_as_any_benchmark(composed):
-    test = composed.sets["test"]
+    test = composed.parts["test"][0]
     relation = positives_from_lists(test.positives(), n_gallery=len(test.gallery))
     assert relation.n_queries == COUNTS["test"]
     assert -1 not in test.excluded()
 
 
 def test_the_world_is_the_same_again_and_another_with_another_seed(composed):
-    world = open_world("kitchen", n_recipes=300)
-    again, other = (composed_world(world, counts=COUNTS, seed=s) for s in (7, 8))
-    assert again.sets == composed.sets
+    again, other = drawn(7), drawn(8)
+    assert again.parts == composed.parts
     assert again.fingerprint == composed.fingerprint != other.fingerprint
-    assert other.sets["test"].triplets != composed.sets["test"].triplets
+    assert other.parts["test"][0].triplets != composed.parts["test"][0].triplets
 
 
 def test_pictures_of_a_triplet_differ_in_view_and_wish(composed):
-    triplet = composed.sets["test"].triplets[0]
+    triplet = composed.parts["test"][0].triplets[0]
     first, second = (
         np.asarray(composed.load_image(n)).astype(int)
         for n in (triplet.reference, triplet.targets[0])
@@ -141,13 +151,36 @@ def test_the_way_back_undoes_the_changes():
         assert applied(applied(a, changes), tuple(c.back for c in changes)) == a
 
 
-@pytest.mark.parametrize(
-    ("counts", "message"),
-    [
-        ({"train": 301}, "301 triplets need as many recipes"),
-        ({"tests": 1}, "unknown split 'tests'"),
-    ],
-)
-def test_impossible_counts_are_refused(counts, message):
-    with pytest.raises(ValueError, match=message):
-        composed_world(open_world("kitchen", n_recipes=300), counts=counts)
+def test_parts_of_a_design_lie_where_it_says_and_pass_over_known_references():
+    parts = {
+        "train": {"first": 50, "n": 6},
+        "test": {"first": 700_000, "n": 6, "gallery": 3, "unlike": ["train"]},
+    }
+    found = open_triplets("kitchen", parts, seed=42)
+    assert [len(one.triplets) for one in found.parts["test"]] == [3, 3]
+    assert found.parts["test"][0].triplets[0].pair_id == "test-700000"
+    galleries = [set(one.gallery) for one in found.parts["test"]]
+    assert galleries[0].isdisjoint(galleries[1])
+    beside = open_triplets("kitchen", {"a": parts["train"], "b": {"first": 56, "n": 2}}, seed=42)
+    assert beside.parts["a"][0].triplets[0].caption == found.parts["train"][0].triplets[0].caption
+    with pytest.raises(ValueError, match="the parts a and b of world:kitchen share recipes"):
+        open_triplets("kitchen", {"a": {"first": 0, "n": 2}, "b": {"first": 1, "n": 2}})
+    with pytest.raises(ValueError, match="5 triplets do not fill galleries of 3"):
+        open_triplets("kitchen", {"test": {"first": 0, "n": 5, "gallery": 3}})
+    with pytest.raises(ValueError, match="world:general has no triplets"):
+        open_triplets("general", {"test": {"first": 0, "n": 5}})
+
+
+def test_a_reference_with_known_attributes_is_passed_over(monkeypatch):
+    same = [{"dish": "soup"}, {"dish": "pie"}, {"dish": "soup"}, {"dish": "taco"}]
+    parts = {"a": {"first": 0, "n": 1}, "b": {"first": 1, "n": 2, "unlike": ["a"]}}
+    rules = SimpleNamespace(attributes=lambda world, i: same[i])
+    assert changes._indices(None, rules, parts) == {"a": [0], "b": [1, 3]}
+
+
+def test_captions_are_put_into_words_as_differences():
+    rng = np.random.default_rng(0)
+    found = open_triplets("kitchen", {"test": {"first": 0, "n": 1}})
+    assert found.difference("beef soup", "tofu soup", rng) == "with tofu instead of beef"
+    assert found.difference("beef soup with basil", "beef soup", rng) == "without basil"
+    assert found.difference("a thing", "a thing", rng) == ""

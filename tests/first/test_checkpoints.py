@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from helpers import paths
-from helpers.first.models.blip2 import load_blip2
-from helpers.first.models.generator_loading import load_generator
 from helpers.first.models.loading import load_encoder
 from helpers.first.models.opening import lower_texts, lowers
 from helpers.first.runner.state import _inputs
 from helpers.models.checkpoints import ModelError, cached_revision, find_checkpoint
+from helpers.topics.cir.blip2 import load_blip2
+from helpers.topics.cir.generator import load_generator
 from tests.behaviour.model_inputs import BROKEN, FAMILIES, edit, tiny_copy
 
 

@@ -5,11 +5,11 @@ import json
 import pytest
 
 from helpers.first import course
-from helpers.first.report.verdicts import Verdict
 from helpers.first.runner import checks, environment, produce, staging
 from helpers.first.runner.lessons import find_lessons
 from helpers.store import artefacts, zones
 from helpers.store.artefacts import held
+from helpers.topics.exercises.engine import Verdict
 from tests.first.small_lessons import FakeKernel, write_lesson
 
 

@@ -7,7 +7,6 @@ from helpers.first.models.placement import MODULES
 from helpers.first.runner.choices import TEXTS, rule_of
 from helpers.first.runner.lessons import find_lessons
 from helpers.first.runner.plan import declared_by
-from helpers.first.studies.composed import MODELS
 from helpers.topics.placement.rows import ALL_METHODS
 
 LESSONS = [(lesson.slug, one) for lesson in find_lessons() for one in declared_by(lesson).values()]
@@ -26,7 +25,6 @@ def test_every_text_of_every_lesson_has_a_rule_that_takes_its_default(slug, one)
     ("name", "code"),
     [
         ("05.method", ALL_METHODS), ("modules", MODULES), ("fit", FITS),
-        ("models", MODELS), ("studied", MODELS),
     ],
 )  # fmt: skip
 def test_the_options_are_those_of_the_code(name, code):

@@ -8,14 +8,14 @@ from transformers import AutoModel, AutoProcessor, CLIPModel, SiglipModel
 from helpers import paths
 from helpers.first.models.encoders import Encoder
 from helpers.first.models.loading import load_encoder
-from helpers.first.models.tiny import (
+from helpers.first.training.pretrain import SETTINGS, VALIDATION_RECIPES, evaluate
+from helpers.pretraining.shapes import (
     SIGMOID_START,
     TINY_MODELS,
     TinyShape,
     build_tiny,
     train_tokenizer,
 )
-from helpers.first.training.pretrain import SETTINGS, VALIDATION_RECIPES, evaluate
 from helpers.repro import sha256_file
 from tests.first.freeze import FROZEN
 

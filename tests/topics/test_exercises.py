@@ -16,15 +16,17 @@ from tests.topics import (
     answers_04,
     answers_05,
     answers_06,
+    answers_07,
     answers_08,
     answers_09,
     answers_10,
     answers_11,
+    answers_12,
     answers_13,
 )
 from tests.topics.answers_03 import boot_right, hit_right
 
-LESSONS = ("01", "02", "03", "04", "05", "06", "08", "09", "10", "11", "13")
+LESSONS = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12", "13")
 ANSWERS = (
     answers_01,
     answers_02,
@@ -32,10 +34,12 @@ ANSWERS = (
     answers_04,
     answers_05,
     answers_06,
+    answers_07,
     answers_08,
     answers_09,
     answers_10,
     answers_11,
+    answers_12,
     answers_13,
 )
 RIGHT = {name: given for one in ANSWERS for name, given in one.RIGHT.items()}

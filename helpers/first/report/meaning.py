@@ -36,8 +36,8 @@ def is_drawn(source: str) -> bool:
 def images_of(values: Mapping[str, object]) -> list[str]:
     """Where a lesson's images come from, by its parameters.
 
-    Lesson 09 takes its own ``cars``; in lesson 06 ``real`` goes before ``source``; lesson 07 takes a
-    drawn source in the place of what has no triplets.
+    Lesson 09 takes its own ``cars``; in lesson 06 ``real`` goes before ``source``; lessons 07 and 12
+    take a drawn source in the place of what has no triplets.
     """
     if "cars" in values:
         return [str(values["cars"])]

@@ -12,18 +12,12 @@ from helpers.first.runner.ranges import LEARNING_RATE, Range, at_least
 from helpers.first.runner.texts import Numbers, Text, Words
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
-COMPOSERS = (
-    "image only", "text only", "sum", "combiner", "TIRG", "ARTEMIS", "SPRC",
-)  # fmt: skip
 MORE_METHODS = (
     "full", "pissa", "loha", "lokr", "oft", "hra", "vera", "ia3", "biases", "norms", "rla", "prolip",
 )  # fmt: skip
 ROW = r"(r\d+|a\d+(\.\d+)?|[vt](\d+|all)|heads|(q|k|v|o|f1|f2)+|d\d*\.?\d+|{methods})"
 ROW = ROW.replace("{methods}", "|".join((*METHODS, *MORE_METHODS)))
-PERCENT = Range("from 0 to 100", lambda value: 0 <= value <= 100)
-SOME_PERCENT = Range("above 0 and at most 100", lambda value: 0 < value <= 100)
 UP_TO_ONE = Range("above 0 and at most 1", lambda value: 0 < value <= 1)
-COSINE = Range("from -1 to 1", lambda value: -1 <= value <= 1)
 QUERIES = Words(
     options=("rules", "ADDRESS#MODEL such as http://127.0.0.1:11434/v1#qwen2.5:14b"),
     pattern=r"https?://[^#\s]+#\S+",
@@ -44,10 +38,10 @@ TEXTS: Mapping[str, Text] = {
     "real": DomainText(),
     "synthetic": DomainText(),
     "masks": FOLDER,
-    "benchmarks": FOLDER,
     "adapter": FOLDER,
     "arrivals": FOLDER,
     "augmentation": FILE,
+    "ratings": FILE,
     "model": Model(),
     "blip2": Model(),
     "generator": Model(),
@@ -74,20 +68,10 @@ TEXTS: Mapping[str, Text] = {
         pattern=rf"{ROW}( {ROW})*|.+\.ya?ml",
     ),
     "search_rates": Numbers(each=LEARNING_RATE, exactly=2),
-    "models": Words(",", options=COMPOSERS),
-    "pretrained": Words(",", options=COMPOSERS, least=0),
-    "studied": Words(options=COMPOSERS),
     "learning_rates": Numbers(each=LEARNING_RATE),
-    "rates": Numbers(each=LEARNING_RATE),
-    "shares": Numbers(each=PERCENT),
-    "07.shares": Numbers(each=SOME_PERCENT),
     "mixtures": Words(",", options=("100 real", "25 real + 75 synthetic"), pattern=MIXTURE),
     "opacity": Numbers(each=UP_TO_ONE, exactly=2),
     "batch_sizes": Numbers(each=at_least(2), whole=True),
-    "amounts": Numbers(each=at_least(1), whole=True),
-    "pulls": Numbers(each=at_least(0)),
-    "loose_pulls": Numbers(each=at_least(0)),
-    "band": Numbers(each=COSINE, exactly=2),
     "query": Text(),
     "labeled": Text(),
 }

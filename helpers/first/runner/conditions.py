@@ -36,22 +36,6 @@ def _all_held_out(v: Values) -> str:
     return "nothing is left to train on: give shares whose sum is below 1"
 
 
-def _pretraining(steps: str) -> Condition:
-    first = steps.replace("steps", "pretraining_steps")
-
-    def problem(v: Values) -> str:
-        if v[first] < v[steps]:
-            return ""
-        return f"pretraining is a part of all steps: give {first} below {steps}"
-
-    return Condition((first, steps), problem)
-
-
-def _upside_down(v: Values) -> str:
-    low, high = map(float, v["band"].split(","))
-    return "" if low < high else "give the smaller cosine first"
-
-
 def _no_step(sizes: str, samples: str) -> Callable[[Values], str]:
     def problem(v: Values) -> str:
         most = max(map(int, str(v[sizes]).split(",")))
@@ -79,9 +63,6 @@ CONDITIONS = (
     Condition(("batch_size", "epochs"), _no_negatives),
     Condition(("test_share", "validation_share"), _all_held_out),
     Condition(("augmentation",), _augmentation),
-    _pretraining("steps"),
-    _pretraining("qformer_steps"),
-    Condition(("band",), _upside_down),
     Condition(("batch_size", "samples"), _no_step("batch_size", "samples")),
     Condition(("batch_sizes", "batch_samples"), _no_step("batch_sizes", "batch_samples")),
 )

@@ -74,18 +74,11 @@ RANGES = {
     "n_annotated": at_least(2),
     "n_pool": at_least(2),
     "n_validation": at_least(2),
-    "n_test": at_least(2),
+    "n_test": Range("2 or more, or 0 for all", lambda value: value == 0 or value >= 2),
     "n_pairs": at_least(2),
-    "n_transfer": at_least(2),
-    "pretraining_steps": at_least(1),
-    "combiner_width": at_least(0),
     "qformer_steps": at_least(2),
-    "qformer_pretraining_steps": at_least(1),
-    "qformer_batch": at_least(2),
-    "qformer_rate": at_least(0),
+    "collapse_steps": at_least(1),
     "generator_steps": at_least(1),
-    "generator_batch": at_least(1),
-    "generator_rate": SHARE,
 }
 
 

@@ -27,7 +27,7 @@ def _file(name: str) -> Path:
 def shared(given: Mapping[str, Any]) -> str:
     """The source that a user gave for all lessons; empty: each lesson's own.
 
-    A benchmark's triplets are of lesson 07 alone, in a zone of their own.
+    A benchmark's triplets are of lessons 07 and 12 alone.
 
     >>> shared({"source": "cirr:photos"})
     ''

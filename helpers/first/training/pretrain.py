@@ -23,10 +23,10 @@ from helpers.first.evaluation.intervals import Interval, retrieval_intervals
 from helpers.first.evaluation.metrics import both_directions
 from helpers.first.models.encoders import Encoder
 from helpers.first.models.loading import load_encoder
-from helpers.first.models.tiny import TINY_MODELS, build_tiny
 from helpers.first.training.card import write_card
 from helpers.first.training.losses import clamp_logit_scale, info_nce, pairwise_sigmoid
 from helpers.pretraining.command import RECORD, read_command, replaced
+from helpers.pretraining.shapes import TINY_MODELS, build_tiny
 from helpers.repro import library_versions, seed_everything, sha256_file
 from helpers.world import open_world
 from helpers.world.corpus import Corpus, draw_corpus
@@ -193,9 +193,9 @@ def _elsewhere(model: str, argv: Sequence[str]) -> int:
     if model == "tiny-siglip-cars":
         from helpers.pretraining.cars import main as pretrain_model
     elif model == "tiny-blip2":
-        from helpers.first.training.pretrain_blip2 import main as pretrain_model
+        from helpers.pretraining.blip2 import main as pretrain_model
     else:
-        from helpers.first.training.pretrain_instructblip import main as pretrain_model
+        from helpers.pretraining.instructblip import main as pretrain_model
     return pretrain_model(argv)
 
 

@@ -22,7 +22,7 @@ import helpers
 from helpers.store import artefacts
 from helpers.store.artefacts import ensure, examine
 from helpers.store.s3 import ATTEMPT_S, ATTEMPTS, MIB, S3Zone
-from helpers.store.zones import KeyRefused, StoreError, Zone, open_zone
+from helpers.store.zones import KeyRefused, StoreError, Zone
 from tests.store.s3_server import (
     BUCKET,
     CUT,
@@ -41,7 +41,7 @@ from tests.store.s3_server import (
     proxy_to,
     zone_at,
 )
-from tests.store.s3_small import contents, small_build
+from tests.store.s3_small import small_build
 
 Row = tuple[str, int, int, float]
 ROOT = Path(helpers.__file__).resolve().parents[1]
@@ -70,44 +70,6 @@ def environment(endpoint: str, **more: str) -> dict[str, str]:
     """The variables of a process that uses the store."""
     keys = {"MINIO_ENDPOINT": endpoint, "MINIO_USER": USER, "MINIO_PASSWORD": PASSWORD}
     return {**os.environ, **keys, **more}
-
-
-def small_course(zone: Zone) -> dict[str, object]:
-    """Pairs, baseline and a run of a small model in a zone; every file by its key, without times.
-
-    What a manifest says of files that hold times is left out too.
-    """
-    from helpers.data.pairs import ensure_pairs, retrieval_set
-    from helpers.first.models.evaluate import evaluate
-    from helpers.first.models.experiments import ensure_baseline
-    from helpers.first.models.placement import Placement
-    from helpers.first.training.arms import Arm
-    from helpers.first.training.runs import ensure_run
-    from helpers.first.training.settings import Training
-    from tests.first.small_training import small_encoder
-
-    arm = Arm(
-        Placement(rank=2, alpha=4, modules="q_proj,v_proj"),
-        Training(epochs=2, batch_size=8, draw="image", learning_rate=1e-2),
-    )
-    encoder = small_encoder("siglip")
-    pairs = ensure_pairs(zone, source="world:kitchen", max_recipes=30, progress=False)
-    found = evaluate(encoder, retrieval_set(pairs.test), pairs.image, n_resamples=50)
-    baseline = ensure_baseline(found, encoder, pairs, n_resamples=50, seed=42)
-    run = ensure_run(pairs, encoder, arm, n_resamples=50, progress=False)
-    return contents(zone) | {"baseline": baseline.fingerprint, "run": run.id}
-
-
-def small_course_is_equal(endpoint: str) -> tuple[int, int]:
-    """Pairs, baseline and a run of a small model: each file as in a folder, but for times."""
-    with tempfile.TemporaryDirectory() as folder:
-        local, remote = open_zone(folder), zone_at(endpoint, "long/course")
-        wanted, found = small_course(local), small_course(remote)
-        passed = sum(
-            found.get(key) == value or complaint(key, "differs from the folder's")
-            for key, value in wanted.items()
-        )
-        return len(wanted), passed - len(set(found) - set(wanted))
 
 
 def lessons_are_equal(endpoint: str, lessons: str = "01,03") -> tuple[int, int]:
@@ -287,7 +249,6 @@ def nothing_is_shown(endpoint: str) -> tuple[int, int]:
 
 
 LINES: dict[str, Callable[[str], tuple[int, int]]] = {
-    "s3: pairs, baseline and a run equal to a folder's, by file": small_course_is_equal,
     "s3: lessons 01 and 03 with zone=s3://, equal numbers": lessons_are_equal,
     "s3: hostile keys stay in the prefix": keys_stay_inside,
     "s3: builds under faults: whole, bounded, clear, healed": builds_survive,

@@ -1,0 +1,317 @@
+"""Tables of lessons 07 and 12, and what they found as sentences made from the numbers."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load, save
+
+from helpers import paths
+from helpers.evaluation.metrics import summary
+from helpers.models.encoder import Encoder
+from helpers.report import tables
+from helpers.store.zones import open_zone, write_file_atomically
+from helpers.study import Study
+from helpers.topics.cir import composers, metrics, queries
+from helpers.topics.cir.benchmarks import IMAGES, image_loader, read_cirr
+from helpers.topics.cir.blip2 import Blip2, States, zero_shot_rows
+from helpers.topics.cir.generator import load_generator
+from helpers.topics.cir.images import keep_pictured
+from helpers.topics.cir.qformer import COLLAPSED, Sprc, Trained, scores_of
+from helpers.topics.cir.synthesis import Synthetic
+from helpers.topics.cir.triplets import Source, Triplet, TripletError, TripletSet
+
+LEVELS = ("hit@1", "hit@10", "hit@50")
+WEIGHTS = "fine-tuning-zone/experiments/composed"
+
+
+def answered(prediction: Any, right: Any) -> str:
+    """Whether a prediction was right; empty where nothing was predicted."""
+    if prediction is ... or prediction is None:
+        return ""
+    same = str(prediction).strip().lower() == str(right).strip().lower()
+    return f" You predicted {prediction!r}: {'right' if same else f'it is {right!r}'}."
+
+
+def sizes(data: Source) -> str:
+    """How many triplets each part has over how many images, and what is left out."""
+    told = [f"{part}: {len(data.triplets(part)):,} over {len(data.names(part)):,} images"
+            for part in data.sets]  # fmt: skip
+    several = [t for t in data.triplets("test") if len(t.targets) > 1]
+    found = f"{data.name}. {'; '.join(told)}. Of {len(data.triplets('test')):,} test queries "
+    return f"{found}{len(several):,} have more than one target. {data.left_out}".strip()
+
+
+def levels(live: Study, *, test: str) -> tuple[pd.DataFrame, str]:
+    """hit@1, 10 and 50 of every model with intervals and chance; the best at hit@10."""
+    level = {m: live.chance(m, test=test) for m in LEVELS}
+    chance = {(m, live.directions(test)[0]): value for m, value in level.items()}
+    table = tables.wide_table(live.table(live.arms, metrics=LEVELS, test=test), chance=chance)
+    values = {arm: live.estimate(arm, test=test) for arm in live.arms}
+    best = max(values, key=lambda arm: values[arm].value)
+    found = f"hit@10: {best} {tables.value_text(values[best])}, "
+    return table, found + f"chance {tables.number(level['hit@10'], 'hit@10')}."
+
+
+def minus(live: Study, base: str, *, test: str) -> tuple[pd.DataFrame, str]:
+    """hit@10 of every other model minus a base, for ``plots.points_with_intervals``."""
+    rows = [(arm, live.directions(test)[0], live.difference(arm, base, test=test))
+            for arm in live.arms if arm != base]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["arm", "direction", "estimate"])
+    told = ", ".join(f"{arm} {tables.points(one)}" for arm, _, one in rows)
+    return table, f"hit@10 minus {base}: {told}."
+
+
+def needs_table(ranks: Mapping[str, pd.DataFrame], labels: np.ndarray) -> tuple[pd.DataFrame, str]:
+    """hit@10 of each model by what the queries need; the share that needs both sides."""
+    rows = []
+    for need in ("all", *queries.NEEDS):
+        chosen = np.ones(len(labels), bool) if need == "all" else labels == need
+        values = {name: tables.number(summary(one["rank"].to_numpy()[chosen], "hit@10"), "hit@10")
+                  for name, one in ranks.items() if chosen.any()}  # fmt: skip
+        rows.append({"needs": need, "queries": int(chosen.sum()), **values})
+    share = tables.number((labels == "both").mean(), "hit@10")
+    found = f"{share} of the queries need both sides: neither finds a target among its first ten."
+    return pd.DataFrame(rows).fillna("–"), found
+
+
+def audited(found: Mapping[str, float], auditor: str) -> str:
+    """What another model finds with one side alone of the queries that are said to need both."""
+    told = " and ".join(
+        f"{side} {tables.number(found[f'{side}, both'], 'hit@10')} (of all queries "
+        f"{tables.number(found[side], 'hit@10')})" for side in composers.BASELINES[:2]
+    )  # fmt: skip
+    return f" Audit by {auditor}, which set no label: of these it finds with {told}."
+
+
+def kinds_table(
+    scores: Mapping[str, Sequence[np.ndarray]], data: Source
+) -> tuple[pd.DataFrame, str]:
+    """What the first ten images of each model show, and its composition gap."""
+    rows = []
+    for name, one in scores.items():
+        found = queries.results_of(one, data.sets["test"], data.truth)
+        shares = {k: f"{v:.1%}" for k, v in found.shares().items()}
+        gap = f"{found.gap.mean():.1%}"
+        rows.append({"model": name, **shares, "composition gap": gap})
+    first, last = rows[0], rows[-1]
+    found = f"Composition gap: {first['model']} {first['composition gap']}, "
+    return pd.DataFrame(rows), found + f"{last['model']} {last['composition gap']}."
+
+
+def wordings(model: composers.Scorer, base: Encoder, data: Source, images, n: int = 4) -> str:
+    """How far the wording decides, over ``n`` texts that ask for the same."""
+    ranks = [
+        composers.ranks_of(model, composers.embed(base, sets, images))["rank"]
+        for sets in queries.reworded(data.sets["test"], data.truth, n)
+    ]
+    found = queries.wording_spread(np.array(ranks))
+    low, high = (tables.number(found[end], "hit@10") for end in ("low", "high"))
+    return (
+        f" In {n} wordings hit@10 goes from {low} to {high}; {found['undecided']:.1%} of the "
+        "queries are found in some wordings and missed in others."
+    )
+
+
+def texts_found(audits: Mapping[str, pd.DataFrame]) -> str:
+    """The share of complete and hallucinated texts of each writer, where they can be judged."""
+    told = [f"{name}: complete {one['complete'].mean():.1%}, hallucinated "
+            f"{one['hallucinated'].mean():.1%}" for name, one in audits.items()
+            if "complete" in one]  # fmt: skip
+    return "; ".join(told) + "." if told else "Nobody has written down what these images show."
+
+
+def mined_found(made: Synthetic, audit: pd.DataFrame) -> str:
+    """How many pairs were kept, how many attributes they differ in, and how their texts judge."""
+    kept = (made.table["reason"] == "kept").to_numpy()
+    found = f"{kept.sum():,} of {len(kept):,} pairs are kept."
+    if "differing" not in audit:
+        return found
+    near = (audit["differing"] <= 2).mean()
+    found += f" {near:.1%} of the pairs differ in one or two attributes"
+    shares = [audit.loc[rows, "hallucinated"].mean() for rows in (slice(None), kept)]
+    return found + f"; hallucinated: {shares[0]:.1%} of all texts, {shares[1]:.1%} of those kept."
+
+
+def protocols(
+    scorers: Mapping[str, composers.Scorer], tests: Mapping[str, composers.Features]
+) -> tuple[pd.DataFrame, str, list[dict[str, Any]]]:
+    """What each data set's protocol reports for each model: table, sentence, flat records.
+
+    Drawn triplets have no published protocol: hit@1, 10 and 50.
+    """
+    columns, records, best = {}, [], []
+    for test, features in tests.items():
+        for name, scorer in scorers.items():
+            scores = composers.scores_of(scorer, features)
+            found = metrics.protocol(scores, features.sets)
+            if not found:
+                ranks = metrics.rank_frame(scores, features.sets)["rank"].to_numpy()
+                found = {level: summary(ranks, level) for level in LEVELS}
+            n = len(features.triplets)
+            about = {"model": name, "data": test, "split": "test", "n": n}
+            records += [{**about, "metric": m, "value": v} for m, v in found.items()]
+            columns[f"{test}, {name}"] = {m: f"{100 * v:.1f}" for m, v in found.items()}
+        first = next(m for m in found)
+        values = {
+            r["model"]: r["value"] for r in records if (r["data"], r["metric"]) == (test, first)
+        }
+        top = max(values, key=values.get)
+        best.append(f"{test}: {first} is highest for {top}, {100 * values[top]:.1f} %")
+    table = pd.DataFrame(columns).fillna("–").rename_axis("percent").reset_index()
+    return table, "; ".join(best) + ".", records
+
+
+def write_submissions(
+    folder: Path, source: str, scorer: composers.Scorer, base: Encoder
+) -> list[Path]:
+    """Both files for CIRR's test server by a trained model; none for another source.
+
+    Of ``test1`` where its annotations and images lie in the source's folder, else of ``val``; none
+    either where fewer images are left than the server wants for a query.
+    """
+    kind, _, place = source.partition(":")
+    if kind != "cirr":
+        return []
+    asked = _pictured(paths.find(place), "test1") or _pictured(paths.find(place), "val")
+    if asked is None:
+        return []
+    load = image_loader(paths.find(place) / IMAGES, asked.files)
+    read = Source(asked.name, {"test": (asked,)}, load, str)
+    features = composers.embed(base, [asked], composers.embed_images(base, read))
+    (scores,) = composers.scores_of(scorer, features)
+    written = []
+    for metric in metrics.SUBMITTED:
+        path = folder / f"{asked.split}_pred_ranks_{metric}.json"
+        content = metrics.submission(scores, asked, metric)
+        write_file_atomically(path, json.dumps(content).encode())
+        written.append(path)
+    return written
+
+
+def _pictured(folder: Path, split: str) -> TripletSet | None:
+    try:
+        found = keep_pictured(read_cirr(folder, split=split), folder / IMAGES)
+    except TripletError:
+        return None
+    whole = tuple(t for t in found.triplets if len(t.subset) == metrics.SUBSET)
+    enough = whole and len(found.gallery) > metrics.SUBMITTED["recall"]
+    return TripletSet(found.name, split, whole, found.gallery, found.files) if enough else None
+
+
+def keep_weights(zone: str, name: str, model: torch.nn.Module) -> str:
+    """Write the weights of a trained composer into a zone, and open them again to see."""
+    opened, key = open_zone(zone), f"{WEIGHTS}/{name}.safetensors"
+    state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    opened.write_bytes(key, save(state))
+    again = load(opened.read_bytes(key))
+    if any(not torch.equal(again[k], v) for k, v in state.items()):
+        raise ValueError(f"{key} of zone {opened.name} does not hold what was written")
+    return f"{key} of zone {opened.name}: {sum(v.numel() for v in state.values()):,} numbers."
+
+
+def spreads_found(runs: Mapping[str, pd.DataFrame]) -> str:
+    """The spread of p at the end of each training, and whether it counts as collapsed."""
+    told = []
+    for name, steps in runs.items():
+        last = steps["spread"].tail(5).mean()
+        told.append(f"{name} {last:.2%}" + " (collapsed)" * bool(last < COLLAPSED))
+    return f"Share of p that differs between queries at the end: {'; '.join(told)}."
+
+
+def spread_lines(runs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The spread of p by step and training, for ``plots.lines_with_intervals``."""
+    parts = [steps[["step", "spread"]].assign(run=name) for name, steps in runs.items()]
+    return pd.concat(parts).rename(columns={"spread": "value"})
+
+
+def verdicts(judged: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The hypotheses of a study with their verdicts, as a table and in sentences."""
+    return tables.verdict_table(judged), ". ".join(tables.verdict_sentences(judged)) + "."
+
+
+def shares_found(shares: pd.DataFrame) -> str:
+    """Where each model's pretraining gains most over image only, by share of annotated triplets."""
+    told = []
+    for arm, part in shares.groupby("arm", sort=False):
+        best = part.iloc[int(np.argmax([one.value for one in part["estimate"]]))]
+        told.append(f"{arm} at {best['share']:g} %: {tables.points(best['estimate'])}")
+    return f"Highest above image only: {'; '.join(told)}."
+
+
+def with_reverse_texts(
+    triplets: Sequence[Triplet], data: Source, generator: str, *, device: str
+) -> tuple[tuple[Triplet, ...], str]:
+    """The triplets with a reverse text each; a generator writes those that nobody has written.
+
+    FashionIQ and CIRR have texts from reference to target alone. Where the generator writes
+    nothing, the reverse text is "undo: " with the text itself.
+    """
+    silent = [one for one in triplets if not one.reverse.strip()]
+    if not silent:
+        return tuple(triplets), ""
+    writer = load_generator(generator, device=device)
+    pairs = [(one.targets[0], one.reference) for one in silent]
+    kept = writer.cached_states(data, [name for pair in pairs for name in pair])
+    written = dict(zip((t.pair_id for t in silent), writer.write(kept, pairs), strict=True))
+    full = (replace(t, reverse=t.reverse or written.get(t.pair_id) or f"undo: {t.caption}")
+            for t in triplets)  # fmt: skip
+    said = f"{data.name} has no reverse text for {len(silent)} triplets: the generator wrote them."
+    return tuple(full), said
+
+
+def image_only(blip2: Blip2, data: Source, states: States) -> pd.DataFrame:
+    """Ranks of a search with the reference alone, by the images of a BLIP-2."""
+    sets, names = data.sets["test"], data.names("test")
+    images, texts = zero_shot_rows(blip2, states, names, ["-"])
+    rows = np.repeat(texts, len(data.triplets("test")), axis=0)
+    features = composers.Features(sets, composers.ImageRows(names, images), rows)
+    return composers.ranks_of(composers.build("image only", images.shape[1]), features)
+
+
+def curves(runs: Mapping[str, Trained]) -> pd.DataFrame:
+    """hit@10 on validation by step and training, for ``plots.lines_with_intervals``."""
+    parts = [one.fitted.evaluations[["step", "score"]].assign(run=n) for n, one in runs.items()]
+    return pd.concat(parts).rename(columns={"score": "value"})
+
+
+def steps_found(runs: Mapping[str, Trained]) -> str:
+    """The step that validation selected in each training, with its score."""
+    told = []
+    for name, one in runs.items():
+        scores = one.fitted.evaluations.set_index("step")["score"]
+        best = one.fitted.best_step
+        told.append(f"{name} after {best} steps ({tables.number(scores[best], 'hit@10')})")
+    return f"Selected: {', '.join(told)}."
+
+
+def told_by(
+    sets: Sequence[TripletSet], asked: Sequence[Triplet], texts: Sequence[str]
+) -> list[TripletSet]:
+    """The sets of some triplets alone, with other texts in the place of their own."""
+    said = dict(zip((t.pair_id for t in asked), texts, strict=True))
+    kept = [
+        replace(one, triplets=tuple(
+            replace(t, caption=said[t.pair_id]) for t in one.triplets if t.pair_id in said))
+        for one in sets
+    ]  # fmt: skip
+    return [one for one in kept if one.triplets]
+
+
+def qformer_records(
+    trained: Mapping[str, Sprc], blip2: Blip2, data: Sequence[tuple[Source, States]]
+) -> list[dict[str, Any]]:
+    """What each data set's protocol reports for trained Q-Formers, as flat records."""
+    records = []
+    for source, states in data:
+        sets = source.sets["test"]
+        about = {"data": source.name, "split": "test", "n": len(source.triplets("test"))}
+        for name, model in trained.items():
+            found = metrics.protocol(scores_of(model, blip2, sets, states), sets)
+            records += [{**about, "model": name, "metric": m, "value": v} for m, v in found.items()]
+    return records
