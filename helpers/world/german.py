@@ -1,108 +1,27 @@
 """The kitchen in German: compounds for joined nouns, datives after prepositions.
 
-A cell ``"a // b"`` holds the words of the two writers; a dish ends with its gender (m, f, n, p for
-plural) and, where it differs, the dative of its noun.
+The words lie in ``words/german.yaml``: a cell ``"a // b"`` holds those of the two writers.
 """
 
 import re
+from pathlib import Path
+
+import yaml
 
 from helpers.world.said import Extra, Said
 
-DISHES = {
-    "soup": ("Suppe f", "Brühe f"),
-    "curry": ("Curry n", "Masala n"),
-    "noodles": ("Nudeln p", "Pasta f"),
-    "rice": ("Reisschale f", "gebratener Reis m"),
-    "salad": ("Salat m", "Blattsalat m // grüner Salat m"),
-    "pizza": ("Pizza f", "Fladenbrot n"),
-    "burger": ("Burger m", "Sandwich n"),
-    "pancakes": ("Pfannkuchen p", "Plinsen p"),
-    "tacos": ("Tacos p", "Tortillas p"),
-    "pie": ("Pastete f", "Tarte f"),
-    "sushi": ("Sushi n", "Maki-Rollen p"),
-    "skewers": ("Spieße p Spießen", "Kebabs p"),
-}
-LOANS = {"Curry", "Masala", "Burger", "Sandwich", "Tacos", "Tortillas", "Tarte", "Sushi",
-         "Maki-Rollen", "Kebabs", "Blattsalat"}  # fmt: skip
-STEMS = {  # the first part of a compound
-    "chicken": ("Hähnchen // Hühner", "Geflügel"),
-    "beef": ("Rindfleisch // Rinder", "Steak"),
-    "shrimp": ("Garnelen", "Riesengarnelen // Scampi"),
-    "salmon": ("Lachs", "Fisch"),
-    "tofu": ("Tofu", "Sojaquark"),
-    "egg": ("Eier", "Spiegelei"),
-    "mushroom": ("Pilz", "Champignon"),
-    "tomato": ("Tomaten", "Tomaten"),
-    "potato": ("Kartoffel", "Kartoffel"),
-    "carrot": ("Karotten // Möhren", "Karotten // Möhren"),
-}
-MAINS = {  # in the dative
-    "chicken": ("Hähnchen // Huhn", "Geflügel"),
-    "beef": ("Rindfleisch // Rind", "Steak"),
-    "shrimp": ("Garnelen", "Riesengarnelen // Scampi"),
-    "salmon": ("Lachs", "Fisch"),
-    "tofu": ("Tofu", "Sojaquark"),
-    "egg": ("Ei", "Spiegeleiern"),
-    "mushroom": ("Pilzen", "Champignons"),
-    "tomato": ("Tomate", "Tomaten"),
-    "potato": ("Kartoffel", "Kartoffeln"),
-    "carrot": ("Karotte // Möhre", "Karotten // Möhren"),
-}
-GARNISHES = {
-    "basil": ("Basilikum", "Basilikumblättern"),
-    "parsley": ("Petersilie", "gehackten Kräutern"),
-    "sesame": ("Sesam", "Sesamkörnern // Sesamsamen"),
-    "chili": ("Chili", "Chiliflocken // roten Chiliflocken"),
-    "lemon": ("Zitrone", "Zitronenscheiben"),
-    "onion": ("roter Zwiebel", "Zwiebelringen"),
-    "olives": ("Oliven", "schwarzen Oliven"),
-    "cheese": ("Käse", "geriebenem Käse // Reibekäse"),
-}
-SAUCES = {
-    "tomato": ("Tomatensoße // Tomatensauce", "roter Soße // roter Sauce"),
-    "cream": ("Sahnesoße // Rahmsoße", "weißer Soße // heller Sauce"),
-    "pesto": ("Pesto", "grüner Soße // grüner Sauce"),
-    "soy": ("Sojasoße // Sojasauce", "brauner Soße // brauner Sauce"),
-    "turmeric": ("Kurkumasoße // Kurkumasauce", "gelber Soße // gelber Sauce"),
-}
-TABLES = {
-    "wood": ("einem Holztisch // einem Tisch aus Holz", "Holz"),
-    "marble": ("einer Marmortheke // einer Theke aus Marmor", "Marmor"),
-    "cloth": ("einem karierten Tuch", "einer Tischdecke // einem Tischtuch"),
-    "slate": ("einer Schiefertafel // einer Schieferplatte", "dunklem Schiefer"),
-    "linen": ("Leinen", "beigem Leinen"),
-    "steel": ("einer Stahlarbeitsplatte // einer Arbeitsplatte aus Stahl",
-              "einer Metalloberfläche // einer Oberfläche aus Metall"),
-}  # fmt: skip
-NOUNS = {"garnish": GARNISHES, "sauce": SAUCES, "table": TABLES}
-COLORS = {
-    "white": "weiß", "blue": "blau", "red": "rot", "green": "grün", "black": "schwarz",
-    "yellow": "gelb", "brown": "braun", "pink": "rosafarben // pinkfarben", "": "",
-}  # fmt: skip
-SHAPES = {
-    "round": ("rund", "kreisrund // kreisförmig"),
-    "square": ("quadratisch", "eckig"),
-    "oval": ("oval", "länglich"),
-    "": ("", ""),
-}
-FORMS = {
-    "sauce": ("in {}", "mit {}", "bedeckt mit {} // überzogen mit {}"),
-    "garnish": (
-        "belegt mit {} // bestreut mit {}",
-        "garniert mit {} // verziert mit {}",
-        "mit {} obendrauf // mit {} darauf",
-    ),
-    "plate": (
-        "auf {einem|m} Teller",
-        "serviert auf {einer|f} Platte // angerichtet auf {einer|f} Platte",
-    ),
-    "table": ("auf {}", "über {}"),
-}
 STRONG = {"m": "er", "f": "e", "n": "es", "p": "e"}  # nominative without an article
 STRONG_DATIVE = {"m": "em", "f": "er", "n": "em", "p": "en"}
 DISH = re.compile(r"(.+) ([mfnp])(?: (.+))?")
-PHOTO = "ein Foto von // eine Aufnahme von"
-ADJECTIVES = {"homemade": "hausgemacht // selbstgemacht", "fresh": "frisch"}
+
+
+def words_of(language: str) -> dict:
+    """The tables of a language, in ``words/``."""
+    folder = Path(__file__).with_name("words")
+    return yaml.safe_load((folder / f"{language}.yaml").read_text(encoding="utf-8"))
+
+
+WORDS = words_of("german")
 
 
 def of(cell: str, writer: int) -> str:
@@ -115,21 +34,20 @@ def render(said: Said, writer: int) -> str:
     """The caption in German."""
     dative = said.opening == "photo"
     head, gender, in_dative = DISH.fullmatch(
-        of(DISHES[said.dish[0]][said.dish[1]], writer)
+        of(WORDS["dish"][said.dish[0]][said.dish[1]], writer)
     ).groups()
     adjective, _, noun = head.rpartition(" ")
     noun = in_dative if in_dative and dative else noun
     if said.main[0] and said.joined:
-        noun = compound(of(STEMS[said.main[0]][said.main[1]], writer), noun, writer)
+        noun = compound(of(WORDS["stem"][said.main[0]][said.main[1]], writer), noun, writer)
     words = [noun]
     if adjective:
         words.insert(0, adjective.removesuffix("er") + _ending(gender, dative))
-    if said.opening in ADJECTIVES:
-        words.insert(0, of(ADJECTIVES[said.opening], writer) + STRONG[gender])
-    if dative:
-        words.insert(0, of(PHOTO, writer))
+    if said.opening:
+        opening = of(WORDS["openings"][said.opening], writer)
+        words.insert(0, opening if dative else opening + STRONG[gender])
     if said.main[0] and not said.joined:
-        words += ["mit", of(MAINS[said.main[0]][said.main[1]], writer)]
+        words += ["mit", of(WORDS["main"][said.main[0]][said.main[1]], writer)]
     return " ".join([*words, ", ".join(_extra(e, writer) for e in said.extras)]).strip()
 
 
@@ -139,7 +57,7 @@ def compound(stem: str, noun: str, writer: int) -> str:
     >>> compound("Lachs", "Suppe", 0), compound("Lachs", "Sushi", 0)
     ('Lachssuppe', 'Lachs-Sushi')
     """
-    hyphen = noun in LOANS and (writer == 0 or "-" in noun)
+    hyphen = noun in WORDS["loans"] and (writer == 0 or "-" in noun)
     return f"{stem}-{noun}" if hyphen else stem + noun.lower()
 
 
@@ -148,10 +66,11 @@ def _ending(gender: str, dative: bool) -> str:
 
 
 def _extra(extra: Extra, writer: int) -> str:
-    form = of(FORMS[extra.about][extra.form], writer)
+    form = of(WORDS["forms"][extra.about][extra.form], writer)
     if extra.about != "plate":
-        return form.format(of(NOUNS[extra.about][extra.value][extra.second], writer))
-    adjectives = [of(COLORS[extra.value], writer), of(SHAPES[extra.shape][extra.second], writer)]
+        return form.format(of(WORDS[extra.about][extra.value][extra.second], writer))
+    adjectives = [of(WORDS["colors"].get(extra.value, ""), writer)]
+    adjectives += [of(WORDS["shapes"][extra.shape][extra.second], writer)] if extra.shape else []
     start, _, rest = form.partition("{")
     article, _, end = rest.partition("}")
     article, gender = article.split("|")

@@ -7,12 +7,10 @@ import pytest
 
 from helpers.world import kitchen
 from helpers.world.food import GARNISHES, MAINS, SAUCES
-from helpers.world.french import agree as french
-from helpers.world.italian import agree as italian
 from helpers.world.languages import NAMES, WRITERS, in_language
 from helpers.world.phrases import WORDS
+from helpers.world.romance import FRENCH, ITALIAN, SPANISH
 from helpers.world.said import OPENINGS, Extra, Said
-from helpers.world.spanish import agree as spanish
 
 FOREIGN = [code for code in NAMES if code != "en"]
 
@@ -107,18 +105,22 @@ def test_captions_are_grammatical(language, plan, text):
 @pytest.mark.parametrize(
     ("agree", "adjective", "forms"),
     [
-        (spanish, "blanco", ("blanco", "blancos", "blanca", "blancas")),
-        (spanish, "servido", ("servido", "servidos", "servida", "servidas")),
-        (spanish, "en", ("en", "en", "en", "en")),
-        (french, "blanc", ("blanc", "blancs", "blanche", "blanches")),
-        (french, "frais", ("frais", "frais", "fraîche", "fraîches")),
-        (french, "garni", ("garni", "garnis", "garnie", "garnies")),
-        (french, "fait maison", ("fait maison", "faits maison", "faite maison", "faites maison")),
-        (french, "maison", ("maison",) * 4),
-        (italian, "bianco", ("bianco", "bianchi", "bianca", "bianche")),
-        (italian, "casereccio", ("casereccio", "caserecci", "casereccia", "caserecce")),
-        (italian, "servito", ("servito", "serviti", "servita", "servite")),
-        (italian, "rosa", ("rosa",) * 4),
+        (SPANISH.agree, "blanco", ("blanco", "blancos", "blanca", "blancas")),
+        (SPANISH.agree, "servido", ("servido", "servidos", "servida", "servidas")),
+        (SPANISH.agree, "en", ("en", "en", "en", "en")),
+        (FRENCH.agree, "blanc", ("blanc", "blancs", "blanche", "blanches")),
+        (FRENCH.agree, "frais", ("frais", "frais", "fraîche", "fraîches")),
+        (FRENCH.agree, "garni", ("garni", "garnis", "garnie", "garnies")),
+        (
+            FRENCH.agree,
+            "fait maison",
+            ("fait maison", "faits maison", "faite maison", "faites maison"),
+        ),
+        (FRENCH.agree, "maison", ("maison",) * 4),
+        (ITALIAN.agree, "bianco", ("bianco", "bianchi", "bianca", "bianche")),
+        (ITALIAN.agree, "casereccio", ("casereccio", "caserecci", "casereccia", "caserecce")),
+        (ITALIAN.agree, "servito", ("servito", "serviti", "servita", "servite")),
+        (ITALIAN.agree, "rosa", ("rosa",) * 4),
     ],
 )
 def test_adjectives_agree(agree, adjective, forms):
