@@ -9,6 +9,7 @@ same three parts on annotated triplets. Both ends of that stage are kept.
 """
 
 import json
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -347,7 +348,7 @@ def _say(stage: str, fitted: Fitted, scores: dict[str, float]) -> None:
 def card_of(record: dict) -> str:
     """The model card, from ``training.json``."""
     scores, s = record["scores"], Pretraining(**record["settings"])
-    rows = [[name, *(f"{100 * scores[when][name]:.1f}" for when in ("before", "after"))]
+    rows = [[name, *(_percent(scores[when][name]) for when in ("before", "after"))]
             for name in scores["after"]]  # fmt: skip
     accuracy = 100 * scores["encoder"]["all that can change"]
     n_texts = s.readings + s.changes
@@ -379,6 +380,11 @@ def card_of(record: dict) -> str:
         results=[["share of texts", "before the triplets", "after"], *rows],
         limits="Nor about what a language model of seven billion parameters would write.",
     )  # fmt: skip
+
+
+def _percent(share: float) -> str:
+    """A share of the texts of some pairs; NaN where there is no such pair."""
+    return "n/a (no pair)" if math.isnan(share) else f"{100 * share:.1f}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

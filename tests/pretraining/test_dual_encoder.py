@@ -105,5 +105,5 @@ def test_a_short_run_writes_a_checkpoint_with_its_card(name, tmp_path, monkeypat
     assert f"# {name}\n" in text
     assert "2 steps of 8" in text
     assert "| general, image to text, mrr |" in text
-    assert not [part for part in ("{", "}", "nan", "|  |", "| |") if part in text]
+    assert not [part for part in ("{", "}", "nan", "|  |") if part in text]
     assert f"{name}: " in capsys.readouterr().out
