@@ -6,7 +6,6 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 
 from helpers import paths
@@ -21,8 +20,6 @@ FILES = {
     RECORD,
 }  # fmt: skip
 
-MODULES = {"tiny-siglip-cars": "cars", "tiny-blip2": "blip2", "tiny-instructblip": "instructblip"}
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Make one of the tiny checkpoints anew."""
@@ -35,10 +32,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     model = parser.parse_args(argv[:1]).model
     if model in TINY_MODELS:
-        from helpers.pretraining import dual_encoder
+        from helpers.pretraining.dual_encoder import main as pretrain
 
-        return dual_encoder.main(argv)
-    return import_module(f"helpers.pretraining.{MODULES[model]}").main(argv[1:])
+        return pretrain(argv)
+    if model == "tiny-siglip-cars":
+        from helpers.pretraining.cars import main as pretrain
+    elif model == "tiny-blip2":
+        from helpers.pretraining.blip2 import main as pretrain
+    else:
+        from helpers.pretraining.instructblip import main as pretrain
+    return pretrain(argv[1:])
 
 
 def read_command(model: str, argv: Sequence[str]) -> tuple[int | None, Path]:
