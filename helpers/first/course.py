@@ -212,7 +212,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _pretrain(argv: Sequence[str]) -> int:
-    from helpers.first.training.pretrain import main as pretrain
+    from helpers.pretraining.command import main as pretrain
 
     return pretrain(argv) or 0
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch.nn import functional
 from tqdm.auto import tqdm
@@ -27,13 +28,21 @@ from transformers import (
     SiglipModel,
 )
 
-from helpers.data.sets import drawn_set
-from helpers.evaluation.metrics import summary
+from helpers.data.sets import RetrievalSet
 from helpers.evaluation.ranking import DIRECTIONS, rank_both_directions
 from helpers.models.encoder import Encoder, load_encoder
-from helpers.pretraining.command import RECORD, read_command, replaced
+from helpers.pretraining.card import (
+    Scores,
+    card,
+    corpus_rows,
+    optimizer_row,
+    run_rows,
+    score_rows,
+)
+from helpers.pretraining.command import RECORD, read_command, replaced, say
+from helpers.pretraining.dual_encoder import VALIDATION, zero_shot
 from helpers.pretraining.shapes import TinyShape, train_tokenizer
-from helpers.repro import library_versions, seed_everything, sha256_file
+from helpers.repro import library_versions, seed_everything
 from helpers.topics.cir.blip2 import (
     NAME,
     Blip2,
@@ -51,7 +60,6 @@ from helpers.world.corpus import Corpus, draw_corpus
 TOWER = "tiny-siglip"
 TEMPERATURE = 0.07  # where it begins
 QUERY_STD = 0.02  # of fresh query tokens: zeros would make all of them the same token for ever
-VALIDATION_SEED, VALIDATION_RECIPES = 1001, 200  # no lesson draws recipes with it
 
 
 @dataclass(frozen=True)
@@ -318,86 +326,53 @@ def pretrain(settings: Blip2Pretraining, folder: Path) -> None:
     with replaced(folder) as staging:
         blip2.model.save_pretrained(staging)
         blip2.processor.save_pretrained(staging)
-        scores = zero_shot(load_blip2(str(staging), device="cpu"))
+        reloaded = load_blip2(str(staging), device="cpu")
+        scores = zero_shot(lambda data: ranks_of(reloaded, data))
         (staging / RECORD).write_text(json.dumps(record, indent=1) + "\n")
-        text = card(asdict(settings), log[-1], minutes, scores)
+        text = card_of(settings, log[-1], minutes, scores)
         (staging / "README.md").write_text(text, encoding="utf-8")
-    weights = sha256_file(folder / "model.safetensors")
-    print(f"{NAME}: {minutes:.1f} minutes, weights {weights[:16]}, hit@10 {scores}")
+    say(NAME, folder, minutes, scores)
 
 
-def zero_shot(blip2: Blip2) -> dict[str, dict[str, float]]:
-    """hit@10 by domain and direction on validation recipes, before anything is adapted."""
-    found = {}
-    for domain in ("kitchen", "general"):
-        data = drawn_set(f"world:{domain}", first=0, n=VALIDATION_RECIPES, seed=VALIDATION_SEED)
-        with torch.inference_mode():
-            images = torch.cat([image_tokens(blip2.model, blip2.states([one]))
-                                for one in data.images])  # fmt: skip
-            texts = text_rows(blip2.model, **blip2.tokens(list(data.captions)))
-            scores = similarity(texts, images).numpy()  # (captions, images)
+def ranks_of(blip2: Blip2, data: RetrievalSet) -> pd.DataFrame:
+    """Ranks in both directions by the largest similarity over the query tokens."""
+    with torch.inference_mode():
+        images = torch.cat([image_tokens(blip2.model, blip2.states([one])) for one in data.images])
+        texts = text_rows(blip2.model, **blip2.tokens(list(data.captions)))
+        scores = similarity(texts, images).numpy()  # (captions, images)
 
-        def score(direction: str, *_, scores: np.ndarray = scores) -> np.ndarray:
-            return scores if direction == DIRECTIONS[0] else scores.T
+    def score(direction: str, *_) -> np.ndarray:
+        return scores if direction == DIRECTIONS[0] else scores.T
 
-        ranks = rank_both_directions(images[:, 0].numpy(), texts.numpy(), data, score)
-        found[domain] = {way: summary(part["rank"].to_numpy(), "hit@10")
-                         for way, part in ranks.groupby("direction")}  # fmt: skip
-    return found
+    return rank_both_directions(images[:, 0].numpy(), texts.numpy(), data, score)
 
 
-_CARD = """---
-license: mit
-library_name: transformers
-tags: [tiny, course, blip-2]
----
-
-# tiny-blip2
-
-A BLIP-2 for retrieval, small enough for a lesson on a laptop: the image encoder of tiny-siglip (64 px
-images, 65 tokens), and a Q-Former of 4 layers of width 96 with 8 query tokens. It is trained on
-drawings, knows a few dozen words and is of no use outside the course; opened by
-`Blip2ForImageTextRetrieval` and `AutoProcessor` like any checkpoint.
-
-## How it was made
-
-`course pretrain tiny-blip2`, from nothing but seeds and the image encoder of tiny-siglip, which stays
-frozen:
-
-| | |
-|---|---|
-| data | {n_images} drawn scenes, two captions each; {web_share:.0%} dishes with weak captions, {photo_share:.0%} in photo style |
-| never seen | sushi, pie, skewers; olives, cheese; turmeric sauce; no modification text |
-| losses | contrast of images and texts (the largest similarity over the query tokens, label smoothing {label_smoothing}) and matching with hard negatives (Li et al. 2023, section 3.2); no captioning |
-| optimizer | AdamW, {steps} steps of {batch_size}, learning rate {learning_rate} with {warmup} steps of warm-up, cosine |
-| losses at the end | contrast {contrast:.2f} (a guess: {guess:.2f}), matching {matching:.3f} (a guess: {matching_guess:.3f}) |
-| seed | {seed} |
-| time | {minutes:.1f} minutes of a core of the machine that made it |
-
-## What it scores, zero-shot
-
-hit@10 on {recipes} validation recipes of each domain, seed {validation_seed}: {scores}.
-
-## Limits
-
-Nothing here says anything about photographs. A matching loss near a guess says that images and texts
-apart are known, and read together hardly yet: that is left to whoever trains on triplets.
-"""  # noqa: E501 (a table of Markdown)
-
-
-def card(
-    settings: Mapping[str, float], losses: Mapping[str, float], minutes: float,
-    scores: Mapping[str, Mapping[str, float]],
-) -> str:  # fmt: skip
-    """The text of ``README.md``."""
-    told = "; ".join(f"{domain}, {way.replace('_', ' ')} {100 * value:.1f} %"
-                     for domain, ways in scores.items() for way, value in ways.items())  # fmt: skip
-    third = 1 / 3  # of the pairs that are asked about match
-    guess = -third * math.log(third) - (1 - third) * math.log(1 - third)
-    return _CARD.format(
-        **settings, contrast=losses["contrast"], matching=losses["matching"],
-        guess=math.log(settings["batch_size"]), matching_guess=guess, minutes=minutes,
-        recipes=VALIDATION_RECIPES, validation_seed=VALIDATION_SEED, scores=told,
+def card_of(
+    s: Blip2Pretraining, losses: Mapping[str, float], minutes: float, scores: Scores
+) -> str:
+    """The model card; ``losses`` are those of the last step."""
+    third, shape = 1 / 3, QFormerShape()  # a third of the pairs that are asked about match
+    chance = -third * math.log(third) - (1 - third) * math.log(1 - third)
+    return card(
+        NAME, family="blip-2", pipeline="zero-shot-image-classification",
+        summary=f"A BLIP-2 for retrieval, small enough for a lesson on a laptop: the image encoder "
+        f"of `{TOWER}`, and a Q-Former of {shape.layers} layers of width {shape.width} with "
+        f"{shape.queries} query tokens; opened by `Blip2ForImageTextRetrieval` and "
+        "`AutoProcessor`.",
+        start=f"nothing but seeds and the image encoder of `{TOWER}`, which stays frozen",
+        made=corpus_rows(s) | {
+            "losses": "contrast of images and texts (the largest similarity over the query tokens, "
+            f"label smoothing {s.label_smoothing:g}) and matching with hard negatives (Li et al. "
+            "2023, section 3.2); no captioning",
+            "optimizer": optimizer_row(s),
+            "losses at the end": f"contrast {losses['contrast']:.2f} (chance "
+            f"{math.log(s.batch_size):.2f}), matching {losses['matching']:.3f} (chance "
+            f"{chance:.3f})",
+            **run_rows(s.seed, minutes),
+        },
+        measured=VALIDATION, results=score_rows(scores, first="domain, direction, metric"),
+        limits="A matching loss near chance says that images and texts are compared well apart, "
+        "and hardly yet when they are read together: that is left to a training on triplets.",
     )  # fmt: skip
 
 

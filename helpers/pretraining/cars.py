@@ -30,7 +30,9 @@ from helpers import paths
 from helpers.data.sets import RetrievalSet
 from helpers.experiment import ranks_of
 from helpers.models.encoder import Encoder, load_encoder
+from helpers.pretraining.card import Scores, card, run_rows, score_rows
 from helpers.pretraining.command import RECORD, obstacle, replaced
+from helpers.pretraining.dual_encoder import augmented
 from helpers.repro import hash_of, library_versions, sha256_file
 from helpers.store.artefacts import code_of
 from helpers.store.zones import write_file_atomically
@@ -131,19 +133,6 @@ def drawn(s: Pretraining) -> np.ndarray:
     return np.load(place, mmap_mode="r")
 
 
-def augmented(images: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
-    """Shift by up to 4 px, mirror, brightness, color: (n, px, px, 3) uint8 to (n, 3, px, px)."""
-    px = images.shape[1]
-    padded = np.pad(images, ((0, 0), (4, 4), (4, 4), (0, 0)), "edge")
-    top, left = rng.integers(0, 9, 2)
-    cut = np.ascontiguousarray(padded[:, top : top + px, left : left + px])
-    x = torch.from_numpy(cut).permute(0, 3, 1, 2).float() / 127.5 - 1
-    x = x.flip(3) if rng.random() < 0.5 else x
-    gain = torch.from_numpy(rng.uniform(0.8, 1.2, (len(x), 1, 1, 1)).astype(np.float32))
-    tint = torch.from_numpy(rng.normal(0, 0.1, (len(x), 3, 1, 1)).astype(np.float32))
-    return x * gain + tint
-
-
 class Training:
     """A run: the model, its two optimizers, and the step where it stands."""
 
@@ -177,7 +166,8 @@ class Training:
         texts, stated = zip(*(caption(self.facts[c], rng) for c in classes[told]), strict=True)
         tokens = self.encoder.prepare_texts(texts)
         tokens = {name: torch.cat([ids, self.prompts[name]]) for name, ids in tokens.items()}
-        u = self.encoder.image_features(augmented(np.asarray(self.images[rows]), rng))
+        pixels = augmented(np.asarray(self.images[rows]), rng, lambda x: x / 127.5 - 1)
+        u = self.encoder.image_features(pixels)
         v = self.encoder.text_features(tokens)
         scale, at = self.model.logit_scale.exp(), s.captions
         # A caption may be true of another image of the batch: that cell is left out.
@@ -304,7 +294,7 @@ def pretrain(s: Pretraining, folder: Path) -> bool:
         known = {"settings": asdict(s), "versions": library_versions(), "seconds": run.seconds,
                  "validation": scores, "parts": seen_parts(run, data), "log": run.log}  # fmt: skip
         (staging / RECORD).write_text(json.dumps(known, indent=1) + "\n")
-        (staging / "README.md").write_text(card(s, run.seconds / 60, scores), encoding="utf-8")
+        (staging / "README.md").write_text(card_of(s, run.seconds / 60, scores), encoding="utf-8")
     state.unlink(missing_ok=True)
     score = scores["hit@1, both"]["value"]
     holds = WANTED[0] <= score <= WANTED[1]
@@ -313,14 +303,31 @@ def pretrain(s: Pretraining, folder: Path) -> bool:
     return holds
 
 
-def card(s: Pretraining, minutes: float, scores: Mapping[str, Mapping[str, float]]) -> str:
+def card_of(s: Pretraining, minutes: float, scores: Scores) -> str:
     """The model card."""
-    rows = [f"| {name} | {x['value']:.3f} | {x['low']:.3f} to {x['high']:.3f} |"
-            for name, x in scores.items()]  # fmt: skip
-    return Path(__file__).with_name("cars_card.md").read_text(encoding="utf-8").format(
-        **asdict(s), name=NAME, start=START, first=LESSON_CLASSES, last=ALL - 1,
-        before=LESSON_CLASSES - 1, world_seed=WORLD_SEED, gallery=GALLERY, minutes=minutes,
-        prompts=", ".join(PROMPTS), low=WANTED[0], high=WANTED[1], rows="\n".join(rows),
+    low, high = WANTED
+    return card(
+        NAME, family="siglip", pipeline="zero-shot-image-classification",
+        summary=f"`{START}`, trained further on cars of {s.px} px, in patches of {s.patch} px: the "
+        "base of lesson 09.",
+        start=f"`{START}` and seeds",
+        made={
+            "data": f"classes {LESSON_CLASSES} to {ALL - 1} of `world:garage` (seed {WORLD_SEED}), "
+            f"{s.images} images each; no combination of make, model, body and year of the classes "
+            "before them",
+            "loss": f"sigmoid loss on {s.captions} captions, and cross-entropy over prompts of "
+            f"{', '.join(PROMPTS)}",
+            "optimizer": f"Muon {s.muon:g} on the matrices of the layers, AdamW {s.rate:g} on the "
+            f"rest; {s.steps:,} steps of {s.batch} images, {s.warmup} steps of warm-up, cosine",
+            "steps chosen": "on zero-shot difficulty alone: hit@1, mean of both directions, "
+            f"between {low:.0%} and {high:.0%} on validation images and queries of held-out "
+            "classes",
+            **run_rows(s.seed, minutes),
+        },
+        measured=f"Zero-shot, on validation images and messy queries of classes 0 to "
+        f"{LESSON_CLASSES - 1} in galleries of {GALLERY} classes; 95 % intervals over classes.",
+        results=score_rows(scores, first="metric, direction"),
+        limits="It was trained and evaluated on captions of cars alone.",
     )  # fmt: skip
 
 

@@ -1,13 +1,16 @@
-"""What all pretrainings share: their options, and a folder that is replaced whole or not at all."""
+"""``course pretrain``: what all pretrainings share, their options and a folder replaced whole."""
 
 import argparse
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from helpers import paths
+from helpers.models.checkpoints import ELSEWHERE, TINY_MODELS
+from helpers.repro import sha256_file
 
 RECORD = "training.json"  # no checkpoint of the course is without it
 FILES = {
@@ -16,6 +19,29 @@ FILES = {
     "special_tokens_map.json", "start.safetensors", "tokenizer.json", "tokenizer_config.json",
     RECORD,
 }  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Make one of the tiny checkpoints anew."""
+    parser = argparse.ArgumentParser(
+        prog="course pretrain",
+        description="Make one of the course's small checkpoints anew, from seeds alone. "
+        "'course pretrain MODEL --help' shows its options.",
+    )
+    parser.add_argument("model", choices=(*TINY_MODELS, *ELSEWHERE))
+    argv = list(sys.argv[1:] if argv is None else argv)
+    model = parser.parse_args(argv[:1]).model
+    if model in TINY_MODELS:
+        from helpers.pretraining.dual_encoder import main as pretrain
+
+        return pretrain(argv)
+    if model == "tiny-siglip-cars":
+        from helpers.pretraining.cars import main as pretrain
+    elif model == "tiny-blip2":
+        from helpers.pretraining.blip2 import main as pretrain
+    else:
+        from helpers.pretraining.instructblip import main as pretrain
+    return pretrain(argv[1:])
 
 
 def read_command(model: str, argv: Sequence[str]) -> tuple[int | None, Path]:
@@ -79,3 +105,12 @@ def replaced(folder: Path) -> Iterator[Path]:
         raise FileExistsError(f"{problem}. The checkpoint is in {staging}: move it where you like")
     shutil.rmtree(folder, ignore_errors=True)
     staging.rename(folder)
+
+
+def say(name: str, folder: Path, minutes: float, scores: Mapping[str, Mapping[str, float]]) -> None:
+    """Print what was written, and hit@10."""
+    weights = sha256_file(folder / "model.safetensors")
+    print(f"{name}: {minutes:.1f} minutes, weights {weights[:16]}")
+    for what, one in scores.items():
+        if what.endswith("hit@10"):
+            print(f"  {what} {one['value']:.3f} [{one['low']:.3f}, {one['high']:.3f}]")

@@ -9,6 +9,7 @@ same three parts on annotated triplets. Both ends of that stage are kept.
 """
 
 import json
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ from transformers import (
 )
 
 from helpers import paths
+from helpers.pretraining.card import card, run_rows
 from helpers.pretraining.command import RECORD, read_command, replaced
 from helpers.pretraining.encoder import (
     CHANNELS,
@@ -67,7 +69,7 @@ from helpers.world.reading import CHANGE, INSTRUCTIONS, Reading, draw_reading, n
 
 IMAGE = "<image>"
 READING_SEED, CHANGE_SEED = 11, 12  # no lesson uses them
-HEADS, MLP = 4, 192
+HEADS, MLP, N_QUERIES = 4, 192, 16
 MEAN = STD = (0.5,) * 3
 NEAR = 0.25  # of the notes' variance: the distance at which a phrase is e times less likely
 TRAIN, VALIDATION = 750_000, 764_000  # first recipes of lesson 07
@@ -150,7 +152,7 @@ def build(texts: Sequence[str], *, seed: int) -> tuple[HybridInstructBlip, PreTr
             "model_type": "llama", "num_hidden_layers": 4, "tie_word_embeddings": True,
             "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id,
         },
-        num_query_tokens=16, image_token_index=tokenizer.convert_tokens_to_ids(IMAGE),
+        num_query_tokens=N_QUERIES, image_token_index=tokenizer.convert_tokens_to_ids(IMAGE),
         tie_word_embeddings=True,
     )  # fmt: skip
     torch.manual_seed(seed)
@@ -332,7 +334,7 @@ def pretrain(s: Pretraining, folder: Path, work: Path) -> None:
         ).save_pretrained(staging)
         save_file(start, staging / START)
         (staging / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        (staging / "README.md").write_text(card(record), encoding="utf-8")
+        (staging / "README.md").write_text(card_of(record), encoding="utf-8")
     print(f"{NAME}: {minutes:.1f} minutes of one core, weights "
           f"{sha256_file(folder / 'model.safetensors')[:16]}")  # fmt: skip
 
@@ -343,64 +345,46 @@ def _say(stage: str, fitted: Fitted, scores: dict[str, float]) -> None:
     print(f"{stage}: {fitted.seconds:.0f} s, loss {last:.4f}; {told}", flush=True)
 
 
-_CARD = """---
-license: mit
-library_name: transformers
-pipeline_tag: image-to-text
-tags: [tiny, course, instructblip]
----
-
-# {name}
-
-An InstructBLIP small enough for a lesson on a laptop: {px} px images, 16 queries, a Q-Former and a
-Llama of width {width}. It is trained on drawings, knows a few dozen words and is of no use outside
-the course. Its image encoder begins with convolutions in the place of the patch embedding: it opens
-with `helpers.topics.cir.generator.load_generator`, a subclass of
-`InstructBlipForConditionalGeneration`.
-
-## How it was made
-
-`course pretrain {name}`, from nothing but seeds:
-
-| | |
-|---|---|
-| image encoder | {images:,} drawn dishes, every attribute named; {encoder_steps:,} steps of {encoder_batch} |
-| language model | {n_texts:,} texts, each with the notes of two scenes in words and no image; {language_steps:,} steps of {batch_size} |
-| Q-Former, queries, projection | pairs of the same images: squared error to the vectors that their notes have in words, and {naming} of the cross-entropy of the right phrase; {qformer_steps:,} steps of {batch_size} |
-| the same, on triplets | {annotated:,} annotated triplets of lesson 07, both directions; {steps:,} steps of {batch_size}. `{start}` holds these three parts as they were before |
-| never shown before that | a change between two images |
-| seed | {seed} |
-| time | {minutes:.1f} minutes of one core of the machine that made it |
-
-## What it reaches
-
-On {checked:,} validation pairs with one or two changes, judged by the truth, in percent:
-
-| | before the triplets | after |
-|---|---|---|
-{rows}
-
-The image encoder names {all_six:.1f} % of all that can change in an image.
-
-## Limits
-
-Nothing here says anything about photographs, nor about what a language model of seven billion
-parameters would write.
-"""  # noqa: E501 (a table of Markdown)
-
-
-def card(record: dict) -> str:
-    """The text of ``README.md``, from ``training.json``."""
-    scores, s = record["scores"], record["settings"]
-    rows = "\n".join(
-        f"| {name} | {100 * scores['before'][name]:.1f} | {100 * scores['after'][name]:.1f} |"
-        for name in scores["after"]
-    )
-    return _CARD.format(
-        **s, name=NAME, px=PX, width=WIDTH, start=START, rows=rows, minutes=record["minutes"],
-        n_texts=s["readings"] + s["changes"],
-        all_six=100 * scores["encoder"]["all that can change"],
+def card_of(record: dict) -> str:
+    """The model card, from ``training.json``."""
+    scores, s = record["scores"], Pretraining(**record["settings"])
+    rows = [[name, *(_percent(scores[when][name]) for when in ("before", "after"))]
+            for name in scores["after"]]  # fmt: skip
+    accuracy = 100 * scores["encoder"]["all that can change"]
+    n_texts = s.readings + s.changes
+    return card(
+        NAME, family="instructblip", pipeline="image-to-text",
+        summary=f"An InstructBLIP small enough for a lesson on a laptop: images of {PX} px, "
+        f"{N_QUERIES} query tokens, a Q-Former and a Llama of width {WIDTH}. Its image encoder "
+        "begins with convolutions in the place of the patch embedding: it opens with "
+        "`helpers.topics.cir.generator.load_generator`, a subclass of "
+        "`InstructBlipForConditionalGeneration`.",
+        start="nothing but seeds",
+        made={
+            "image encoder": f"{s.images:,} generated dishes, every attribute classified; "
+            f"{s.encoder_steps:,} steps of {s.encoder_batch}",
+            "language model": f"{n_texts:,} texts, each with the notes of two scenes in words and "
+            f"no image; {s.language_steps:,} steps of {s.batch_size}",
+            "Q-Former, queries, projection": "pairs of the same images: squared error to the "
+            f"vectors that their notes have in words, and {s.naming:g} of the cross-entropy of the "
+            f"right phrase; {s.qformer_steps:,} steps of {s.batch_size}",
+            "the same, on triplets": f"{s.annotated:,} annotated triplets, both directions; "
+            f"{s.steps:,} steps of {s.batch_size}. `{START}` holds these three parts as they were "
+            "before",
+            "never shown before that": "a change between two images",
+            **run_rows(s.seed, record["minutes"]),
+        },
+        measured=f"On {s.checked:,} validation pairs with one or two changes, judged by the "
+        "ground truth, in percent. The image encoder classifies everything that can change in "
+        f"{accuracy:.1f} % of the images.",
+        results=[["share of texts", "before the triplets", "after"], *rows],
+        limits="Nor about what a language model of seven billion parameters would write.",
     )  # fmt: skip
+
+
+def _percent(share: float) -> str:
+    """A share of the texts of some pairs; NaN where there is no such pair."""
+    return "n/a (no pair)" if math.isnan(share) else f"{100 * share:.1f}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

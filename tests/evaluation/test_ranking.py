@@ -82,8 +82,30 @@ def test_embeddings_that_nothing_can_be_ranked_by_are_refused(rows, message):
         check_embeddings(rows, name="gallery")
 
 
-def test_queries_may_be_alike():
+def test_queries_may_be_alike_and_nothing_else_is_let_through():
     assert check_embeddings([[0.6, 0.8]] * 3, name="queries", alike=True).shape == (3, 2)
+    with pytest.raises(InvalidEmbeddings, match="NaN"):
+        check_embeddings([[0.6, np.nan]] * 2, name="queries", alike=True)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_unit_rows_pass_unchanged(dtype):
+    rows = np.eye(3, 4).astype(dtype)
+    assert check_embeddings(rows, name="gallery") is rows
+
+
+def test_length_within_a_thousandth_passes_and_many_bad_rows_are_counted():
+    rows = unit(np.random.default_rng(0).normal(size=(9, 4)))
+    check_embeddings(rows * 1.0009, name="gallery")
+    with pytest.raises(InvalidEmbeddings, match=r"9 of 9 rows .* \(rows 0, 1, 2, 3, 4, \.\.\.\)"):
+        check_embeddings(rows * 1.0011, name="gallery")
+
+
+def test_collapsed_up_to_the_last_bit_is_still_collapsed():
+    rows = np.tile(np.float32([0.6, 0.8]), (5, 1))
+    rows[2, 0] = np.nextafter(rows[2, 0], np.float32(1))
+    with pytest.raises(InvalidEmbeddings, match="identical"):
+        check_embeddings(rows, name="gallery")
 
 
 def test_scores_that_are_no_numbers_are_refused():

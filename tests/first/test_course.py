@@ -41,7 +41,7 @@ def test_the_time_limit_of_a_cell_is_an_option(home, capsys):
 def test_pretrain_hands_its_arguments_on(monkeypatch):
     seen = []
     fake = types.SimpleNamespace(main=lambda argv: seen.append(argv))
-    monkeypatch.setitem(sys.modules, "helpers.first.training.pretrain", fake)
+    monkeypatch.setitem(sys.modules, "helpers.pretraining.command", fake)
     assert course.main(["pretrain", "tiny-clip", "--steps", "3"]) == 0
     assert course.main(["pretrain", "--help"]) == 0
     assert seen == [["tiny-clip", "--steps", "3"], ["--help"]]

@@ -3,10 +3,10 @@
 import pytest
 
 from helpers.data.images import FITS
-from helpers.first.models.placement import MODULES
 from helpers.first.runner.choices import TEXTS, rule_of
 from helpers.first.runner.lessons import find_lessons
 from helpers.first.runner.plan import declared_by
+from helpers.models.placement import MODULES
 from helpers.topics.placement.rows import ALL_METHODS
 
 LESSONS = [(lesson.slug, one) for lesson in find_lessons() for one in declared_by(lesson).values()]

@@ -1,4 +1,4 @@
-"""What the studies stand on, frozen: ``python -m tests.first.freeze`` writes it, the tests compare it.
+"""What the studies stand on, frozen: ``python -m tests.world.freeze`` writes it, tests compare it.
 
 Run it only when the world or the tiny weights are meant to change: every committed study record
 rests on them.

@@ -1,4 +1,4 @@
-"""What is wrong with a checkpoint is said at the door: the same broken ones that the commands meet."""
+"""What is wrong with a checkpoint is said when it is opened; models of full size."""
 
 import json
 import re
@@ -6,14 +6,16 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image
+from transformers import AutoConfig, CLIPModel, SiglipConfig, SiglipModel
 
 from helpers import paths
-from helpers.first.models.loading import load_encoder
-from helpers.first.models.opening import lower_texts, lowers
-from helpers.first.runner.state import _inputs
-from helpers.models.checkpoints import ModelError, cached_revision, find_checkpoint
+from helpers.models.checkpoints import ModelError, cached_revision, find_checkpoint, lowers
+from helpers.models.encoder import load_encoder
 from helpers.topics.cir.blip2 import load_blip2
 from helpers.topics.cir.generator import load_generator
+from tests.behaviour.conftest import real_data
 from tests.behaviour.model_inputs import BROKEN, FAMILIES, edit, tiny_copy
 
 
@@ -59,10 +61,8 @@ def test_capitals_change_no_token(family, tmp_path):
     encoder = load_encoder(str(FAMILIES[family](tmp_path / family)), device="cpu")
     tokenizer = encoder.processor.tokenizer
     assert lowers(tokenizer)
-    capitals, small = encoder.tokens(["Hot CURRY"]), encoder.tokens(["hot curry"])
-    assert capitals["input_ids"].tolist() == small["input_ids"].tolist()
-    lower_texts(tokenizer, find_checkpoint("tiny-siglip"))  # once more changes nothing
-    assert encoder.tokens(["hot curry"])["input_ids"].tolist() == small["input_ids"].tolist()
+    both = [encoder.prepare_texts([text])["input_ids"] for text in ("Hot CURRY", "hot curry")]
+    assert both[0].tolist() == both[1].tolist()
 
 
 def broken_tiny(name: str, folder: Path) -> Path:
@@ -97,9 +97,48 @@ def test_a_blip2_with_another_preprocessor_is_refused(tmp_path):
         load_blip2(str(folder), device="cpu")
 
 
-def test_a_revision_makes_a_report_stale(monkeypatch):
-    monkeypatch.setattr("helpers.first.runner.state.cached_revision", lambda model: "abc")
-    assert _inputs({"model": "acme/clip"}) == {"model": "revision abc"}
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("tiny-siglap", "owner/name"), ("/nowhere/at/all", "no model at"),
+        ("./nowhere", "no model at"), ("a/b/c", "owner/name"),
+        ("acme/not-there", "hf download acme/not-there"),
+    ],
+)  # fmt: skip
+def test_a_model_that_is_not_there_is_refused_with_the_remedy(model, message):
+    with pytest.raises(ModelError, match=message):
+        find_checkpoint(model)
+
+
+def full_size_folder(folder: Path, family: str, real: Path) -> Path:
+    """A checkpoint of real size with random weights; CLIP's tokenizer is the real one if there."""
+    torch.manual_seed(0)
+    if family == "clip":
+        config = AutoConfig.from_pretrained(real)
+        CLIPModel(config).to(torch.bfloat16).save_pretrained(folder)
+        for name in ("tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"):
+            shutil.copy(real / name, folder)
+        return folder
+    tiny = load_encoder("tiny-siglip", device="cpu").processor
+    words = {"vocab_size": len(tiny.tokenizer), "bos_token_id": None, "eos_token_id": None}
+    config = SiglipConfig(text_config=words)
+    SiglipModel(config).to(torch.bfloat16).save_pretrained(folder)
+    tiny.image_processor.size = {"height": 224, "width": 224}
+    tiny.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["clip", "siglip"])
+def test_full_size_models_open_from_a_folder(family, tmp_path):
+    real = real_data("clip-vit-base-patch32")
+    if family == "clip" and real is None:
+        pytest.skip("CLIP's tokenizer is not on this machine")
+    encoder = load_encoder(str(full_size_folder(tmp_path / family, family, real)), device="cpu")
+    images = [Image.new("RGB", (300, 200), color) for color in ("red", "navy")]
+    assert encoder.image_px == 224
+    assert encoder.images(images).shape == (2, encoder.dimension)
+    assert encoder.texts(["tomato soup", "a red mug"]).shape == (2, encoder.dimension)
 
 
 @pytest.mark.parametrize(

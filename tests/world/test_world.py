@@ -18,7 +18,7 @@ from helpers.world.said import Extra, Said
 from helpers.world.styles import style_of
 from helpers.world.surfaces import COLORS
 from helpers.world.watermark import Watermark, overlay
-from tests.first.freeze import (
+from tests.world.freeze import (
     CRAWLED,
     FROZEN,
     REFERENCE,

@@ -1,4 +1,4 @@
-"""How fast the world draws: ``python -m tests.first.benchmarks.world [--quick]``.
+"""How fast the world draws: ``python -m tests.benchmarks.world [--quick]``.
 
 Pictures a second of processor time, that is on one core that does nothing else, for each domain and
 style, and what writing a trusted zone adds.

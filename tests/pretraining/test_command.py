@@ -3,8 +3,7 @@
 import pytest
 
 from helpers import paths
-from helpers.first.training.pretrain import main
-from helpers.pretraining.command import RECORD, obstacle, read_command, replaced
+from helpers.pretraining.command import RECORD, main, obstacle, read_command, replaced
 
 
 def checkpoint(folder):

@@ -1,1 +1,0 @@
-"""From a source of recipes and images to pairs: records, safe image reading, splits."""

@@ -1,1 +1,0 @@
-"""Retrieval: indexes, and what searches them."""
