@@ -127,11 +127,6 @@ class Trained:
     info: dict[str, Any]
     seen: dict[str, np.ndarray]
 
-    @property
-    def steps(self) -> list[int]:
-        """After which steps it was evaluated."""
-        return self.evaluations["step"].astype(int).tolist()
-
 
 def train_mix(
     base: Encoder, data: RetrievalSet, *, placement: Placement, settings: Settings,
@@ -294,8 +289,8 @@ def curve_plot(study: Study, mixes: Sequence[Mix], *, test: str, heading: str) -
     """hit@10 over the share of real images: alone, and with synthetic ones beside them."""
     shown = [m for m in mixes if m.gap == 1 and not m.watermarked]
     lines = {
-        "real images alone": [m for m in shown if not m.synthetic],
-        "synthetic images for the rest": [m for m in shown if m.real + m.synthetic == 100],
+        "real alone": [m for m in shown if not m.synthetic],
+        "synthetic for the rest": [m for m in shown if m.real + m.synthetic == 100],
     }
     rows = [
         (name, m.real, study.estimate(m.name, test=test)) for name, part in lines.items()

@@ -57,7 +57,7 @@ def frames_of(
     trained: mixes.Trained, probes: domains.Probes, marked: attention.Marked
 ) -> dict[str, pd.DataFrame]:
     """Tidy frames of a training that was watched: ``distances``, ``attention``."""
-    seen, steps = trained.seen, trained.steps
+    seen, steps = trained.seen, trained.evaluations["step"].astype(int).tolist()
     shares = [attention.share_frame(seen[name], steps, marked, images=name)
               for name in ("watermarked", "clean") if name in seen]  # fmt: skip
     distances = trajectories.distance_frame(seen, steps, probes.items_real, paired=probes.paired)
@@ -90,13 +90,13 @@ def scores_told(live: Study, test: str) -> str:
 
 def frames_by_condition(
     trained: Mapping[str, mixes.Trained], probes: domains.Probes, marked: attention.Marked
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> list[pd.DataFrame]:
     """Distances and attention shares of trained mixtures, with a column ``condition``."""
-    frames = {name: frames_of(one, probes, marked) for name, one in trained.items()}
-    return tuple(
-        pd.concat([f[kind].assign(condition=name) for name, f in frames.items()])
-        for kind in ("distances", "attention")
-    )
+    frames = [
+        [frame.assign(condition=name) for frame in frames_of(one, probes, marked).values()]
+        for name, one in trained.items()
+    ]
+    return [pd.concat(parts) for parts in zip(*frames, strict=True)]
 
 
 @dataclass(frozen=True)
