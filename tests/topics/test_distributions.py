@@ -279,38 +279,39 @@ ALONE, CURVE = [25, 50, 100], [0.5, 0.6, 0.7]
 
 
 @pytest.mark.parametrize(
-    ("real", "synthetic", "score", "value", "flag", "bound"),
+    ("real", "synthetic", "score", "number", "flag"),
     [
-        (25, 75, 0.6, 25 / 75, "", None),
-        (25, 75, 0.5, 0.0, "", None),
-        (50, 50, 0.65, (np.sqrt(50 * 100) - 50) / 50, "", None),
-        (25, 75, 0.49, None, "below", 0.0),
-        (0, 100, 0.4, None, "below", 0.25),
-        (25, 75, 0.71, None, "above", 1.0),
+        (25, 75, 0.6, 25 / 75, ""),
+        (25, 75, 0.5, 0.0, ""),
+        (50, 50, 0.65, (np.sqrt(50 * 100) - 50) / 50, ""),
+        (25, 75, 0.49, 0.0, "below"),
+        (0, 100, 0.4, 0.25, "below"),
+        (25, 75, 0.71, 1.0, "above"),
     ],
 )
 def test_a_value_outside_of_the_curve_is_flagged_with_its_bound(
-    real, synthetic, score, value, flag, bound
+    real, synthetic, score, number, flag
 ):
     found = mixes.relative_value(real, synthetic, score, ALONE, CURVE)
-    assert (found.value, found.flag, found.bound) == (pytest.approx(value), flag, bound)
+    assert (found.number, found.flag) == (pytest.approx(number), flag)
 
 
 @pytest.mark.parametrize(
-    ("gains", "value", "flag", "bound"),
+    ("gains", "number", "flag"),
     [
-        ([3, 1, -1], 0.875, "", None),
-        ([3, 2, 1], None, "above", 1),
-        ([-1, -2, -3], None, "below", 0.5),
+        ([3, 1, -1], 0.875, ""),
+        ([0, -1, -2], 0.5, ""),
+        ([3, 2, 1], 1, "above"),
+        ([-1, -2, -3], 0.5, "below"),
     ],
 )
-def test_the_gap_at_which_nothing_is_gained(gains, value, flag, bound):
+def test_the_gap_at_which_nothing_is_gained(gains, number, flag):
     found = mixes.break_even([0.5, 0.75, 1], gains)
-    assert (found.value, found.flag, found.bound) == (pytest.approx(value), flag, bound)
+    assert (found.number, found.flag) == (pytest.approx(number), flag)
 
 
 def test_an_interval_may_end_beyond_what_can_be_measured():
-    draws = [mixes.Value(0.5), *[mixes.Value(None, "below", 0.25)] * 20,
+    draws = [mixes.Value(0.5), *[mixes.Value(0.25, "below")] * 20,
              *[mixes.Value(x) for x in np.linspace(0.3, 1, 40)]]  # fmt: skip
     found = mixes.with_interval(draws)
     assert found.text.startswith("0.50 [below 0.25, ")
@@ -342,8 +343,8 @@ def test_resampled_scores_start_with_what_was_measured():
     parsed = [mixes.Mix.parse(name) for name in levels if name != "zero-shot"]
     values = mixes.values_of_mixes(made, parsed, test="kitchen")
     ((name, value),) = values.items()
-    assert 0 < value.value < 1
-    assert value.low.sort_key <= value.value <= value.high.sort_key
+    assert 0 < value.number < 1
+    assert value.low.sort_key <= value.number <= value.high.sort_key
     assert mixes.values_told(values).endswith(f"{name}: {value.text}.")
 
 

@@ -358,7 +358,7 @@ def test_scores_by_opacity_are_of_one_watermark_on_each_image(pairs):
     true = frame.pivot(index="key", columns="opacity", values=subsets.TRUE_MASKS)
     assert np.allclose(true[0.2], true[0.9], atol=2.5)  # what was covered is not read
     assert np.allclose((frame["repaired"] - frame["watermarked"]).dropna(), frame["gain"].dropna())
-    table = subsets.by_opacity(frame, ["iou", "gain", "nothing"])
+    table = subsets.by_opacity(frame, ["iou", "gain"])
     assert set(table["what"]) == {"iou", "gain"}
     mean = frame[frame["opacity"] == 0.9]["iou"].mean()
     row = table[(table["what"] == "iou") & (table["opacity"] == 0.9)]

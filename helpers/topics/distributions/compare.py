@@ -35,9 +35,9 @@ def _square(image: Image.Image, px: int) -> np.ndarray:
     return np.asarray(normalise(image.convert("RGB"), image_px=px), float)
 
 
-def common_px(*sets: Iterable[Image.Image], most: int = 224) -> int:
-    """The side to which all images are reduced, at most ``most`` pixels."""
-    return min(most, *(min(image.size) for one in sets for image in one))
+def common_px(*sets: Iterable[Image.Image]) -> int:
+    """The side to which all images are reduced, at most 224 pixels."""
+    return min(224, *(min(image.size) for one in sets for image in one))
 
 
 def pixel_statistics(images: Iterable[Image.Image], px: int) -> pd.DataFrame:
@@ -96,9 +96,8 @@ def compare_statistics(
 
 
 def probe_auc(
-    a: np.ndarray, b: np.ndarray, groups_a: Sequence[str], groups_b: Sequence[str], *,
-    folds: int = 5,
-) -> Estimate:  # fmt: skip
+    a: np.ndarray, b: np.ndarray, groups_a: Sequence[str], groups_b: Sequence[str]
+) -> Estimate:
     """AUC of a logistic regression that tells two sets apart, on items that it was not fitted to.
 
     The mean of the folds' own AUCs: scores of two probes do not compare. The interval, as that of
@@ -109,7 +108,7 @@ def probe_auc(
     rows, groups = np.concatenate([a, b]), np.array([*groups_a, *groups_b], str)
     is_a = np.arange(len(rows)) < len(a)
     sizes = len(set(groups_a)), len(set(groups_b))
-    if (folds := min(folds, *sizes)) < 2:
+    if (folds := min(5, *sizes)) < 2:
         raise ValueError(f"{sizes[0]} and {sizes[1]} items: a probe needs two on each side")
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
     cut = StratifiedGroupKFold(folds, shuffle=True, random_state=0)

@@ -171,27 +171,25 @@ def train_mix(
 class Value:
     """How many real images one synthetic image replaces, or the gap at which it replaces none.
 
-    Outside of what the conditions can measure, ``value`` is None and ``flag`` says ``below`` or
-    ``above`` which ``bound`` it lies. ``low`` and ``high`` are the ends of the 95 % interval.
+    Outside of what the conditions can measure, ``flag`` says that it lies ``below`` or ``above``
+    the number. ``low`` and ``high`` are the ends of the 95 % interval.
     """
 
-    value: float | None
+    number: float
     flag: str = ""
-    bound: float | None = None
     low: "Value | None" = None
     high: "Value | None" = None
 
     @property
     def text(self) -> str:
-        """For reading: ``0.31 [0.2, above 1]``."""
-        own = f"{self.value:.2f}" if self.value is not None else f"{self.flag} {self.bound:.2f}"
+        """For reading: ``0.31 [0.20, above 1.00]``."""
+        own = f"{self.flag} {self.number:.2f}".strip()
         return f"{own} [{self.low.text}, {self.high.text}]" if self.low and self.high else own
 
     @property
     def sort_key(self) -> float:
         """A number that orders values, the censored ones outermost."""
-        ends = {"below": -np.inf, "above": np.inf}
-        return ends[self.flag] if self.value is None else self.value
+        return {"": self.number, "below": -np.inf, "above": np.inf}[self.flag]
 
 
 def relative_value(
@@ -202,15 +200,12 @@ def relative_value(
     As many real images as reach the mixture's score, less its own, for each synthetic one. Between
     the amounts ``alone``, rising, the scores ``curve`` are joined over the logarithm of the amount.
 
-    >>> round(relative_value(25, 75, 0.5, [25, 100], [0.4, 0.6]).value, 3)
-    0.333
+    >>> relative_value(25, 75, 0.5, [25, 100], [0.4, 0.6]).text
+    '0.33'
     """
     found = _first_reached(np.log(alone), np.asarray(curve) - score)
-    value, bound = (
-        None if x is None else float(round((np.exp(x) - real) / synthetic, 9) + 0.0)  # never -0.00
-        for x in (found.value, found.bound)
-    )
-    return Value(value, found.flag, bound)
+    number = round((np.exp(found.number) - real) / synthetic, 9) + 0.0  # never -0.00
+    return Value(float(number), found.flag)
 
 
 def break_even(gaps: Sequence[float], gains: Sequence[float]) -> Value:
@@ -222,10 +217,10 @@ def _first_reached(x: Sequence[float], y: np.ndarray) -> Value:
     """The smallest x, rising, at which y reaches 0 from below, joined by straight lines."""
     reached = np.flatnonzero(y >= 0)
     if not len(reached):
-        return Value(None, "above", float(x[-1]))
+        return Value(float(x[-1]), "above")
     i = int(reached[0])
     if i == 0:
-        return Value(float(x[0])) if y[0] == 0 else Value(None, "below", float(x[0]))
+        return Value(float(x[0]), "below" * bool(y[0] > 0))
     return Value(float(x[i - 1] + (x[i] - x[i - 1]) * y[i - 1] / (y[i - 1] - y[i])))
 
 

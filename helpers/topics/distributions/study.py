@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from helpers.data.sets import RetrievalSet, drawn_set, drawn_sets
+from helpers.data.sets import RetrievalSet, drawn_sets
 from helpers.evaluation.metrics import values_of
 from helpers.evaluation.stats import Estimate, Sample, estimate
 from helpers.experiment import Experiment, ranks_of
@@ -118,7 +118,7 @@ class Mixtures(Experiment):
         test, n = self.sets["kitchen"], self.design.settings["followed items"]
         firsts = [test.image_items.tolist().index(item) for item in test.items[:n]]
         keys = [test.image_keys[i] for i in firsts]
-        other = drawn_set(**self._in_style("kitchen", 1.0)).images
+        other = self._in_style("kitchen", 1.0).images
         items = test.image_items[firsts].tolist()
         real, synthetic = ([images[i] for i in firsts] for images in (test.images, other))
         return domains.Probes(real, synthetic, items, items, keys)
@@ -131,13 +131,13 @@ class Mixtures(Experiment):
     @cached_property
     def synthetic(self) -> Callable[[float], RetrievalSet]:
         """The training items in the second style, a gap away from the first; each drawn once."""
-        return cache(lambda gap: _in_memory(drawn_set(**self._in_style("training", gap))))
+        return cache(lambda gap: _in_memory(self._in_style("training", gap)))
 
-    def _in_style(self, name: str, gap: float) -> dict[str, Any]:
+    def _in_style(self, name: str, gap: float) -> RetrievalSet:
         about = self.design.data[name]
-        others = [self.design.data[other] for other in about.get("unlike", ())]
-        parts = [range(one["first"], one["first"] + one["n"]) for one in others]
-        return about | {"source": domains.second_source(about["source"], gap), "unlike": parts}
+        sets = {other: self.design.data[other] for other in about.get("unlike", ())}
+        style = domains.second_source(about["source"], gap)
+        return drawn_sets(sets | {name: about | {"source": style}})[name]
 
     def second_domain(self, gap: float, served: str, kept: int) -> RetrievalSet:
         """What stands in the place of real images: synthetic ones, or those of a control.

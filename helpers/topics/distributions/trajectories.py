@@ -112,9 +112,9 @@ def last_step(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame["step"] == frame["step"].max()]
 
 
-def after_before(frame: pd.DataFrame, column: str = "distance") -> Estimate:
-    """A column after the last step minus that before the first."""
-    return paired(last_step(frame), frame[frame["step"] == frame["step"].min()], column)
+def after_before(frame: pd.DataFrame) -> Estimate:
+    """The distance after the last step minus that before the first."""
+    return paired(last_step(frame), frame[frame["step"] == frame["step"].min()], "distance")
 
 
 def signed(found: Estimate, *, scale: float = 1, digits: int = 2) -> str:

@@ -252,13 +252,11 @@ def by_opacity(scores: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """
     rows = []
     for what in columns:
-        known = scores.dropna(subset=what) if what in scores else scores.iloc[:0]
-        for opacity, part in known.groupby("opacity"):
-            if len(part) < 2:  # no interval
-                continue
-            values = Sample(part[[what]].to_numpy(float).T, part["key"].to_numpy(str))
-            bounds = (0.0, 1.0) if what in SHARES else (-np.inf, np.inf)
-            rows.append((what, opacity, estimate(values, bounds=bounds)))
+        bounds = (0.0, 1.0) if what in SHARES else (-np.inf, np.inf)
+        for opacity, part in scores.dropna(subset=what).groupby("opacity"):
+            if len(part) > 1:  # else there is no interval
+                values = Sample(part[[what]].to_numpy(float).T, part["key"].to_numpy(str))
+                rows.append((what, opacity, estimate(values, bounds=bounds)))
     return pd.DataFrame(rows, columns=["what", "opacity", "estimate"])
 
 
