@@ -50,8 +50,8 @@ MISTAKES = [
     ("course run --only 03 -p source=world:kichen", "source 'world:kichen' of {03}: unknown world "
      "'world:kichen' (there are general, kitchen, garage); did you mean 'world:kitchen'?"),
     ("course run --only 03 -p model=./nothing", "model './nothing' of {03}: nothing is at "
-     "{root}/nothing; use tiny-blip2, tiny-clip, tiny-instructblip, tiny-siglip, tiny-siglip-cars, a folder, or a "
-     "hub id as owner/name"),
+     "{root}/nothing; use tiny-blip2, tiny-clip, tiny-instructblip, tiny-siglip, "
+     "tiny-siglip-cars, a folder, or a hub id as owner/name"),
     ("course run --only 03 -p model=data", "model 'data' of {03}: the folder {root}/data holds no "
      "model: it has no config.json"),
     ("course run --only 03 -p zone=README.md", "zone 'README.md' of {03}: {root}/README.md is a "

@@ -24,7 +24,7 @@ from helpers.topics.captions.cleaning import (
     with_truth,
 )
 from helpers.topics.captions.glossary import LANGUAGES, Glossary
-from helpers.topics.captions.noise import RULES, remove_noise
+from helpers.topics.captions.noise import MISREAD, SPACING, remove_noise, rules
 from helpers.topics.captions.translators import Translation
 from helpers.world import open_world
 
@@ -45,7 +45,7 @@ def test_clean_captions_stay_as_they_are(text):
 
 
 @pytest.mark.parametrize(
-    ("noisy", "clean", "rules"),
+    ("noisy", "clean", "names"),
     [
         ("<p>soup</p>", "soup", ["html"]),
         ("soup<br/>with &amp; without", "soup with & without", ["html"]),
@@ -68,10 +68,10 @@ def test_clean_captions_stay_as_they_are(text):
         ("1. <b>soup</b> #yum", "soup", ["html", "hashtags", "numbering"]),
     ],
 )
-def test_a_rule_takes_its_noise(noisy, clean, rules):
+def test_a_rule_takes_its_noise(noisy, clean, names):
     text, removed = remove_noise(noisy)
     assert text == clean
-    assert list(removed) == rules
+    assert list(removed) == names
 
 
 def test_what_was_removed_is_said():
@@ -83,7 +83,7 @@ def test_what_was_removed_is_said():
 def test_no_rule_means_not_a_byte_changed_and_rules_are_known(text):
     after, removed = remove_noise(text)
     assert after == text or removed
-    assert set(removed) <= {*RULES, "spacing"}
+    assert set(removed) <= {MISREAD, *rules(), SPACING}
 
 
 @pytest.mark.parametrize("piece", [" ", "<!--", "<b ", "(", "#", "- ", "| ", "a.", "www.", "a@"])

@@ -9,7 +9,6 @@ from torch.nn.functional import cross_entropy
 from transformers import M2M100Config, M2M100ForConditionalGeneration, MarianConfig, MarianMTModel
 
 from helpers.topics.captions.cleaning import clean_captions
-from helpers.topics.captions.glossary import Glossary
 from helpers.topics.captions.translators import (
     NLLB,
     EndpointTranslator,
@@ -238,5 +237,3 @@ def test_what_cannot_be_opened_is_named(tmp_path):
         open_translator("http://127.0.0.1:9/v1")
     with pytest.raises(TranslationError, match="check address"):
         open_translator("http://127.0.0.1:9/v1", model="m").translate(["a"], "de")
-    with pytest.raises(ValueError, match="no words of 'pt'"):
-        Glossary().translate(["sopa"], "pt")

@@ -15,16 +15,15 @@ import pandas as pd
 from helpers.data.pairs import DATASETS, Pairs, read_pairs, write_pairs
 from helpers.data.records import collapse
 from helpers.data.sources import open_source
-from helpers.repro import hash_of
+from helpers.repro import hash_of, sha256_file
 from helpers.store.artefacts import Writer, code_of, ensure
-from helpers.topics.captions.noise import remove_noise
+from helpers.topics.captions import noise
 from helpers.topics.captions.translators import Translator
 
 CAPTIONS = f"{DATASETS}/captions_clean.csv"
 TRAIN, TEST = (f"{DATASETS}/{name}_pairs_clean.csv" for name in ("train", "test"))
 COLUMNS = ("crawled", "cleaned", "language", "rules", "removed", "flag")
 TRUTH = ("recipe_id", "crawled", "clean", "true_language", "noise", "writer")
-CODE = tuple(f"helpers.topics.captions.{name}" for name in ("glossary", "noise", "translators"))
 AMONG = ("en", "de", "es", "fr", "it", "pt", "nl")  # more languages make short texts less sure
 MARGIN = 0.15  # chosen on captions of the first writer, seed 42: 99.8 % right, 2 % unsure
 OVERRULES = 0.5  # the margin from which the detector is believed rather than the source
@@ -37,49 +36,39 @@ def clean_captions(
     """Each caption without noise, and in English or flagged: a row each, all strings.
 
     ``declared`` is the language that the source declares of each: the detector has to be very sure
-    to overrule it; empty or ``und``: none.
+    to overrule it; empty or ``und``: none. The columns are ``crawled``, the caption as it came;
+    ``cleaned``; ``language``, its ISO 639-1 code, or ``und`` where it is unsure; ``rules``, those
+    that applied, and what they ``removed``; ``flag``, why it is not English: ``language unsure``,
+    ``noise alone``, ``no translator: pt``, ``untranslated: words``, or empty.
 
-    Returns
-    -------
-    DataFrame
-        ``crawled``, the caption as it came; ``cleaned``; ``language``, its ISO 639-1 code, or
-        ``und`` where it is unsure; ``rules``, those that applied, and what they ``removed``;
-        ``flag``, why it is not English: ``language unsure``, ``noise alone``, ``no translator:
-        pt``, ``untranslated: words``, or empty.
-
-    Examples
-    --------
     >>> from helpers.topics.captions.glossary import Glossary
     >>> clean_captions(["<b>sopa de pollo con perejil</b>"], translator=Glossary())["cleaned"][0]
     'chicken soup with parsley'
     """
-    pure = [remove_noise(caption) for caption in captions]
+    pure = [noise.remove_noise(caption) for caption in captions]
     detected = detect_languages([text for text, _ in pure])
     declared = declared or [""] * len(captions)
-    guess = getattr(translator, "language_of", lambda text: "")
-    rows = []
+    guess, rows = getattr(translator, "language_of", lambda text: ""), []
     for caption, (text, removed), found, said in zip(
         captions, pure, detected, declared, strict=True
     ):
-        language = _language(*found, said if said in AMONG else "", guess(text))
-        language = language if text else UNDETERMINED
-        flag = UNSURE if language == UNDETERMINED else ""
-        values = (caption, text or caption, language, " ".join(removed), " ".join(removed.values()),
-                  flag if text else NOISE_ALONE)  # fmt: skip
-        rows.append(dict(zip(COLUMNS, values, strict=True)))
-    for language in sorted({row["language"] for row in rows} - {"en", UNDETERMINED}):
-        foreign = [row for row in rows if row["language"] == language]
-        if translator.languages and language not in translator.languages:
-            for row in foreign:
-                row["flag"] = f"no translator: {language}"
+        known = said if said in AMONG else ""
+        language = _language(*found, known, guess(text)) if text else UNDETERMINED
+        flag = NOISE_ALONE if not text else UNSURE if language == UNDETERMINED else ""
+        rules, pieces = " ".join(removed), " ".join(removed.values())
+        rows.append((caption, text or caption, language, rules, pieces, flag))
+    table = pd.DataFrame(rows, columns=list(COLUMNS), dtype="str")
+    for language, part in table.groupby("language"):
+        if language in ("en", UNDETERMINED):
             continue
-        answers = translator.translate([row["cleaned"] for row in foreign], language)
-        for row, answer in zip(foreign, answers, strict=True):
-            if answer.unknown:
-                row["flag"] = f"untranslated: {' '.join(answer.unknown)}"
-            else:
-                row["cleaned"] = answer.text
-    return pd.DataFrame(rows, columns=list(COLUMNS), dtype="str")
+        if translator.languages and language not in translator.languages:
+            table.loc[part.index, "flag"] = f"no translator: {language}"
+            continue
+        answers = translator.translate(part["cleaned"].tolist(), language)
+        table.loc[part.index, "cleaned"] = [one.text for one in answers]  # as it was if unknown
+        unknown = [" ".join(one.unknown) for one in answers]
+        table.loc[part.index, "flag"] = [f"untranslated: {u}" if u else "" for u in unknown]
+    return table
 
 
 def detect_languages(texts: Sequence[str]) -> list[tuple[str, float]]:
@@ -128,9 +117,16 @@ def ensure_cleaned(pairs: Pairs, *, translator: Translator) -> pd.DataFrame:
         parameters={"translator": [translator.name, translator.fingerprint]},
         inputs={"pairs": pairs.manifest.fingerprint},
         build=lambda writer: _build(writer, pairs, translator),
-        prefixes=(CAPTIONS, TRAIN, TEST), code=code_of(__name__, *CODE),
+        prefixes=(CAPTIONS, TRAIN, TEST), code=_code(),
     )  # fmt: skip
     return read_pairs(pairs.zone.read_text(CAPTIONS))
+
+
+def _code() -> str:
+    """Changes when the rules may; the words of a translator are in its own fingerprint."""
+    names = ("glossary", "noise", "translators")
+    code = code_of(__name__, *(f"helpers.topics.captions.{name}" for name in names))
+    return hash_of([code, sha256_file(noise.TABLE)])
 
 
 def _build(writer: Writer, pairs: Pairs, translator: Translator) -> None:
@@ -138,8 +134,7 @@ def _build(writer: Writer, pairs: Pairs, translator: Translator) -> None:
     table = clean_captions(
         list(rows["caption"]), declared=list(rows["language"]), translator=translator
     )
-    for at, name in enumerate(("recipe_id", "split")):
-        table.insert(at, name, rows[name].tolist())
+    table = pd.concat([rows[["recipe_id", "split"]].reset_index(drop=True), table], axis=1)
     writer.write_text(CAPTIONS, write_pairs(table))
     keys = ["recipe_id", "caption"]
     known = table.rename(columns={"crawled": "caption"}).drop(columns="split")
@@ -165,10 +160,9 @@ def crawled_pairs(
     if not hasattr(opened, "truths"):
         return pairs, pd.DataFrame(columns=list(TRUTH), dtype="str")
     used = set(pairs.all["recipe_id"])
-    kept = [i for i in range(opened.n_recipes) if opened.recipe_id(i) in used]
-    truth = truths_of(opened, kept)
-    truth = truth[~truth.assign(same=truth["crawled"].map(collapse))
-                  .duplicated(["recipe_id", "same"])]  # fmt: skip
+    truth = truths_of(opened, [i for i in range(opened.n_recipes) if opened.recipe_id(i) in used])
+    truth = truth[~pd.DataFrame({"of": truth["recipe_id"], "same": truth["crawled"].map(collapse)})
+                  .duplicated()]  # fmt: skip
     images = pairs.all.drop_duplicates("image_key").drop(columns="caption")
     captions = truth[["recipe_id", "crawled"]].rename(columns={"crawled": "caption"})
     frame = images.assign(language=UNDETERMINED).merge(captions, on="recipe_id")
@@ -198,13 +192,9 @@ def with_truth(captions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
 def outcomes(rows: pd.DataFrame) -> pd.Series:
     """``clean``: cleaning arrived at the clean caption; ``flagged``: it says that it did not;
     ``wrong``: another text without a flag."""
-    same = rows["cleaned"].map(_plain) == rows["clean"].map(_plain)
+    texts = rows[["cleaned", "clean"]].map(lambda text: collapse(text).casefold())
     said = (rows["flag"] != "").map({True: "flagged", False: "wrong"})
-    return said.mask(same, "clean")
-
-
-def _plain(text: str) -> str:
-    return collapse(text).casefold()
+    return said.mask(texts["cleaned"] == texts["clean"], "clean")
 
 
 @dataclass(frozen=True)
@@ -216,7 +206,7 @@ class CrawledTexts:
     @property
     def fingerprint(self) -> str:
         """Changes when the texts may."""
-        return hash_of([self.translator.fingerprint, code_of(__name__, *CODE)])
+        return hash_of([self.translator.fingerprint, _code()])
 
     def __call__(self, source: str, numbers: Sequence[int], seed: int = 42) -> pd.DataFrame:
         """A row for each caption, in order of the recipes: ``TRUTH``, ``cleaned``, ``outcome``."""

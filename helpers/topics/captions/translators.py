@@ -113,13 +113,14 @@ class NeuralTranslator:
     def _judged(self, text: str, said: str, pieces: list[int]) -> Translation:
         said = " ".join(said.split())
         used = [piece for piece in pieces if piece != self.tokenizer.pad_token_id]
-        if len(used) > self.max_tokens:
-            return Translation(text, (f"longer than {self.max_tokens} pieces",))
-        if self.tokenizer.unk_token_id in used:
-            return Translation(text, ("letters that the model does not have",))
-        if not said or said.casefold() == text.casefold():
-            return Translation(text, ("the model gave it back" if said else "an empty answer",))
-        return Translation(said)
+        reasons = {
+            f"longer than {self.max_tokens} pieces": len(used) > self.max_tokens,
+            "letters that the model does not have": self.tokenizer.unk_token_id in used,
+            "an empty answer": not said,
+            "the model gave it back": said.casefold() == text.casefold(),
+        }
+        why = next((reason for reason, holds in reasons.items() if holds), "")
+        return Translation(text, (why,)) if why else Translation(said)
 
 
 @dataclass(frozen=True)
@@ -175,19 +176,11 @@ def _answered(text: str, said: Any) -> Translation:
 def open_translator(name: str, *, model: str = "", device: str = "cpu") -> Translator:
     """The translator that a parameter names.
 
-    Parameters
-    ----------
-    name : str
-        ``glossary``; the address of an OpenAI-compatible endpoint, such as
-        ``http://127.0.0.1:11434/v1``; or a Marian, M2M100 or NLLB checkpoint, a directory or a hub
-        id that ``hf download`` has fetched, such as ``Helsinki-NLP/opus-mt-mul-en``.
-    model : str
-        The model at an address.
-
-    Raises
-    ------
-    TranslationError
-        If a checkpoint cannot be opened, or an address comes without a model.
+    ``glossary``; the address of an OpenAI-compatible endpoint, such as
+    ``http://127.0.0.1:11434/v1``, with the ``model`` there; or a Marian, M2M100 or NLLB checkpoint,
+    a directory or a hub id that ``hf download`` has fetched, such as
+    ``Helsinki-NLP/opus-mt-mul-en``. Raises ``TranslationError`` if a checkpoint cannot be opened,
+    or an address comes without a model.
     """
     if name == GLOSSARY:
         from helpers.topics.captions.glossary import Glossary

@@ -60,37 +60,30 @@ def attention_maps(
 @contextmanager
 def _watched(encoder: Encoder) -> Iterator[dict[str, torch.Tensor]]:
     """Put the attention of the pooled token into a dict, ``pooled`` (b, tokens), at each run."""
-    vision, seen = encoder.model.vision_model, {}
+    vision, seen, hooks = encoder.model.vision_model, {}, []
 
-    def last(module: Any, *_: Any) -> None:
-        query, key = seen.pop("q_proj"), seen.pop("k_proj")
-        seen["pooled"] = mean_attention(query[:, :1], key, module.num_heads)[:, 0]
+    def class_token(module: Any, args: tuple, states: Mapping[str, Any]) -> None:
+        tokens = args[0] if args else states["hidden_states"]  # (b, t, d)
+        q, k = (
+            one.float().unflatten(2, (module.num_heads, -1)).transpose(1, 2)  # (b, heads, t, d / h)
+            for one in (module.q_proj(tokens)[:, :1], module.k_proj(tokens))
+        )
+        weights = (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).softmax(dim=-1)
+        seen["pooled"] = weights.mean(dim=1)[:, 0]
 
     if encoder.family == "siglip":  # a retrained head stands beside the original; one is called
-        heads = [m for m in vision.head.modules() if isinstance(m, nn.MultiheadAttention)]
-        hooks = [m.register_forward_hook(lambda m, args, out: seen.update(pooled=out[1][:, 0]))
-                 for m in heads]  # fmt: skip
+        for module in vision.head.modules():
+            if isinstance(module, nn.MultiheadAttention):
+                hooks.append(module.register_forward_hook(
+                    lambda m, args, out: seen.update(pooled=out[1][:, 0])))  # fmt: skip
     else:
-        attention = vision.encoder.layers[-1].self_attn
-        hooks = [
-            getattr(attention, name).register_forward_hook(
-                lambda module, args, out, name=name: seen.update({name: out})
-            )
-            for name in ("q_proj", "k_proj")
-        ]
-        hooks.append(attention.register_forward_hook(last))
+        last = vision.encoder.layers[-1].self_attn
+        hooks.append(last.register_forward_pre_hook(class_token, with_kwargs=True))
     try:
         yield seen
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def mean_attention(queries: torch.Tensor, keys: torch.Tensor, n_heads: int) -> torch.Tensor:
-    """Softmax attention, mean over heads: (b, q, d) and (b, k, d) to (b, q, k), rows sum to 1."""
-    batch, part = len(queries), queries.shape[2] // n_heads
-    q, k = (x.float().reshape(batch, -1, n_heads, part).transpose(1, 2) for x in (queries, keys))
-    return (q @ k.transpose(-1, -2) / part**0.5).softmax(dim=-1).mean(dim=1)
 
 
 def coverage(masks: Sequence[np.ndarray], side: int) -> np.ndarray:
@@ -110,12 +103,10 @@ def share_frame(
     parts = []
     for region, masks in marked.masks.items():
         covered = coverage(masks, maps.shape[-1])
-        shares = (maps * covered).sum(axis=(2, 3))  # (evaluations, n)
-        parts += [
-            pd.DataFrame({"step": step, "item": marked.items, "region": region, "images": images,
-                          "share": shares[i], "area": covered.mean(axis=(1, 2))})
-            for i, step in enumerate(steps)
-        ]  # fmt: skip
+        known = {"item": marked.items, "region": region, "images": images}
+        for step, weights in zip(steps, maps * covered, strict=True):
+            numbers = {"share": weights.sum(axis=(1, 2)), "area": covered.mean(axis=(1, 2))}
+            parts.append(pd.DataFrame({"step": step, **known, **numbers}))
     frame = pd.concat(parts, ignore_index=True)
     return frame.astype({"share": "float32", "area": "float32"})
 
@@ -179,7 +170,7 @@ def overlays_plot(marked: Marked, maps: Mapping[str, np.ndarray], *, heading: st
         ax.spines[:].set_visible(False)
     for ax, name in zip(axes[:, 0], ("image", *maps), strict=True):
         ax.set_ylabel(plain(name), rotation=0, ha="right", va="center", fontsize=8.5, color=INK)
-    bar = fig.colorbar(shown, ax=axes[1:, :], shrink=0.9, pad=0.015, aspect=18, extend="max")
-    bar.set_label("attention, times the even share", fontsize=8.5)
+    fig.colorbar(shown, ax=axes[1:, :], shrink=0.9, pad=0.015, aspect=18, extend="max",
+                 label="attention, times the even share")  # fmt: skip
     fig.suptitle(plain(heading), x=0.01, ha="left", fontsize=11, fontweight="bold")
     return fig

@@ -26,20 +26,18 @@ UNITS = {
 LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
-def gray_squares(images: Iterable[Image.Image], px: int) -> list[np.ndarray]:
-    """Gray levels of images brought to one size, (px, px) float64 each: edges depend on it."""
-    return [_square(image, px) @ LUMA for image in images]
+def gray_square(image: Image.Image, px: int) -> np.ndarray:
+    """Gray levels of an image brought to one size, (px, px) float64: edges depend on it."""
+    return _square(image, px) @ LUMA
 
 
 def _square(image: Image.Image, px: int) -> np.ndarray:
-    if min(image.size) < px:
-        raise ValueError(f"an image has {image.width} x {image.height} pixels, {px} are due")
     return np.asarray(normalise(image.convert("RGB"), image_px=px), float)
 
 
-def common_px(*sets: Iterable[Image.Image], most: int = 224) -> int:
-    """The side to which all images are reduced, at most ``most`` pixels."""
-    return min(most, *(min(image.size) for one in sets for image in one))
+def common_px(*sets: Iterable[Image.Image]) -> int:
+    """The side to which all images are reduced, at most 224 pixels."""
+    return min(224, *(min(image.size) for one in sets for image in one))
 
 
 def pixel_statistics(images: Iterable[Image.Image], px: int) -> pd.DataFrame:
@@ -98,9 +96,8 @@ def compare_statistics(
 
 
 def probe_auc(
-    a: np.ndarray, b: np.ndarray, groups_a: Sequence[str], groups_b: Sequence[str], *,
-    folds: int = 5,
-) -> Estimate:  # fmt: skip
+    a: np.ndarray, b: np.ndarray, groups_a: Sequence[str], groups_b: Sequence[str]
+) -> Estimate:
     """AUC of a logistic regression that tells two sets apart, on items that it was not fitted to.
 
     The mean of the folds' own AUCs: scores of two probes do not compare. The interval, as that of
@@ -111,19 +108,16 @@ def probe_auc(
     rows, groups = np.concatenate([a, b]), np.array([*groups_a, *groups_b], str)
     is_a = np.arange(len(rows)) < len(a)
     sizes = len(set(groups_a)), len(set(groups_b))
-    folds = min(folds, *sizes)
-    if folds < 2:
-        raise ValueError(
-            f"{sizes[0]} and {sizes[1]} items: a probe needs two on each side at least"
-        )
+    if (folds := min(5, *sizes)) < 2:
+        raise ValueError(f"{sizes[0]} and {sizes[1]} items: a probe needs two on each side")
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
     cut = StratifiedGroupKFold(folds, shuffle=True, random_state=0)
     off, values = np.zeros(len(rows)), []
     for fit, test in cut.split(rows, is_a, groups):
         scores = probe.fit(rows[fit], is_a[fit]).decision_function(rows[test])
-        of_a, of_b = test[is_a[test]], test[~is_a[test]]
         delta, moved = _delta(scores[is_a[test]], scores[~is_a[test]])
         values.append((delta + 1) / 2)
-        off[np.concatenate([of_a, of_b])] = moved / 2 / (folds - 1)  # a fold's share, widened
+        sides = np.concatenate([test[is_a[test]], test[~is_a[test]]])
+        off[sides] = moved / 2 / (folds - 1)  # a fold's share, widened
     by_row = np.mean(values) + len(off) * off
     return estimate(Sample(by_row[None], groups), bounds=(0, 1))

@@ -7,7 +7,8 @@ or, where nothing is named, a stated rule that changes the real images themselve
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -45,7 +46,7 @@ class Probes:
     items_synthetic: list[str]
     keys: list[str]
 
-    @cached_property
+    @property
     def paired(self) -> bool:
         """Whether image i of both shows the same item."""
         return self.items_real == self.items_synthetic
@@ -79,20 +80,17 @@ class Domains:
 
     def probes(self, n: int, *, seed: int) -> Probes:
         """Up to ``n`` test images of each domain, one an item; of common items where there are."""
-        tests = self.real["test"], self.synthetic["test"]
+        tests, images, items, keys = (self.real["test"], self.synthetic["test"]), [], [], []
         common = sorted(set(tests[0].items) & set(tests[1].items))
-        both = [common, common] if len(common) > 1 else [sorted(set(one.items)) for one in tests]
-        rows = [_firsts(test, items, n, seed) for test, items in zip(tests, both, strict=True)]
-        images = [[test.images[i] for i in some] for test, some in zip(tests, rows, strict=True)]
-        items = [test.image_items[some].tolist() for test, some in zip(tests, rows, strict=True)]
-        return Probes(*images, *items, [tests[0].image_keys[i] for i in rows[0]])
-
-
-def _firsts(data: RetrievalSet, items: Sequence[str], n: int, seed: int) -> list[int]:
-    """The numbers of the first image of up to ``n`` items, drawn at random."""
-    chosen = set(np.random.default_rng(seed).permutation(items)[:n].tolist())
-    _, rows = np.unique(data.image_items, return_index=True)
-    return sorted(int(row) for row in rows if data.image_items[row] in chosen)
+        for test in tests:
+            named = common if len(common) > 1 else sorted(set(test.items))
+            chosen = np.random.default_rng(seed).permutation(named)[:n]
+            found, firsts = np.unique(test.image_items, return_index=True)
+            rows = sorted(firsts[np.isin(found, chosen)].tolist())
+            images.append([test.images[row] for row in rows])
+            items.append(test.image_items[rows].tolist())
+            keys.append([test.image_keys[row] for row in rows])
+        return Probes(*images, *items, keys[0])
 
 
 def open_domains(
@@ -101,35 +99,34 @@ def open_domains(
 ) -> Domains:  # fmt: skip
     """Open both domains, brought into a zone where they are not there yet.
 
-    Parameters
-    ----------
-    source, real : str
-        A captioned source; ``real`` goes before ``source``.
-    synthetic : str
-        A captioned source (images of an item of the same id are pairs), the folder of a diffusers
-        pipeline, or "".
+    ``real`` and ``source`` are captioned sources, of which the first goes before. ``synthetic`` is
+    another one (images of an item of the same id are pairs), the folder of a diffusers pipeline, or
+    "".
     """
     named = real or source
     pairs = open_pairs(zone, source=named, max_recipes=max_recipes, seed=seed)
     sets = {name: pairs.part(name) for name in ("train", "validation", "test")}
     if synthetic and (paths.find(synthetic) / PIPELINE).is_file():
-        load, made = generated(pairs, paths.find(synthetic), seed=seed, device=device), "by "
-        made += f"the pipeline {Path(synthetic).name}, one image for each real one, by its caption"
-        return Domains(pairs, sets, with_images(sets, load), made, named)
+        load = generated(pairs, paths.find(synthetic), seed=seed, device=device)
+        drawn = {name: with_images(one, load) for name, one in sets.items()}
+        made = f"by the pipeline {Path(synthetic).name}, an image for each real one, by its caption"
+        return Domains(pairs, sets, drawn, made, named)
     if synthetic:
         other = beside(pairs, synthetic, max_recipes=max_recipes, seed=seed)
         parts = {name: other.part(name) for name in ("train", "test")}
         made = f"those of {'/'.join(Path(synthetic).parts[-2:])}"
         return Domains(pairs, sets, parts, made, named)
-    if named.startswith(WORLD):
-        made = "the second style of the drawn images"
-        loads = partial(second_style, named, max_recipes=max_recipes, seed=seed)
-    else:
-        made, loads = RULE, lambda gap: lambda key: stored(restyled(pairs.image(key), gap))
+    is_world = named.startswith(WORLD)
 
     def styled(gap: float) -> dict[str, RetrievalSet]:
-        return with_images(sets, loads(gap))
+        if is_world:
+            style = second_source(named, gap)
+            load = open_source(style, max_recipes=max_recipes, seed=seed).load_image
+        else:
+            load = partial(_restyled, pairs, gap=gap)
+        return {name: with_images(one, lambda key: stored(load(key))) for name, one in sets.items()}
 
+    made = "the second style of the drawn images" if is_world else RULE
     return Domains(pairs, sets, styled(1.0), made, named, styled)
 
 
@@ -144,22 +141,14 @@ def gallery(probes: Probes, *, heading: str) -> Figure:
     return fig
 
 
-def with_images(sets: Mapping[str, RetrievalSet], load: Load) -> dict[str, RetrievalSet]:
-    """The same items, captions and keys with other images."""
-    return {
-        name: replace(one, images=LazyImages(one.image_keys, load)) for name, one in sets.items()
-    }
+def with_images(data: RetrievalSet, load: Load) -> RetrievalSet:
+    """The same items, captions and keys with other images, by their keys."""
+    return replace(data, images=LazyImages(data.image_keys, load))
 
 
-def stored(image: Image.Image, *, image_px: int = 512) -> Image.Image:
+def stored(image: Image.Image) -> Image.Image:
     """An image as the intake stores it: compression must not tell two domains apart."""
-    return load_image(encode_jpeg(normalise(image, image_px=image_px)))
-
-
-def second_style(source: str, gap: float, **options: Any) -> Load:
-    """The images of a procedurally generated source in its second style, by key."""
-    drawn = open_source(second_source(source, gap), **options)
-    return lambda key: stored(drawn.load_image(key))
+    return load_image(encode_jpeg(normalise(image, image_px=512)))
 
 
 def second_source(source: str, gap: float) -> str:
@@ -177,8 +166,9 @@ def second_source(source: str, gap: float) -> str:
     return f"{domain}?{'&'.join([*options, 'style=diffusion', f'style_gap={gap:g}'])}"
 
 
-def restyled(image: Image.Image, gap: float = 1.0) -> Image.Image:
+def _restyled(pairs: Pairs, key: str, *, gap: float) -> Image.Image:
     """An image changed by ``RULE``; ``gap`` mixes it with the image as it is."""
+    image = pairs.image(key)
     smooth = image.filter(ImageFilter.GaussianBlur(max(image.size) / 160))
     changed = ImageEnhance.Contrast(ImageEnhance.Color(smooth).enhance(1.4)).enhance(1.1)
     return Image.blend(image, changed, gap)
@@ -207,43 +197,35 @@ def beside(pairs: Pairs, source: str, *, max_recipes: int, seed: int) -> Pairs:
     return replace(other, all=frame)
 
 
-def generated(
-    pairs: Pairs, folder: Path, *, seed: int, device: str = "cpu", steps: int = 0
-) -> Load:
+def generated(pairs: Pairs, folder: Path, *, seed: int, device: str = "cpu") -> Load:
     """An image by a diffusers pipeline for each image of the pairs, made where it is missing.
 
     The prompt is a caption of the item: image j takes caption j, and starts again where captions
-    end. Images and prompts lie below ``generated/`` in the zone. ``steps`` 0: the pipeline's own.
+    end. Images and prompts lie below ``generated/`` in the zone.
     """
-    rows = _prompts(pairs.all)
+    prompts = []
+    for _, part in pairs.all.groupby("recipe_id", sort=False):
+        captions = cycle(part["caption"].drop_duplicates())
+        prompts += zip(part["image_key"].drop_duplicates(), captions, strict=False)
+    rows = pd.DataFrame(prompts, columns=["image_key", "caption"])
     weights = sorted((p.name, p.stat().st_size, p.stat().st_mtime_ns)
                      for p in folder.rglob("*") if p.is_file())  # fmt: skip
 
     def build(writer: Writer) -> None:
-        for key, image in _drawn(rows, folder, seed=seed, device=device, steps=steps):
+        for key, image in _drawn(rows, folder, seed=seed, device=device):
             writer.write_bytes(f"{GENERATED}/{key}", encode_jpeg(image))
         writer.write_text(f"{GENERATED}/captions.csv", rows.to_csv(index=False))
 
     ensure(
         pairs.zone, GENERATED, kind="generated images",
-        parameters={"seed": seed, "steps": steps, "prompts": hash_of(rows.to_numpy().tolist())},
+        parameters={"seed": seed, "prompts": hash_of(rows.to_numpy().tolist())},
         inputs={"pipeline": hash_of(weights)}, build=build, prefixes=(GENERATED,), code="1",
     )  # fmt: skip
     return lambda key: load_image(pairs.zone.read_bytes(f"{GENERATED}/{key}"))
 
 
-def _prompts(frame: pd.DataFrame) -> pd.DataFrame:
-    """A row for each image: ``image_key``, ``caption``."""
-    rows = []
-    for _, part in frame.groupby("recipe_id", sort=False):
-        captions = part["caption"].drop_duplicates().tolist()
-        keys = part["image_key"].drop_duplicates()
-        rows += [(key, captions[j % len(captions)]) for j, key in enumerate(keys)]
-    return pd.DataFrame(rows, columns=["image_key", "caption"])
-
-
 def _drawn(
-    rows: pd.DataFrame, folder: Path, *, seed: int, device: str, steps: int
+    rows: pd.DataFrame, folder: Path, *, seed: int, device: str, **options: Any
 ) -> Iterator[tuple[str, Image.Image]]:
     """Keys and images; each is drawn from its own seed, whatever was drawn before."""
     from diffusers import DiffusionPipeline
@@ -253,10 +235,9 @@ def _drawn(
         use_safetensors=True, local_files_only=True,
     ).to(device)  # fmt: skip
     pipeline.set_progress_bar_config(disable=True)
-    more = {"num_inference_steps": steps} if steps else {}
     for row in rows.itertuples():
         generator = torch.Generator().manual_seed(int(hash_of([seed, row.image_key])[:12], 16))
-        found = pipeline(prompt=row.caption, generator=generator, output_type="pil", **more)
+        found = pipeline(prompt=row.caption, generator=generator, output_type="pil", **options)
         yield row.image_key, normalise(found.images[0].convert("RGB"))
 
 
@@ -267,10 +248,9 @@ def subject_masks(source: str, keys: Sequence[str], *, seed: int) -> list[np.nda
     """
     if not source.startswith(WORLD):
         return []
-    parts = [key.removesuffix(".jpg").rsplit("/", 1) for key in keys]
-    numbers = [(int(item.rpartition("-")[2]), int(image)) for item, image in parts]
     drawn = open_source(source, seed=seed)
-    return [drawn.draw(*number).subject for number in numbers]
+    parts = [key.removesuffix(".jpg").rpartition("-")[2].split("/") for key in keys]
+    return [drawn.draw(int(recipe), int(image)).subject for recipe, image in parts]
 
 
 def given_masks(domains: Domains, folder: str, **options: Any) -> dict[str, np.ndarray]:
@@ -281,19 +261,16 @@ def given_masks(domains: Domains, folder: str, **options: Any) -> dict[str, np.n
     ``max_recipes`` and ``seed``, with which the domains were opened.
     """
     form, base = domains.pairs.intake.manifest.parameters, paths.find(folder)
+    form, found = {name: form[name] for name in ("image_px", "fit")}, {}
     files = [path for path in sorted(base.rglob("*")) if path.is_file()]
     below = {path.relative_to(base).with_suffix("").as_posix(): path for path in files}
     named = {path.stem: path for path in files} | below
-    found = {}
     for recipe in open_source(domains.source, **options).recipes():
         for n, key in enumerate(getattr(recipe, "images", ())):
             stem = Path(key).with_suffix("")
-            place = named.get(stem.as_posix(), named.get(stem.name))
-            if place is not None:
-                mask = normalise(load_image(place.read_bytes()), image_px=form["image_px"],
-                                 fit=form["fit"])  # fmt: skip
-                white = np.asarray(mask.convert("L")) > 127
-                found[f"{folder_name(recipe.recipe_id)}/{n}.jpg"] = white
+            if place := named.get(stem.as_posix(), named.get(stem.name)):
+                mask = normalise(load_image(place.read_bytes()), **form).convert("L")
+                found[f"{folder_name(recipe.recipe_id)}/{n}.jpg"] = np.asarray(mask) > 127
     if not found:
         raise ValueError(
             f"masks {folder!r}: no file there is named as an image of {domains.source!r}; name "

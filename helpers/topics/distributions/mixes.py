@@ -6,11 +6,10 @@ often. Mixtures differ in their images, not in how long they are trained.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
@@ -22,7 +21,7 @@ from helpers.evaluation.metrics import values_of
 from helpers.models.encoder import Encoder
 from helpers.models.lora import adapt
 from helpers.models.placement import Placement, trainable_counts
-from helpers.report.style import LINES, MARKERS, MUTED, percent_axis, title
+from helpers.report.plots import lines_with_intervals
 from helpers.study import Study
 from helpers.training.batches import (
     encode_batch,
@@ -87,52 +86,35 @@ def mixed(
     real: RetrievalSet, synthetic: RetrievalSet, mix: Mix, *, seed: int, n: int = 0,
     mark: Mark | None = None,
 ) -> RetrievalSet:  # fmt: skip
-    """The training set of a mixture.
+    """The training set of a mixture; ``mark`` draws the watermarks of one that is watermarked.
 
     Of ``n`` items, by default as many as the smaller set has, the mixture takes its shares. With
     one seed a larger share only adds items, and the synthetic ones are other items than the real.
     """
     most = min(len(set(real.items)), len(set(synthetic.items)))
     n = min(n or most, most)
-    ids = sorted({*real.items, *synthetic.items})
-    order = np.random.default_rng([seed, 17]).permutation(ids).tolist()
-    wanted = [round(share * n / 100) for share in (mix.real, mix.synthetic)]
-    chosen = [i for i in order if i in set(real.items)][: wanted[0]]
-    left = set(synthetic.items) - set(chosen)
-    parts = (real, chosen), (synthetic, [i for i in order if i in left][: wanted[1]])
-    for share, got, side in zip((mix.real, mix.synthetic), wanted, ("real", "synthetic")):  # noqa: B905
-        if share and not got:
+    left = np.random.default_rng([seed, 17]).permutation(sorted({*real.items, *synthetic.items}))
+    images, image_items, captions, caption_items = [], [], [], []
+    for side, data in (("real", real), ("synthetic", synthetic)):
+        share = getattr(mix, side)
+        chosen = left[np.isin(left, data.items)][: round(share * n / 100)]
+        left = left[~np.isin(left, chosen)]
+        if share and not len(chosen):
             raise ValueError(f"{mix.name}: of {n} training items none is {side}: take more items")
-    return _joined(parts, mark if mix.watermarked else None, name=mix.name)
-
-
-def _joined(
-    parts: Sequence[tuple[RetrievalSet, Sequence[str]]], mark: Mark | None, *, name: str
-) -> RetrievalSet:
-    """Some items of several sets as one set; the images get watermarks where there is a mark."""
-    loads, image_items, captions, caption_items = [], [], [], []
-    for data, items in parts:
-        rows = np.flatnonzero(np.isin(data.image_items, list(items)))
-        loads += [(data, int(row)) for row in rows]
+        rows = np.flatnonzero(np.isin(data.image_items, chosen))
+        images += [(data, int(row)) for row in rows]
         image_items += data.image_items[rows].tolist()
-        rows = np.flatnonzero(np.isin(data.caption_items, list(items)))
+        rows = np.flatnonzero(np.isin(data.caption_items, chosen))
         captions += [data.captions[row] for row in rows]
         caption_items += data.caption_items[rows].tolist()
 
     def load(number: str) -> Image.Image:
-        data, row = loads[int(number)]
+        data, row = images[int(number)]
         image = data.images[row]
-        return mark(image, data.image_keys[row])[0] if mark else image
+        return mark(image, data.image_keys[row])[0] if mix.watermarked and mark else image
 
-    images = LazyImages([str(i) for i in range(len(loads))], load)
-    return RetrievalSet(images, np.array(image_items), captions, np.array(caption_items), name)
-
-
-def watermarked(data: RetrievalSet, mark: Mark) -> RetrievalSet:
-    """A set whose images carry watermarks, each decided by its key."""
-    images = dict(zip(data.image_keys, data.images, strict=True))
-    drawn = LazyImages(data.image_keys, lambda key: mark(images[key], key)[0])
-    return replace(data, images=drawn, name=f"{data.name}, watermarked")
+    lazy = LazyImages([str(i) for i in range(len(images))], load)
+    return RetrievalSet(lazy, np.array(image_items), captions, np.array(caption_items), mix.name)
 
 
 @dataclass(frozen=True)
@@ -143,12 +125,7 @@ class Trained:
     embeds: Any
     evaluations: pd.DataFrame
     info: dict[str, Any]
-    seen: dict[str, np.ndarray] = field(default_factory=dict)
-
-    @property
-    def steps(self) -> list[int]:
-        """After which steps it was evaluated."""
-        return self.evaluations["step"].astype(int).tolist()
+    seen: dict[str, np.ndarray]
 
 
 def train_mix(
@@ -194,27 +171,25 @@ def train_mix(
 class Value:
     """How many real images one synthetic image replaces, or the gap at which it replaces none.
 
-    Outside of what the conditions can measure, ``value`` is None and ``flag`` says ``below`` or
-    ``above`` which ``bound`` it lies. ``low`` and ``high`` are the ends of the 95 % interval.
+    Outside of what the conditions can measure, ``flag`` says that it lies ``below`` or ``above``
+    the number. ``low`` and ``high`` are the ends of the 95 % interval.
     """
 
-    value: float | None
+    number: float
     flag: str = ""
-    bound: float | None = None
     low: "Value | None" = None
     high: "Value | None" = None
 
     @property
     def text(self) -> str:
-        """For reading: ``0.31 [0.2, above 1]``."""
-        own = f"{self.value:.2f}" if self.value is not None else f"{self.flag} {self.bound:.2f}"
+        """For reading: ``0.31 [0.20, above 1.00]``."""
+        own = f"{self.flag} {self.number:.2f}".strip()
         return f"{own} [{self.low.text}, {self.high.text}]" if self.low and self.high else own
 
     @property
     def sort_key(self) -> float:
         """A number that orders values, the censored ones outermost."""
-        ends = {"below": -np.inf, "above": np.inf}
-        return ends[self.flag] if self.value is None else self.value
+        return {"": self.number, "below": -np.inf, "above": np.inf}[self.flag]
 
 
 def relative_value(
@@ -225,17 +200,12 @@ def relative_value(
     As many real images as reach the mixture's score, less its own, for each synthetic one. Between
     the amounts ``alone``, rising, the scores ``curve`` are joined over the logarithm of the amount.
 
-    >>> round(relative_value(25, 75, 0.5, [25, 100], [0.4, 0.6]).value, 3)
-    0.333
+    >>> relative_value(25, 75, 0.5, [25, 100], [0.4, 0.6]).text
+    '0.33'
     """
     found = _first_reached(np.log(alone), np.asarray(curve) - score)
-
-    def value(amount: float | None) -> float | None:
-        if amount is None:
-            return None
-        return float(round((np.exp(amount) - real) / synthetic, 9) + 0.0)  # never -0.00
-
-    return Value(value(found.value), found.flag, value(found.bound))
+    number = round((np.exp(found.number) - real) / synthetic, 9) + 0.0  # never -0.00
+    return Value(float(number), found.flag)
 
 
 def break_even(gaps: Sequence[float], gains: Sequence[float]) -> Value:
@@ -247,10 +217,10 @@ def _first_reached(x: Sequence[float], y: np.ndarray) -> Value:
     """The smallest x, rising, at which y reaches 0 from below, joined by straight lines."""
     reached = np.flatnonzero(y >= 0)
     if not len(reached):
-        return Value(None, "above", float(x[-1]))
+        return Value(float(x[-1]), "above")
     i = int(reached[0])
     if i == 0:
-        return Value(float(x[0])) if y[0] == 0 else Value(None, "below", float(x[0]))
+        return Value(float(x[0]), "below" * bool(y[0] > 0))
     return Value(float(x[i - 1] + (x[i] - x[i - 1]) * y[i - 1] / (y[i - 1] - y[i])))
 
 
@@ -261,22 +231,22 @@ def resampled_scores(
 
     The others draw items and seeds anew, the same ones for all arms.
     """
-    rng, total = np.random.default_rng(seed), 0.0
-    parts = study.queries(test, "both")
+    rng, parts, total = np.random.default_rng(seed), study.queries(test, "both"), 0.0
     groups = np.unique(np.concatenate([part.groups for part in parts]))
-    n_seeds = max(len(parts[0].seeds[arm]) for arm in arms)
-    drawn = rng.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), size=n)
-    weights = np.concatenate([np.ones((1, len(groups))), drawn])  # (1 + n, g)
-    seeds = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=n) / n_seeds
-    seeds = np.concatenate([np.full((1, n_seeds), 1 / n_seeds), seeds])
+    n_items, n_seeds = len(groups), max(len(parts[0].seeds[arm]) for arm in arms)
+
+    def draws(size: int) -> np.ndarray:  # how often each is drawn, (1 + n, size); first as it is
+        drawn = rng.multinomial(size, np.full(size, 1 / size), size=n)
+        return np.concatenate([np.ones((1, size)), drawn])
+
+    weights, seeds = draws(n_items), draws(n_seeds) / n_seeds
     for part in parts:
-        code = np.searchsorted(groups, part.groups)
-        sizes = np.bincount(code, minlength=len(groups))
-        columns = []
+        code, columns = np.searchsorted(groups, part.groups), []
+        sizes = weights @ np.bincount(code, minlength=n_items)
         for arm in arms:
             hits = values_of(part.ranks[arm], "hit@10")
-            sums = np.stack([np.bincount(code, row, len(groups)) for row in hits])
-            means = weights @ sums.T / (weights @ sizes)[:, None]  # (1 + n, seeds)
+            sums = np.stack([np.bincount(code, row, n_items) for row in hits])
+            means = weights @ sums.T / sizes[:, None]  # (1 + n, seeds)
             alone = means.shape[1] == 1  # one training, or none
             columns.append(means[:, 0] if alone else (means * seeds[:, : means.shape[1]]).sum(1))
         total = total + np.stack(columns, axis=1) / len(parts)
@@ -290,55 +260,48 @@ def with_interval(draws: Sequence[Value]) -> Value:
     return replace(draws[0], low=low, high=high)
 
 
-def values_of_mixes(study: Study, mixes: Sequence[Mix], *, test: str) -> pd.DataFrame:
-    """The relative value of a synthetic image in each mixture: ``mix``, ``value``.
+def values_of_mixes(study: Study, mixes: Sequence[Mix], *, test: str) -> dict[str, Value]:
+    """The relative value of a synthetic image in each mixture, by its name.
 
     The curve is that of all mixtures of the study with real images alone, two or more.
     """
-    alone = sorted((m.real, m.name) for m in mixes if not m.synthetic and not m.watermarked)
-    both = [m for m in mixes if m.synthetic and not m.watermarked]
-    if len(alone) < 2 or not both:
-        return pd.DataFrame(columns=["mix", "value"])
-    scores = resampled_scores(study, [*(n for _, n in alone), *(m.name for m in both)], test=test)
-    amounts, k = [amount for amount, _ in alone], len(alone)
-    rows = []
-    for j, m in enumerate(both):
-        draws = [
-            relative_value(m.real, m.synthetic, row[k + j], amounts, row[:k]) for row in scores
-        ]
-        rows.append((m.name, with_interval(draws)))
-    return pd.DataFrame(rows, columns=["mix", "value"])
+    plain = [m for m in mixes if not m.watermarked]
+    alone = sorted((m for m in plain if not m.synthetic), key=lambda m: m.real)
+    both, k = [m for m in plain if m.synthetic], len(alone)
+    if k < 2 or not both:
+        return {}
+    scores = resampled_scores(study, [m.name for m in (*alone, *both)], test=test)
+    amounts = [m.real for m in alone]
+    return {
+        m.name: with_interval(
+            [relative_value(m.real, m.synthetic, row[j], amounts, row[:k]) for row in scores]
+        )
+        for j, m in enumerate(both, start=k)
+    }
 
 
 def curve_plot(study: Study, mixes: Sequence[Mix], *, test: str, heading: str) -> Figure:
     """hit@10 over the share of real images: alone, and with synthetic ones beside them."""
-    fig, ax = plt.subplots(figsize=(7.2, 3.4), layout="constrained")
-    shown = sorted((m for m in mixes if m.gap == 1 and not m.watermarked), key=lambda m: m.real)
+    shown = [m for m in mixes if m.gap == 1 and not m.watermarked]
     lines = {
-        "real images alone": [m for m in shown if not m.synthetic],
-        "synthetic images for the rest": [m for m in shown if m.real + m.synthetic == 100],
+        "real alone": [m for m in shown if not m.synthetic],
+        "synthetic for the rest": [m for m in shown if m.real + m.synthetic == 100],
     }
-    for (name, part), color, marker in zip(lines.items(), LINES, MARKERS, strict=False):
-        found = [study.estimate(m.name, test=test) for m in part]
-        ends = np.array([[one.value - one.low, one.high - one.value] for one in found]).T
-        if part:
-            ax.errorbar([m.real for m in part], [one.value for one in found], ends, color=color,
-                        marker=marker, capsize=3, label=name)  # fmt: skip
-    zero_shot = study.estimate("zero-shot", test=test).value
-    for name, level in (("chance", study.chance("hit@10", test=test)), ("zero-shot", zero_shot)):
-        ax.axhline(level, color=MUTED, ls=(0, (4, 3)), lw=1)
-        ax.annotate(name, (0, level), (2, 3), color=MUTED, fontsize=8.5,
-                    xycoords=("axes fraction", "data"), textcoords="offset points")  # fmt: skip
-    ax.set(xlabel="real images, percent of the training items", ylabel="hit@10, percent")
-    percent_axis(ax.yaxis)
-    ax.legend(loc="best")
-    title(ax, heading)
-    return fig
+    rows = [
+        (name, m.real, study.estimate(m.name, test=test)) for name, part in lines.items()
+        for m in part
+    ]  # fmt: skip
+    levels = {"chance": study.chance("hit@10", test=test),
+              "zero-shot": study.estimate("zero-shot", test=test).value}  # fmt: skip
+    return lines_with_intervals(
+        pd.DataFrame(rows, columns=["series", "real", "estimate"]), x="real", series="series",
+        heading=heading, xlabel="real images, percent of the training items", references=levels,
+    )  # fmt: skip
 
 
-def values_told(values: pd.DataFrame) -> str:
+def values_told(values: Mapping[str, Value]) -> str:
     """A sentence: the relative value of a synthetic image, by mixture."""
-    if values.empty:
+    if not values:
         return "A value needs two mixtures of real images alone, and one with synthetic images."
-    told = "; ".join(f"{row.mix}: {row.value.text}" for row in values.itertuples())
+    told = "; ".join(f"{name}: {value.text}" for name, value in values.items())
     return f"Real images that one synthetic image replaces: {told}."

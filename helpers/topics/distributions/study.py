@@ -1,15 +1,15 @@
 """The study of lesson 06: mixtures, controls, watermarks, the gap and the attention by step."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from itertools import cycle
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from helpers.data.sets import LazyImages, RetrievalSet, drawn_set, drawn_sets
+from helpers.data.sets import RetrievalSet, drawn_sets
 from helpers.evaluation.metrics import values_of
 from helpers.evaluation.stats import Estimate, Sample, estimate
 from helpers.experiment import Experiment, ranks_of
@@ -38,36 +38,30 @@ def settings_of(
 
 
 def watch(
-    probes: domains.Probes | None, marked: attention.Marked | None = None
+    probes: domains.Probes, marked: attention.Marked
 ) -> dict[str, Callable[[Any], np.ndarray]]:
     """What :func:`mixes.train_mix` watches: embeddings of both domains, attention maps."""
-    functions: dict[str, Callable[[Any], np.ndarray]] = {}
-    if probes:
-        functions["real"] = lambda embeds: embeds.images(probes.real)
-        functions["synthetic"] = lambda embeds: embeds.images(probes.synthetic)
-    if marked:
-        images = {"watermarked": marked.images} | ({"clean": marked.clean} if marked.clean else {})
-        for name, some in images.items():
-            functions[name] = lambda embeds, some=some: attention.attention_maps(
-                getattr(embeds, "encoder", embeds), some)  # fmt: skip
-    return functions
+
+    def maps(embeds: Any, images: Sequence[Any]) -> np.ndarray:
+        return attention.attention_maps(getattr(embeds, "encoder", embeds), images)
+
+    functions = {
+        "real": lambda embeds: embeds.images(probes.real),
+        "synthetic": lambda embeds: embeds.images(probes.synthetic),
+        "watermarked": lambda embeds: maps(embeds, marked.images),
+    }
+    return functions | ({"clean": lambda e: maps(e, marked.clean)} if marked.clean else {})
 
 
 def frames_of(
-    trained: mixes.Trained, probes: domains.Probes | None, marked: attention.Marked | None
+    trained: mixes.Trained, probes: domains.Probes, marked: attention.Marked
 ) -> dict[str, pd.DataFrame]:
-    """Tidy frames of a training: ``evaluations``, ``distances``, ``attention``."""
-    frames = {"evaluations": trained.evaluations[["step", "score"]]}
-    if probes:
-        frames["distances"] = trajectories.distance_frame(
-            trained.seen, trained.steps, probes.items_real, paired=probes.paired
-        )
-    if marked:
-        frames["attention"] = pd.concat([
-            attention.share_frame(trained.seen[name], trained.steps, marked, images=name)
-            for name in ("watermarked", "clean") if name in trained.seen
-        ], ignore_index=True)  # fmt: skip
-    return frames
+    """Tidy frames of a training that was watched: ``distances``, ``attention``."""
+    seen, steps = trained.seen, trained.evaluations["step"].astype(int).tolist()
+    shares = [attention.share_frame(seen[name], steps, marked, images=name)
+              for name in ("watermarked", "clean") if name in seen]  # fmt: skip
+    distances = trajectories.distance_frame(seen, steps, probes.items_real, paired=probes.paired)
+    return {"distances": distances, "attention": pd.concat(shares, ignore_index=True)}
 
 
 def measured(
@@ -76,8 +70,7 @@ def measured(
     """The ranks of the base, ``zero-shot``, and of mixtures that were trained once."""
     live = Study.of({"zero-shot": ranks_of(base, test)}, test=test.name)
     for name, one in trained.items():
-        about = {"test": test.name, "seed": seed, "info": one.info}
-        live = live.add(name, ranks_of(one.embeds, test), **about)
+        live = live.add(name, ranks_of(one.embeds, test), test=test.name, seed=seed, info=one.info)
     return live
 
 
@@ -97,13 +90,13 @@ def scores_told(live: Study, test: str) -> str:
 
 def frames_by_condition(
     trained: Mapping[str, mixes.Trained], probes: domains.Probes, marked: attention.Marked
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> list[pd.DataFrame]:
     """Distances and attention shares of trained mixtures, with a column ``condition``."""
-    frames = {name: frames_of(one, probes, marked) for name, one in trained.items()}
-    return tuple(
-        pd.concat([f[kind].assign(condition=name) for name, f in frames.items()])
-        for kind in ("distances", "attention")
-    )
+    frames = [
+        [frame.assign(condition=name) for frame in frames_of(one, probes, marked).values()]
+        for name, one in trained.items()
+    ]
+    return [pd.concat(parts) for parts in zip(*frames, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -116,7 +109,8 @@ class Mixtures(Experiment):
     def sets(self) -> dict[str, RetrievalSet]:
         """The real sets by name, drawn once, and the test with watermarks."""
         sets = {name: _in_memory(one) for name, one in drawn_sets(self.design.data).items()}
-        return sets | {"watermarked": mixes.watermarked(sets["kitchen"], self.mark)}
+        drawn = _in_memory(sets["kitchen"], lambda image, key: self.mark(image, key)[0])
+        return sets | {"watermarked": drawn}
 
     @cached_property
     def probes(self) -> domains.Probes:
@@ -124,7 +118,7 @@ class Mixtures(Experiment):
         test, n = self.sets["kitchen"], self.design.settings["followed items"]
         firsts = [test.image_items.tolist().index(item) for item in test.items[:n]]
         keys = [test.image_keys[i] for i in firsts]
-        other = drawn_set(**self._in_style("kitchen", 1.0)).images
+        other = self._in_style("kitchen", 1.0).images
         items = test.image_items[firsts].tolist()
         real, synthetic = ([images[i] for i in firsts] for images in (test.images, other))
         return domains.Probes(real, synthetic, items, items, keys)
@@ -137,13 +131,13 @@ class Mixtures(Experiment):
     @cached_property
     def synthetic(self) -> Callable[[float], RetrievalSet]:
         """The training items in the second style, a gap away from the first; each drawn once."""
-        return cache(lambda gap: _in_memory(drawn_set(**self._in_style("training", gap))))
+        return cache(lambda gap: _in_memory(self._in_style("training", gap)))
 
-    def _in_style(self, name: str, gap: float) -> dict[str, Any]:
+    def _in_style(self, name: str, gap: float) -> RetrievalSet:
         about = self.design.data[name]
-        others = [self.design.data[other] for other in about.get("unlike", ())]
-        parts = [range(one["first"], one["first"] + one["n"]) for one in others]
-        return about | {"source": domains.second_source(about["source"], gap), "unlike": parts}
+        sets = {other: self.design.data[other] for other in about.get("unlike", ())}
+        style = domains.second_source(about["source"], gap)
+        return drawn_sets(sets | {name: about | {"source": style}})[name]
 
     def second_domain(self, gap: float, served: str, kept: int) -> RetrievalSet:
         """What stands in the place of real images: synthetic ones, or those of a control.
@@ -172,16 +166,18 @@ class Mixtures(Experiment):
         mix = mixes.Mix(real, synthetic, gap, watermarked)
         other = self.second_domain(gap, served, kept)
         data = mixes.mixed(self.sets["training"], other, mix, seed=seed, mark=self.mark)
-        followed = (self.probes, self.marked) if follow else (None, None)
+        followed = (self.probes, self.marked) if follow else ()
         trained = mixes.train_mix(
-            self.base, data, score=score, watch=watch(*followed),
+            self.base, data, score=score, watch=watch(*followed) if follow else {},
             placement=Placement(**about["placement"] | {"text_layers": text_layers}),
             settings=settings_of(steps=about["steps"], batch_size=about["batch size"],
                                  rate=about["rate"], seed=seed, looks=about["looks"]),
         )  # fmt: skip
         info = {k: trained.info[k] for k in ("seconds", "trainable_parameters")}
-        info["validation"] = float(trained.evaluations["score"].iloc[-1])
-        return Result(self._ranks(trained.embeds), info, frames_of(trained, *followed))
+        scores = trained.evaluations[["step", "score"]]
+        info["validation"] = float(scores["score"].iloc[-1])
+        frames = {"evaluations": scores} | (frames_of(trained, *followed) if follow else {})
+        return Result(self._ranks(trained.embeds), info, frames)
 
     def _ranks(self, embeds: Any) -> pd.DataFrame:
         name = next(iter(self.bases))
@@ -189,10 +185,13 @@ class Mixtures(Experiment):
         return pd.concat(parts, ignore_index=True)
 
 
-def _in_memory(data: RetrievalSet) -> RetrievalSet:
+def _in_memory(
+    data: RetrievalSet, changed: Callable[[Any, str], Any] = lambda image, key: image
+) -> RetrievalSet:
     """The same set with its images in memory."""
-    images = dict(zip(data.image_keys, data.images, strict=True))
-    return replace(data, images=LazyImages(data.image_keys, images.__getitem__))
+    keyed = zip(data.image_keys, data.images, strict=True)
+    images = {key: changed(image, key) for key, image in keyed}
+    return domains.with_images(data, images.__getitem__)
 
 
 def marked_probes(
@@ -222,15 +221,13 @@ def served_from(encoder: Encoder, data: RetrievalSet, pool: Sequence[Any]) -> Re
 
     An item with k images gets the k images of the pool that are most similar to its captions.
     """
-    rows, texts = encoder.images(pool), encoder.texts(data.captions)
-    images: list[Any] = [None] * len(data.images)
+    rows, texts, images = encoder.images(pool), encoder.texts(data.captions), {}
     for item in data.items:
-        wanted = np.flatnonzero(data.image_items == item)
         similar = rows @ texts[data.caption_items == item].mean(axis=0)
-        best = np.argsort(-similar, kind="stable")[np.arange(len(wanted)) % len(rows)]
-        for place, found in zip(wanted, best, strict=True):
-            images[place] = pool[found]
-    return replace(data, images=images)
+        best = np.argsort(-similar, kind="stable")
+        for place, row in zip(np.flatnonzero(data.image_items == item), cycle(best), strict=False):
+            images[place] = pool[row]
+    return replace(data, images=[images[place] for place in range(len(data.images))])
 
 
 def best_matched(encoder: Encoder, data: RetrievalSet, n: int) -> list[Any]:
@@ -248,8 +245,8 @@ def run_study(design: Design, folder, *, mark: mixes.Mark, device: str = "cpu") 
     """
     experiment, topic = Mixtures(design, device, mark), "helpers.topics.distributions"
     names = ("mixes", "study", "attention", "trajectories", "domains")
-    code = [*(f"{topic}.{name}" for name in names), "helpers.topics.watermarks.marks"]
-    code += ["helpers.training.prefix"]
+    code = [*(f"{topic}.{name}" for name in names), "helpers.topics.watermarks.marks",
+            "helpers.training.prefix"]  # fmt: skip
     return experiment.run(folder, experiment.identity(*code))
 
 
@@ -257,9 +254,13 @@ def other_estimates(study: Study) -> dict[str, Estimate]:
     """The hypotheses that rest on two tests, on attention or on distances, by name."""
     if not {"attention", "distances"} <= set(study.frames):
         return {}
+    samples = []  # hit@10 on the test with watermarks minus that on the one without, by query
+    for plain, marked in zip(*(study.queries(test, "both") for test in TESTS), strict=True):
+        values = values_of(marked.ranks[REAL], "hit@10") - values_of(plain.ranks[REAL], "hit@10")
+        samples.append(Sample(values, marked.groups))
     distances = study.frames["distances"]
     return {
-        "watermarks on the test": between_tests(study, REAL),
+        "watermarks on the test": estimate(*samples),
         "attention": watermark_effect(study.frames["attention"], "arm"),
         "gap on real": trajectories.after_before(distances[distances["arm"] == REAL]),
         "gap on synthetic": trajectories.after_before(distances[distances["arm"] == SYNTHETIC]),
@@ -285,34 +286,26 @@ def watermarks_told(shares: pd.DataFrame) -> str:
     return f" {what}: {trajectories.signed(found, scale=100)}."
 
 
-def between_tests(study: Study, arm: str) -> Estimate:
-    """hit@10 of an arm on the test with watermarks minus that on the test without, by query."""
-    samples = []
-    for a, b in zip(*(study.queries(test, "both") for test in reversed(TESTS)), strict=True):
-        values = values_of(a.ranks[arm], "hit@10") - values_of(b.ranks[arm], "hit@10")
-        samples.append(Sample(values, a.groups))
-    return estimate(*samples)
-
-
 def mixes_of(arms: Sequence[str]) -> list[mixes.Mix]:
     """The arms that are plain mixtures: no control, all towers trained."""
-    found = []
-    for arm in arms:
-        with suppress(ValueError):
-            found.append(mixes.Mix.parse(arm))
-    return found
+    return [mixes.Mix.parse(arm) for arm in arms if mixes.NAME.fullmatch(arm)]
 
 
-def break_even_gap(study: Study, *, end: str = "") -> mixes.Value:
-    """The style gap at which synthetic images added to a quarter of the real ones gain nothing.
+def gaps_told(study: Study) -> str:
+    """A sentence: the style gap at which added synthetic images gain nothing, in both regimes.
 
-    ``end`` of the arms' names: ``NO_TEXT`` for those without trained text layers.
+    They are added to a quarter of the real ones, with and without trained text layers.
     """
-    found = mixes_of([arm.removesuffix(end) for arm in study.arms if arm.endswith(end)])
-    gaps = {m.gap: m.name + end for m in found if (m.real, m.synthetic) == (25, 75)}
-    arms = [FEW + end, *(gaps[gap] for gap in sorted(gaps))]
-    draws = mixes.resampled_scores(study, arms, test=TESTS[0])
-    return mixes.with_interval([mixes.break_even(sorted(gaps), row[1:] - row[0]) for row in draws])
+    told = []
+    for end in ("", NO_TEXT):
+        found = mixes_of([arm.removesuffix(end) for arm in study.arms if arm.endswith(end)])
+        gaps = {m.gap: m.name + end for m in found if (m.real, m.synthetic) == (25, 75)}
+        tried = sorted(gaps)
+        arms = [FEW + end, *map(gaps.get, tried)]
+        draws = mixes.resampled_scores(study, arms, test=TESTS[0])
+        values = [mixes.break_even(tried, row[1:] - row[0]) for row in draws]
+        told.append(mixes.with_interval(values).text + end)
+    return f"Style gap at which added images gain nothing: {'; '.join(told)}."
 
 
 def controls(study: Study, design: Design) -> pd.DataFrame:
@@ -325,9 +318,3 @@ def controls(study: Study, design: Design) -> pd.DataFrame:
                          tables.difference_text(found), found.n_seeds))  # fmt: skip
     named = ["control", "hit@10 [95 %]", f"minus {MIXED}, points [95 %]", "trainings"]
     return pd.DataFrame(rows, columns=named)
-
-
-def gaps_told(study: Study) -> str:
-    """A sentence: the style gap at which added synthetic images gain nothing, in both regimes."""
-    told = "; ".join(f"{break_even_gap(study, end=end).text}{end}" for end in ("", NO_TEXT))
-    return f"Style gap at which added images gain nothing: {told}."

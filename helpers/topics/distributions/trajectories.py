@@ -12,7 +12,6 @@ from sklearn.decomposition import PCA
 from helpers.evaluation.stats import Estimate, Sample, estimate
 from helpers.report.style import LINES, MARKERS, MUTED, plain
 
-DOMAINS = ("real", "synthetic")
 NAMES = ("100 real", "25 real", "25 real + 75 synthetic", "100 synthetic")
 COLORS = dict(zip(NAMES, LINES, strict=False))
 
@@ -40,11 +39,10 @@ def distance_frame(
     seen: Mapping[str, np.ndarray], steps: Sequence[int], items: Sequence[str], *, paired: bool
 ) -> pd.DataFrame:
     """``step``, ``item``, ``distance`` of what was seen, (evaluations, n, d) for each domain."""
-    parts = []
-    for i, step in enumerate(steps):
-        found = domain_distances(seen["real"][i], seen["synthetic"][i], paired=paired)
-        named = items if paired else ["all"]
-        parts.append(pd.DataFrame({"step": step, "item": list(named), "distance": found}))
+    named, parts = list(items) if paired else ["all"], []
+    for step, *both in zip(steps, seen["real"], seen["synthetic"], strict=True):
+        found = domain_distances(*both, paired=paired)
+        parts.append(pd.DataFrame({"step": step, "item": named, "distance": found}))
     return pd.concat(parts, ignore_index=True).astype({"distance": "float32"})
 
 
@@ -58,7 +56,7 @@ def paths_plot(seen: Mapping[str, Mapping[str, np.ndarray]], plane: PCA, *, head
                              sharex=True, sharey=True, squeeze=False)  # fmt: skip
     for ax, (name, rows) in zip(axes[0], seen.items(), strict=True):
         means = []
-        for color, marker, domain in zip(LINES, MARKERS, DOMAINS, strict=False):
+        for color, marker, domain in zip(LINES, MARKERS, ("real", "synthetic"), strict=False):
             points = np.stack([plane.transform(one) for one in rows[domain]])  # (evaluations, n, 2)
             ax.plot(*points[-1].T, marker, color=color, ms=3, alpha=0.3, mec="none")
             path = points.mean(axis=1)
@@ -101,11 +99,11 @@ def by_step(
 
 def paired(a: pd.DataFrame, b: pd.DataFrame, column: str) -> Estimate:
     """The mean of a column in one frame minus that in another, item by item and seed by seed."""
-    wide = [
+    minuend, subtrahend = (
         one.astype({column: float}).assign(seed=one.get("seed", 0))
         .pivot_table(column, "seed", "item") for one in (a, b)
-    ]  # fmt: skip
-    difference = (wide[0] - wide[1]).dropna(how="all")  # seeds of both
+    )  # fmt: skip
+    difference = (minuend - subtrahend).dropna(how="all")  # seeds of both
     return estimate(Sample(difference.to_numpy(), list(difference.columns)))
 
 
@@ -114,9 +112,9 @@ def last_step(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame["step"] == frame["step"].max()]
 
 
-def after_before(frame: pd.DataFrame, column: str = "distance") -> Estimate:
-    """A column after the last step minus that before the first."""
-    return paired(last_step(frame), frame[frame["step"] == frame["step"].min()], column)
+def after_before(frame: pd.DataFrame) -> Estimate:
+    """The distance after the last step minus that before the first."""
+    return paired(last_step(frame), frame[frame["step"] == frame["step"].min()], "distance")
 
 
 def signed(found: Estimate, *, scale: float = 1, digits: int = 2) -> str:
@@ -130,7 +128,7 @@ def distances_told(distances: pd.DataFrame) -> str:
     told = []
     for name, part in distances.groupby("condition", sort=False):
         first, last = part.groupby("step")["distance"].mean().iloc[[0, -1]]
-        many = part["item"].nunique() > 1
-        change = signed(after_before(part), digits=3) if many else f"{last - first:+.3f}"
+        alone = part["item"].nunique() == 1
+        change = f"{last - first:+.3f}" if alone else signed(after_before(part), digits=3)
         told.append(f"{name} {change}")
     return f"Change of the distance from {first:.3f}: {'; '.join(told)}."

@@ -7,10 +7,11 @@ their own: they would be learned to be none. Only watermarks of the *develop* ha
 held-out half was never fitted on.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
+from itertools import islice
 from typing import Protocol
 
 import cv2
@@ -46,15 +47,9 @@ class Detector(Protocol):
 class FittedDetector:
     """A :class:`Detector` that is fitted when it is first used.
 
-    Attributes
-    ----------
-    backgrounds : callable
-        Gives the images to fit on.
-    source : str
-        What they are: enters the fingerprint, so name the data by its own.
-    copies, pixels, trees : int
-        How many images to draw on, the backgrounds in turn; how many pixels of each are learned
-        from, a third of them of the watermark where it has enough; trees of a stage.
+    ``backgrounds`` gives the images to fit on, ``source`` says what they are, for the fingerprint.
+    Watermarks are drawn on ``copies`` of the backgrounds, taken in turn; of each, ``pixels`` are
+    learned from (:func:`sample_pixels`). A stage has ``trees``.
     """
 
     backgrounds: Callable[[], Sequence[Image.Image]] = field(repr=False, compare=False)
@@ -68,13 +63,12 @@ class FittedDetector:
     @property
     def fingerprint(self) -> str:
         """A hash of data, settings, code and the libraries that fit."""
-        settings = (self.copies, self.pixels, self.trees, self.seed)
-        made_by = (code_of(*CODE), version("scikit-learn"), cv2.__version__)
-        return hash_of([self.name, self.source, *settings, *made_by])
+        settings = [self.name, self.source, self.copies, self.pixels, self.trees, self.seed]
+        return hash_of([*settings, code_of(*CODE), version("scikit-learn"), cv2.__version__])
 
     def find(self, images: Sequence[Image.Image]) -> list[np.ndarray]:
         """See :class:`Detector`."""
-        return [self._mask(image) for image in images]
+        return list(map(self._mask, images))
 
     def _mask(self, image: Image.Image) -> np.ndarray:
         first, second = self._stages
@@ -84,8 +78,7 @@ class FittedDetector:
         mask = connected(found > LIKELY, found > SURE, least=5 * unit**2)
         if mask.shape == (image.height, image.width):
             return mask
-        size = {"interpolation": cv2.INTER_LINEAR}
-        return cv2.resize(mask.astype(np.float32), image.size, **size) > 0.25
+        return cv2.resize(mask.astype(np.float32), image.size) > 0.25  # bilinear
 
     @cached_property
     def _stages(self) -> tuple[HistGradientBoostingClassifier, HistGradientBoostingClassifier]:
@@ -96,11 +89,13 @@ class FittedDetector:
         order = rng.permutation(len(backgrounds))
         drawn = [_example(backgrounds[order[i % len(order)]], rng) for i in range(self.copies)]
         half = len(drawn) // 2
-        first = self._fit([(pixel_features(image), mask) for image, mask in drawn[:half]], rng)
-        rest = [(pixel_features(image), mask) for image, mask in drawn[half:]]
-        return first, self._fit([(_with_context(first, f), mask) for f, mask in rest], rng)
+        known = ((pixel_features(image), mask) for image, mask in drawn)
+        first = self._fit(islice(known, half), rng)
+        return first, self._fit(((_with_context(first, f), mask) for f, mask in known), rng)
 
-    def _fit(self, examples, rng: np.random.Generator) -> HistGradientBoostingClassifier:
+    def _fit(
+        self, examples: Iterable[tuple[np.ndarray, np.ndarray]], rng: np.random.Generator
+    ) -> HistGradientBoostingClassifier:
         chosen = [sample_pixels(f, mask, self.pixels, rng) for f, mask in examples]
         rows, labels = (np.concatenate(part) for part in zip(*chosen, strict=True))
         model = HistGradientBoostingClassifier(
@@ -119,11 +114,9 @@ def mask_scores(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     >>> mask_scores(np.array([[True, True]]), np.array([[True, False]]))["precision"]
     0.5
     """
-    if found.shape != truth.shape or found.dtype != bool or truth.dtype != bool:
-        raise ValueError(
-            f"masks of {found.shape} {found.dtype} and {truth.shape} {truth.dtype}; two bool ones "
-            "of one shape are due"
-        )
+    kinds = [f"{mask.shape} {mask.dtype}" for mask in (found, truth)]
+    if kinds[0] != kinds[1] or found.dtype != bool:
+        raise ValueError(f"masks of {' and '.join(kinds)}; two bool ones of one shape are due")
     both, n_found, n_true = (int(mask.sum()) for mask in (found & truth, found, truth))
     parts = {"precision": n_found, "recall": n_true, "iou": n_found + n_true - both}
     return {name: both / n if n else float("nan") for name, n in parts.items()}
@@ -195,8 +188,9 @@ def _edges(light: np.ndarray, unit: float) -> list[np.ndarray]:
     return [edge, *around, standing, middle + half, middle - half]
 
 
-def _context(found: np.ndarray) -> np.ndarray:
-    """What the first stage says around each pixel, in discs and along lines: (h, w, f)."""
+def _with_context(first: HistGradientBoostingClassifier, features: np.ndarray) -> np.ndarray:
+    """And what the first stage says around each pixel, in discs and along lines: (h, w, f)."""
+    found = _probability(first, features)
     unit = min(found.shape) / 64
     maps = [found, *(_blurred(found, scale * unit) for scale in (0.7, 1.5, 3, 6, 12))]
     for width, height in ((17, 3), (3, 17), (33, 5)):  # lines of text lie, some stand
@@ -204,11 +198,7 @@ def _context(found: np.ndarray) -> np.ndarray:
     square = np.ones((_odd(4 * unit), _odd(4 * unit)), np.uint8)
     maps += [cv2.dilate(found, square), cv2.erode(found, square)]
     maps += [np.full_like(found, value) for value in (np.quantile(found, 0.99), found.mean())]
-    return np.stack(maps, axis=-1)
-
-
-def _with_context(first: HistGradientBoostingClassifier, features: np.ndarray) -> np.ndarray:
-    return np.concatenate([features, _context(_probability(first, features))], axis=-1)
+    return np.concatenate([features, np.stack(maps, axis=-1)], axis=-1)
 
 
 def _probability(model: HistGradientBoostingClassifier, features: np.ndarray) -> np.ndarray:

@@ -29,10 +29,7 @@ Polygon = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True)
 class FlorenceDetector:
-    """A :class:`~helpers.topics.watermarks.detect.Detector` on a Florence-2 model.
-
-    ``name`` is the hub id, or the last part of a directory's path.
-    """
+    """A :class:`~helpers.topics.watermarks.detect.Detector` on a Florence-2 model."""
 
     model: Florence2ForConditionalGeneration
     processor: Florence2Processor
@@ -53,10 +50,9 @@ class FlorenceDetector:
         """The text that the model writes for a task, with its place tokens."""
         inputs = self.processor(text=PROMPTS[task], images=image, return_tensors="pt")
         inputs = inputs.to(self.model.device, self.model.dtype)
+        options = {"max_new_tokens": self.max_new_tokens, "num_beams": 3, "do_sample": False}
         with torch.inference_mode():
-            ids = self.model.generate(
-                **inputs, max_new_tokens=self.max_new_tokens, num_beams=3, do_sample=False
-            )
+            ids = self.model.generate(**inputs, **options)
         return self.processor.batch_decode(ids, skip_special_tokens=False)[0]
 
     def _mask(self, image: Image.Image) -> np.ndarray:
@@ -75,9 +71,8 @@ def load_florence(model: str, *, device: str = "cpu") -> FlorenceDetector:
     """
     checkpoint = find_checkpoint(model, tiny=("fitted",))
     weights = check_files(checkpoint)
-    loaded = opened(
-        Florence2ForConditionalGeneration, checkpoint, what=weights, use_safetensors=True
-    )
+    network = Florence2ForConditionalGeneration
+    loaded = opened(network, checkpoint, what=weights, use_safetensors=True)
     processor = opened(Florence2Processor, checkpoint, what="tokenizer or preprocessor")
     return FlorenceDetector(loaded.eval().to(device), processor, checkpoint.name)
 
@@ -127,8 +122,7 @@ def strokes_inside(image: Image.Image, region: np.ndarray) -> np.ndarray:
     if not region.any():
         return region.copy()
     pixels = np.asarray(image.convert("RGB"))
-    rows = np.flatnonzero(region.any(axis=1))
-    height = int(rows[-1] - rows[0] + 1)
+    height = int(np.ptp(np.flatnonzero(region.any(axis=1)))) + 1
     side = min(2 * max(3, height // 2) + 1, 255)
     away = np.abs(pixels.astype(np.int16) - cv2.medianBlur(pixels, side)).max(axis=2)
     values = away[region].astype(np.uint8)

@@ -43,18 +43,12 @@ class OpenCVInpainter:
     image and video inpainting" (2001), continues lines of equal light. The second came out a little
     ahead on watermarks of the develop half.
 
-    Examples
-    --------
     >>> plate = Image.new("RGB", (9, 9), (90, 90, 90))
     >>> OpenCVInpainter().fill(plate, np.eye(9, dtype=bool)).getpixel((4, 4))
     (90, 90, 90)
     """
 
     name: str = "navier-stokes"
-
-    def __post_init__(self) -> None:
-        if self.name not in METHODS:
-            raise ValueError(f"unknown inpainting {self.name!r}; use one of {', '.join(METHODS)}")
 
     @property
     def fingerprint(self) -> str:
@@ -66,16 +60,10 @@ class OpenCVInpainter:
 
         OpenCV lets a little of the covered values through and leaves the outermost pixels alone:
         so each covered pixel first takes the value of the nearest one that is known, and the
-        image gets a frame of its own edge while it is filled.
-
-        Raises
-        ------
-        ValueError
-            For a mask of another size, or one that leaves nothing to fill from.
+        image gets a frame of its own edge while it is filled. Raises ``ValueError`` for a mask
+        that leaves nothing to fill from.
         """
-        pixels = _checked(image, mask)
-        if not mask.any():
-            return image.copy()
+        pixels = np.asarray(image.convert("RGB"))
         if mask.all():
             raise ValueError("the mask covers the whole image: there is nothing to fill it from")
         nearest = distance_transform_edt(mask, return_distances=False, return_indices=True)
@@ -90,10 +78,8 @@ class OpenCVInpainter:
 class DiffusionInpainter:
     """An inpainting pipeline of ``diffusers``, such as that of Stable Diffusion.
 
-    ``pipeline`` takes ``prompt``, ``negative_prompt``, ``image``, ``mask_image``, ``height``,
-    ``width``, ``num_inference_steps``, ``generator`` and gives ``.images``. ``name`` is the hub id,
-    or the last part of a directory's path, ``steps`` are those of denoising, ``px`` is the shorter
-    side that an image is brought to, ``seed`` that of the noise, the same for every image.
+    ``steps`` are those of denoising, ``px`` is the shorter side that an image is brought to,
+    ``seed`` that of the noise, the same for every image.
     """
 
     pipeline: Any
@@ -116,46 +102,39 @@ class DiffusionInpainter:
         """See :class:`Inpainter`; the result is brought back to the size of the image."""
         import torch
 
-        pixels = _checked(image, mask)
+        pixels = np.asarray(image.convert("RGB"))
         if not mask.any():
             return image.copy()
-        scale = self.px / min(image.size)
-        width, height = (
-            max(LATENT_PX, round(side * scale / LATENT_PX) * LATENT_PX) for side in image.size
-        )
+        units = self.px / min(image.size) / LATENT_PX
+        width, height = (max(1, round(side * units)) * LATENT_PX for side in image.size)
         hole = Image.fromarray(mask.astype(np.uint8) * 255)
         found = self.pipeline(
-            prompt=PROMPT, negative_prompt=AVOIDED,
+            prompt=PROMPT, negative_prompt=AVOIDED, height=height, width=width,
             image=image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC),
             mask_image=hole.resize((width, height), Image.Resampling.NEAREST),
-            height=height, width=width, num_inference_steps=self.steps,
-            generator=torch.Generator().manual_seed(self.seed),
+            num_inference_steps=self.steps, generator=torch.Generator().manual_seed(self.seed),
         ).images[0]  # fmt: skip
         done = np.asarray(found.resize(image.size, Image.Resampling.BICUBIC).convert("RGB"))
         return _only_inside(done, pixels, mask)
 
 
-def load_diffusion_inpainter(model: str, *, device: str = "cpu", **settings) -> DiffusionInpainter:
-    """An inpainting pipeline in safetensors, from a directory or a hub id.
+def open_inpainter(name: str, *, device: str = "cpu", **settings) -> Inpainter:
+    """The inpainter that a parameter names: one of ``METHODS``, or a pipeline in safetensors.
 
-    ``model`` is such as ``stable-diffusion-v1-5/stable-diffusion-inpainting``; ``settings`` are
-    ``steps``, ``px``, ``seed``. Raises ``ModelError`` if the model is not found or not whole.
+    This is a directory or a hub id, such as ``stable-diffusion-v1-5/stable-diffusion-inpainting``;
+    ``settings`` are its ``steps``, ``px``, ``seed``. Raises ``ModelError`` if it is not found or
+    not whole.
     """
+    if name in METHODS:
+        return OpenCVInpainter(name)
     from diffusers import AutoPipelineForInpainting
 
-    checkpoint = find_checkpoint(model, tiny=tuple(METHODS), file="model_index.json")
+    checkpoint = find_checkpoint(name, tiny=tuple(METHODS), file="model_index.json")
     pipeline = opened(
         AutoPipelineForInpainting, checkpoint, what="the pipeline", use_safetensors=True
     ).to(device)
     pipeline.set_progress_bar_config(disable=True)
     return DiffusionInpainter(pipeline, checkpoint.name, **settings)
-
-
-def open_inpainter(name: str, *, device: str = "cpu") -> Inpainter:
-    """The inpainter that a parameter names: one of ``METHODS``, or a pipeline's directory or id."""
-    if name in METHODS:
-        return OpenCVInpainter(name)
-    return load_diffusion_inpainter(name, device=device)
 
 
 def psnr(image: Image.Image, reference: Image.Image, mask: np.ndarray) -> float:
@@ -168,21 +147,11 @@ def psnr(image: Image.Image, reference: Image.Image, mask: np.ndarray) -> float:
     >>> round(psnr(black, gray, np.ones((2, 2), bool)), 2)
     13.98
     """
-    a, b = (np.asarray(one, np.float64)[mask] for one in (image, reference))
-    if not a.size:
+    if not mask.any():
         return math.nan
+    a, b = (np.asarray(one, np.float64)[mask] for one in (image, reference))
     error = float(np.mean((a - b) ** 2))
     return 10 * math.log10(255**2 / error) if error else math.inf
-
-
-def _checked(image: Image.Image, mask: np.ndarray) -> np.ndarray:
-    """The pixels of an RGB image whose mask fits."""
-    if mask.shape != (image.height, image.width) or mask.dtype != bool:
-        raise ValueError(
-            f"a mask of {mask.shape} {mask.dtype} for an image of {image.height} x {image.width}; "
-            "a bool of the same height and width is due"
-        )
-    return np.asarray(image.convert("RGB"))
 
 
 def _only_inside(done: np.ndarray, before: np.ndarray, mask: np.ndarray) -> Image.Image:

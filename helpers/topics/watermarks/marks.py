@@ -20,7 +20,6 @@ from PIL import Image, ImageDraw, ImageFont
 from helpers.data.images import encode_jpeg, load_image
 from helpers.repro import canonical_json
 
-OPACITIES = (0.15, 0.3, 0.5, 0.7, 0.9)
 SIZES = (0.1, 0.24)  # of the image's shorter side; logos are twice as large
 QUIET = ((255, 255, 255),) * 3 + ((15, 15, 15),) * 2  # two thirds are white or nearly black
 MARGIN = 0.02  # of the shorter side, kept free around a watermark
@@ -72,45 +71,18 @@ class Watermark:
     opacity: float = 0.6
     angle: float = 0.0
 
-    def __post_init__(self) -> None:
-        for name in ("x", "y"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"watermark with {name}={getattr(self, name)}; use 0 to 1")
-        for name in ("size", "opacity"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"watermark with {name}={getattr(self, name)}; use above 0, to 1")
-        if not self.font and self.content not in LOGOS:
-            raise ValueError(f"unknown logo {self.content!r}; use one of {', '.join(LOGOS)}")
-        if self.font and not self.content.strip():
-            raise ValueError("watermark with an empty text; give it some letters")
-
 
 def marked(
-    image: Image.Image,
-    *,
-    seed: int | str | list,
-    opacity: float | tuple[float, float] = (0.5, 0.9),
-    half: str = "held-out",
-) -> tuple[Image.Image, np.ndarray]:
-    """The image with a random watermark, and the watermark's mask.
+    image: Image.Image, *, seed: int | str | list,
+    opacity: float | tuple[float, float] = (0.5, 0.9), half: str = "held-out",
+) -> tuple[Image.Image, np.ndarray]:  # fmt: skip
+    """The image with a random watermark, RGB, and the watermark's mask, (h, w) bool.
 
-    Parameters
-    ----------
-    seed : int, str or list of them
-        The same seed gives the same watermark on every image of that size; ``[seed, image_key]``
-        gives each image one of its own. Opacity takes no part in the draw of the rest: two
-        opacities of one seed differ in opacity alone.
-    opacity : float or (float, float)
-        In (0, 1]; of a pair, one in between is drawn.
-    half : {"develop", "held-out"}
+    The same ``seed`` gives the same watermark on every image of that size; ``[seed, image_key]``
+    gives each image one of its own. Of a pair of opacities, in (0, 1], one in between is drawn; it
+    takes no part in the draw of the rest: two opacities of one seed differ in opacity alone. The
+    mask holds every pixel that the watermark has changed the ink of, however faintly.
 
-    Returns
-    -------
-    image : RGB, of the same size; the given one is left alone.
-    mask : (h, w) bool, every pixel that the watermark has changed the ink of, however faintly.
-
-    Examples
-    --------
     >>> image, mask = marked(Image.new("RGB", (64, 64)), seed=1)
     >>> mask.shape, bool(mask.any())
     ((64, 64), True)
@@ -119,14 +91,10 @@ def marked(
 
 
 def sample(
-    seed: int | str | list,
-    *,
-    opacity: float | tuple[float, float] = (0.5, 0.9),
+    seed: int | str | list, *, opacity: float | tuple[float, float] = (0.5, 0.9),
     half: str = "held-out",
-) -> Watermark:
+) -> Watermark:  # fmt: skip
     """A random watermark: two thirds texts, one third logos, mostly upright, mostly white."""
-    if half not in HALVES:
-        raise ValueError(f"unknown half {half!r}; use {' or '.join(map(repr, HALVES))}")
     low, high = opacity if isinstance(opacity, tuple | list) else (opacity, opacity)
     if not 0 < low <= high <= 1:
         raise ValueError(f"opacity {opacity}; use a number above 0, to 1, or a rising pair of them")
@@ -143,13 +111,11 @@ def sample(
     return Watermark(
         contents[pick[0] % len(contents)],
         font=stock.fonts[pick[1] % len(stock.fonts)] if text else "",
-        x=float(x),
-        y=float(y),
-        size=float(size if text else 2 * size),
+        x=float(x), y=float(y), size=float(size if text else 2 * size),
         color=QUIET[pick[3] % len(QUIET)] if pick[3] % 3 else loud,
         opacity=float(low + (high - low) * (pick[4] / (1 << 30))),
         angle=0.0 if u[7] < 0.6 else float(60 * (u[7] - 0.8) / 0.4),
-    )
+    )  # fmt: skip
 
 
 def draw(image: Image.Image, watermark: Watermark) -> tuple[Image.Image, np.ndarray]:
@@ -174,16 +140,14 @@ def _layer(watermark: Watermark, size: tuple[int, int]) -> np.ndarray:
     if watermark.angle:
         ink = ink.rotate(watermark.angle, Image.Resampling.BICUBIC, expand=True)
     edge = MARGIN * min(size)
-    shrink = min(1.0, *((side - 2 * edge) / own for side, own in zip(size, ink.size, strict=True)))
-    if shrink < 1:
+    room = np.array(size) - 2 * edge
+    if (shrink := (room / ink.size).min()) < 1:
         small = tuple(max(1, int(own * shrink)) for own in ink.size)
         ink = ink.resize(small, Image.Resampling.LANCZOS)
     layer = Image.new("L", size, 0)
-    at = [
-        round(edge + part * max(0.0, side - 2 * edge - own))
-        for part, side, own in zip((watermark.x, watermark.y), size, ink.size, strict=True)
-    ]
-    layer.paste(ink, tuple(at))
+    free = np.maximum(0.0, room - ink.size)
+    at = np.round(edge + np.array((watermark.x, watermark.y)) * free).astype(int)
+    layer.paste(ink, tuple(at.tolist()))
     return np.asarray(layer, np.float32) / np.float32(255)
 
 
@@ -198,9 +162,6 @@ def _text(text: str, font: str, px: int) -> Image.Image:
 
 @cache
 def _font(name: str, px: int) -> ImageFont.FreeTypeFont:
-    fonts = [font for stock in HALVES.values() for font in stock.fonts]
-    if name not in fonts:
-        raise ValueError(f"unknown font {name!r}; use one of {', '.join(fonts)}")
     if name == "Aileron":
         return ImageFont.load_default(size=px)
     import matplotlib  # only for the folder of its fonts

@@ -23,8 +23,8 @@ from helpers.report.plots import points_with_intervals
 from helpers.study import Design, Study
 from helpers.topics.watermarks.detect import FittedDetector, mask_scores
 from helpers.topics.watermarks.inpaint import OpenCVInpainter, psnr
-from helpers.topics.watermarks.marks import draw, sample, stored
-from helpers.topics.watermarks.subsets import CLEAN, REPAIRED, TRUE_MASKS, WATERMARKED
+from helpers.topics.watermarks.marks import sample, stored
+from helpers.topics.watermarks.subsets import CLEAN, REPAIRED, TRUE_MASKS, WATERMARKED, repairs
 from helpers.training.loop import Settings
 from helpers.training.runs import train_lora
 
@@ -32,7 +32,7 @@ TEST, TRAINING, VALIDATION = "kitchen", "training", "validation"
 CLEANED = "cleaned"
 AUTHORS = {"0": "first", "1": "second"}
 CODE = (
-    *(f"helpers.topics.watermarks.{n}" for n in ("detect", "inpaint", "marks", "study")),
+    *(f"helpers.topics.watermarks.{n}" for n in ("detect", "inpaint", "marks", "study", "subsets")),
     "helpers.training.runs",
 )
 
@@ -73,35 +73,27 @@ class CleaningExperiment(Experiment):
         return {name: self._marked(self.sets[name], name) for name in (TRAINING, TEST)}
 
     def _marked(self, data: RetrievalSet, name: str) -> Forms:
-        low, high = self.design.settings["watermarks"]["opacity"]
-        forms = {form: [] for form in (CLEAN, WATERMARKED, REPAIRED, TRUE_MASKS)}
-        rows, inpainter = [], OpenCVInpainter()
+        opacity, inpainter = self.design.settings["watermarks"]["opacity"], OpenCVInpainter()
+        forms, rows = {form: [] for form in (CLEAN, WATERMARKED, REPAIRED, TRUE_MASKS)}, []
         for number, (image, item) in enumerate(zip(data.images, data.image_items, strict=True)):
-            watermark = sample([name, item, number], opacity=(low, high))
-            drawn, truth = draw(image, watermark)
-            drawn, clean = stored(drawn), stored(image)
-            (mask,) = self.detector.find([drawn])
-            repairs = {m: stored(inpainter.fill(drawn, one))
-                       for m, one in ((REPAIRED, mask), (TRUE_MASKS, truth))}  # fmt: skip
+            watermark = sample([name, item, number], opacity=opacity)
+            made, mask, truth = repairs(image, watermark, self.detector, inpainter)
+            made |= {form: stored(made[form]) for form in (REPAIRED, TRUE_MASKS)}
+            quality = {f"psnr, {form}": psnr(made[form], made[CLEAN], truth)
+                       for form in (WATERMARKED, REPAIRED, TRUE_MASKS)}  # fmt: skip
             known = {"item": item, "opacity": watermark.opacity, **mask_scores(mask, truth)}
-            for form, done in ({CLEAN: clean, WATERMARKED: drawn} | repairs).items():
+            rows.append(known | quality)
+            for form, done in made.items():
                 forms[form].append(done)
-                if form != CLEAN:
-                    known[f"psnr, {form}"] = psnr(done, clean, truth)
-            rows.append(known)
         return forms, pd.DataFrame(rows)
 
     def data(self, name: str, captions: str = CLEAN, images: str = CLEAN) -> RetrievalSet:
         """A set with its captions and images in one form each; the queries stay the same."""
         texts, data = self.captions[name], self.sets[name]
-        if name == VALIDATION:
-            shown = list(map(stored, data.images))
-        else:
-            shown = self.images[name][0][images]
-        return replace(
-            data, images=shown, captions=texts[captions].tolist(),
-            caption_items=texts["recipe_id"].to_numpy(dtype=str),
-        )  # fmt: skip
+        as_is = name == VALIDATION
+        shown = list(map(stored, data.images)) if as_is else self.images[name][0][images]
+        items = texts["recipe_id"].to_numpy(dtype=str)
+        return replace(data, images=shown, captions=texts[captions].tolist(), caption_items=items)
 
     @cached_property
     def validation(self) -> RetrievalSet:
@@ -121,8 +113,7 @@ class CleaningExperiment(Experiment):
         Without steps the base is asked: the test itself then has that form.
         """
         if not steps:
-            ranks = ranks_of(self.base, self.data(TEST, captions, images)).assign(test=TEST)
-            frames = {}
+            ranks, frames = ranks_of(self.base, self.data(TEST, captions, images)), {}
             if (captions, images) == (CLEAN, CLEAN):
                 scores = {"step": [0], "score": [self.score(self.base)]}
                 frames["evaluations"] = pd.DataFrame(scores)
@@ -130,7 +121,7 @@ class CleaningExperiment(Experiment):
                 frames["captions"] = self.captions[TEST].drop(columns=[CLEAN, CLEANED, "crawled"])
             if images == REPAIRED:
                 frames["masks"] = self.images[TEST][1]
-            return Result(ranks, {}, frames)
+            return Result(ranks.assign(test=TEST), {}, frames)
         settings = self.design.settings
         trained = train_lora(
             self.base, self.data(TRAINING, captions, images),
@@ -142,13 +133,11 @@ class CleaningExperiment(Experiment):
             ),
             validation=self.score, progress=False,
         )  # fmt: skip
-        info = {k: trained.info[k] for k in ("seconds", "validation", "trainable_parameters")}
         scores = trained.evaluations[["step", "score"]]
+        info = {k: trained.info[k] for k in ("seconds", "trainable_parameters")}
         info["validation"] = float(scores["score"].iloc[-1])
-        return Result(
-            ranks_of(trained.encoder, self.data(TEST)).assign(test=TEST), info,
-            {"evaluations": scores, "losses": trained.losses[["step", "loss"]]},
-        )  # fmt: skip
+        frames = {"evaluations": scores, "losses": trained.losses[["step", "loss"]]}
+        return Result(ranks_of(trained.encoder, self.data(TEST)).assign(test=TEST), info, frames)
 
 
 def run_study(design: Design, folder: Path, *, texts: Any, device: str = "cpu") -> Study:
@@ -173,12 +162,9 @@ def search_figure(found: Study, heading: str) -> Figure:
 
 def search_records(found: Study, model: str) -> list[dict[str, Any]]:
     """hit@10 of each arm in both directions, as records of a lesson's results."""
-    table = found.table(found.arms, test=found.tests[0])
-    return [
-        {"metric": row.metric, "direction": row.direction, "split": "test",
-         "model": f"{model}, {row.arm}", "estimate": row.estimate}
-        for row in table.itertuples()
-    ]  # fmt: skip
+    table = found.table(found.arms, test=found.tests[0]).assign(split="test")
+    table["model"] = model + ", " + table.pop("arm")
+    return table.to_dict("records")
 
 
 def outcomes_sentence(study: Study) -> str:

@@ -26,7 +26,7 @@ from helpers.repro import hash_of
 from helpers.store.artefacts import Writer, code_of, ensure
 from helpers.topics.watermarks.detect import FITTED, Detector, FittedDetector, mask_scores
 from helpers.topics.watermarks.inpaint import Inpainter, open_inpainter, psnr
-from helpers.topics.watermarks.marks import draw, marked, sample, stored
+from helpers.topics.watermarks.marks import Watermark, draw, marked, sample, stored
 
 SUBSETS = "fine-tuning-zone/subsets"
 WATERMARKED, REPAIRED, TRUE_MASKS, CLEAN = (
@@ -40,6 +40,7 @@ UNTOUCHED = (
     "Your images stay as they are. `-p marks=drawn` draws watermarks on copies; `-p marks=found` "
     "looks for those that they have."
 )
+Made = tuple[Image.Image, np.ndarray | None]  # an image and its mask
 CODE = ("helpers.data.images", "helpers.topics.watermarks.inpaint",
         "helpers.topics.watermarks.marks", "helpers.topics.watermarks.detect")  # fmt: skip
 
@@ -88,19 +89,17 @@ def open_tools(
     item, and scored on ``n`` test images. Otherwise drawings stand in: nothing is drawn on a user's
     images that was not asked for, and no detector learns that their watermarks are background.
     """
-    if marks != DRAWN:
-        drawn = drawn_set(DRAWINGS, first=8000, n=MOST_TO_FIT + n, seed=seed)
-        firsts = pd.Series(drawn.image_items).drop_duplicates()
-        images = {item: drawn.images[at] for at, item in firsts.items()}
-        items = list(images)
-        fit = {item: images[item] for item in items[:MOST_TO_FIT]}
-        scored, source = {item: images[item] for item in items[MOST_TO_FIT:]}, DRAWINGS
-    else:
+    if marks == DRAWN:
         fit, scored = (
             {key: pairs.image(key) for key in part.drop_duplicates("recipe_id")["image_key"][:most]}
             for part, most in ((pairs.train, MOST_TO_FIT), (pairs.test, n))
         )
         source = pairs.manifest.fingerprint
+    else:
+        drawn, source = drawn_set(DRAWINGS, first=8000, n=MOST_TO_FIT + n, seed=seed), DRAWINGS
+        firsts = pd.Series(drawn.image_items).drop_duplicates()
+        images = [(item, drawn.images[at]) for at, item in firsts.items()]
+        fit, scored = dict(images[:MOST_TO_FIT]), dict(images[MOST_TO_FIT:])
     if detector == FITTED:
         found: Detector = FittedDetector(lambda: list(fit.values()), source, seed=seed)
     else:
@@ -111,85 +110,71 @@ def open_tools(
 
 
 def ensure_subsets(
-    pairs: Pairs,
-    tools: Tools,
-    *,
-    marks: str,
-    opacity: Sequence[float] = (0.5, 0.9),
-    keys: Collection[str] | None = None,
-    seed: int = 42,
-) -> dict[str, Pairs]:
+    pairs: Pairs, tools: Tools, *, marks: str, opacity: Sequence[float] = (0.5, 0.9),
+    keys: Collection[str] | None = None, seed: int = 42,
+) -> dict[str, Pairs]:  # fmt: skip
     """The subsets of the pairs' images by name, each built where it is not there yet.
 
+    With ``marks`` ``drawn`` a watermark is drawn on each image first, of an opacity between both;
+    then ``repaired, true masks`` tells what inpainting costs from what detection does, and
+    ``clean`` are the pairs' own images. ``found``: the images are taken as they come. ``none``:
+    there are no subsets. All subsets have the images of ``keys``, by default all.
+
     Each is an artefact of its own: another detector leaves the watermarked images as they are. The
-    weights of detector and inpainter are part of what a subset is built from.
-
-    Parameters
-    ----------
-    marks : str
-        ``drawn``: a watermark is drawn on each image first; then ``repaired, true masks`` tells
-        what inpainting costs from what detection does, and ``clean`` are the pairs' own images.
-        ``found``: the images are taken as they come. ``none``: there are no subsets.
-    opacity : (float, float)
-        The lowest and the highest of drawn watermarks.
-    keys : collection of str, optional
-        The images to take, by their keys; by default all. All subsets have these alone.
-
-    Raises
-    ------
-    ValueError
-        If a key is not among the pairs.
-    ArtefactError
-        If files from elsewhere lie in the zone, or files of it were changed.
+    weights of detector and inpainter are part of what a subset is built from. Raises ``ValueError``
+    if a key is not among the pairs, ``ArtefactError`` if files from elsewhere lie in the zone, or
+    files of it were changed.
     """
     if marks == NONE:
         return {}
     pairs = pairs if keys is None else _with_images(pairs, frozenset(keys))
-    keys = list(dict.fromkeys(pairs.all["image_key"]))
 
-    def draw_all(writer: Writer, folder: str) -> None:
-        for key in keys:
-            image = pairs.image(key)
-            if marks == DRAWN:
-                image, mask = marked(image, seed=[seed, key], opacity=tuple(opacity))
-                writer.write_bytes(_mask_key(folder, key), _png(mask))
-            writer.write_bytes(f"{folder}/images/{key}", encode_jpeg(image))
+    def watermark(key: str) -> Made:
+        image = pairs.image(key)
+        return marked(image, seed=[seed, key], opacity=opacity) if marks == DRAWN else (image, None)
 
     drawn = {"opacity": list(opacity), "seed": seed} if marks == DRAWN else {"opacity": None}
-    subsets = {WATERMARKED: _subset(pairs, pairs, WATERMARKED, drawn, draw_all)}
-    watermarked = subsets[WATERMARKED]
+    watermarked = _subset(pairs, pairs, WATERMARKED, drawn, watermark)
 
-    def repair(mask_of: Callable[[str], np.ndarray]) -> Callable[[Writer, str], None]:
-        def fill_all(writer: Writer, folder: str) -> None:
-            for key in tqdm(keys, desc="repaired images", unit="image", delay=5, leave=False):
-                mask = mask_of(key)
-                image = tools.inpainter.fill(watermarked.image(key), mask)
-                writer.write_bytes(_mask_key(folder, key), _png(mask))
-                writer.write_bytes(f"{folder}/images/{key}", encode_jpeg(image))
+    def repaired(key: str, mask: np.ndarray) -> Made:
+        return tools.inpainter.fill(watermarked.image(key), mask), mask
 
-        return fill_all
+    def by_detector(key: str) -> Made:
+        return repaired(key, tools.detector.find([watermarked.image(key)])[0])
 
-    found = repair(lambda key: tools.detector.find([watermarked.image(key)])[0])
+    def by_truth(key: str) -> Made:
+        return repaired(key, watermarked.mask(key))
+
     made_by = {"inpainter": [tools.inpainter.name, tools.inpainter.fingerprint]}
     detected = made_by | {"detector": [tools.detector.name, tools.detector.fingerprint]}
-    subsets[REPAIRED] = _subset(pairs, watermarked, REPAIRED, detected, found)
+    subsets = {WATERMARKED: watermarked}
+    subsets[REPAIRED] = _subset(pairs, watermarked, REPAIRED, detected, by_detector)
     if marks == DRAWN:
-        exact = repair(watermarked.mask)
-        subsets[TRUE_MASKS] = _subset(pairs, watermarked, TRUE_MASKS, made_by, exact)
+        subsets[TRUE_MASKS] = _subset(pairs, watermarked, TRUE_MASKS, made_by, by_truth)
         subsets[CLEAN] = pairs
     return subsets
 
 
 def _subset(
-    pairs: Pairs, made_from: Pairs, name: str, parameters: Mapping,
-    build: Callable[[Writer, str], None],
-) -> SubsetPairs:  # fmt: skip
+    pairs: Pairs, made_from: Pairs, name: str, parameters: Mapping, make: Callable[[str], Made]
+) -> SubsetPairs:
+    """The images that ``make`` gives of each key, with their masks, where there are any."""
     slug = name.replace(", ", "-").replace(" ", "-")
     folder = f"{SUBSETS}/{slug}"
+
+    def build(writer: Writer) -> None:
+        keys = dict.fromkeys(pairs.all["image_key"])
+        for key in tqdm(keys, desc=f"{name} images", unit="image", delay=5, leave=False):
+            image, mask = make(key)
+            if mask is not None:
+                png = BytesIO()
+                Image.fromarray(mask).save(png, "PNG")
+                writer.write_bytes(_mask_key(folder, key), png.getvalue())
+            writer.write_bytes(f"{folder}/images/{key}", encode_jpeg(image))
+
     manifest = ensure(
-        pairs.zone, f"{slug}-images", kind="images", parameters=parameters,
-        inputs={"images": made_from.manifest.fingerprint},
-        build=lambda writer: build(writer, folder), prefixes=(folder,),
+        pairs.zone, f"{slug}-images", kind="images", parameters=parameters, build=build,
+        inputs={"images": made_from.manifest.fingerprint}, prefixes=(folder,),
         code=code_of(__name__, *CODE),
     )  # fmt: skip
     start, files = f"{folder}/images/", manifest.files.items()
@@ -234,20 +219,29 @@ def scores_by_opacity(tools: Tools, *, opacities: Sequence[float], seed: int = 4
     """
     rows = []
     for key, image in tools.to_score.items():
-        watermark, clean = sample([seed, key], opacity=1.0), stored(image)
-        (mask,) = tools.detector.find([clean])
+        (mask,) = tools.detector.find([stored(image)])
         rows.append({"key": key, "opacity": 0.0, "found": mask.any()})
         for opacity in opacities:
-            drawn, truth = draw(image, replace(watermark, opacity=opacity))
-            drawn = stored(drawn)
-            (mask,) = tools.detector.find([drawn])
-            forms = {WATERMARKED: drawn, REPAIRED: tools.inpainter.fill(drawn, mask),
-                     TRUE_MASKS: tools.inpainter.fill(drawn, truth)}  # fmt: skip
+            watermark = sample([seed, key], opacity=opacity)
+            forms, mask, truth = repairs(image, watermark, tools.detector, tools.inpainter)
+            clean = forms.pop(CLEAN)
             db = {form: min(psnr(one, clean, truth), MOST_DB) for form, one in forms.items()}
             known = {"key": key, "opacity": opacity, "found": mask.any(), "area": truth.mean()}
             gain = db[REPAIRED] - db[WATERMARKED]
             rows.append(known | mask_scores(mask, truth) | db | {"gain": gain})
     return pd.DataFrame(rows)
+
+
+def repairs(
+    image: Image.Image, watermark: Watermark, detector: Detector, inpainter: Inpainter
+) -> tuple[dict[str, Image.Image], np.ndarray, np.ndarray]:
+    """An image in all forms; the mask that was found on it with a watermark, and the true one."""
+    drawn, truth = draw(image, watermark)
+    drawn = stored(drawn)
+    (mask,) = detector.find([drawn])
+    forms = {CLEAN: stored(image), WATERMARKED: drawn, REPAIRED: inpainter.fill(drawn, mask),
+             TRUE_MASKS: inpainter.fill(drawn, truth)}  # fmt: skip
+    return forms, mask, truth
 
 
 def by_opacity(scores: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
@@ -258,13 +252,11 @@ def by_opacity(scores: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """
     rows = []
     for what in columns:
-        known = scores.dropna(subset=what) if what in scores else scores.iloc[:0]
-        for opacity, part in known.groupby("opacity"):
-            if len(part) < 2:  # no interval
-                continue
-            values = Sample(part[[what]].to_numpy(float).T, part["key"].to_numpy(str))
-            bounds = (0.0, 1.0) if what in SHARES else (-np.inf, np.inf)
-            rows.append((what, opacity, estimate(values, bounds=bounds)))
+        bounds = (0.0, 1.0) if what in SHARES else (-np.inf, np.inf)
+        for opacity, part in scores.dropna(subset=what).groupby("opacity"):
+            if len(part) > 1:  # else there is no interval
+                values = Sample(part[[what]].to_numpy(float).T, part["key"].to_numpy(str))
+                rows.append((what, opacity, estimate(values, bounds=bounds)))
     return pd.DataFrame(rows, columns=["what", "opacity", "estimate"])
 
 
@@ -282,9 +274,3 @@ def opacity_figure(
 
 def _mask_key(folder: str, key: str) -> str:
     return f"{folder}/masks/{key.rpartition('.')[0]}.png"
-
-
-def _png(mask: np.ndarray) -> bytes:
-    stream = BytesIO()
-    Image.fromarray(mask).save(stream, "PNG")
-    return stream.getvalue()
