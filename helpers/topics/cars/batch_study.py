@@ -16,14 +16,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from helpers.data.sets import RetrievalSet
-from helpers.experiment import Experiment, PreparedSet
+from helpers.experiment import Experiment
 from helpers.grid import Result
-from helpers.models.encoder import Encoder
+from helpers.models.encoder import Encoder, load_encoder
 from helpers.models.placement import Placement
 from helpers.report import plots, tables
 from helpers.report.style import DIRECTION_NAMES
 from helpers.study import Design, Study
-from helpers.topics.cars import measures
+from helpers.topics.cars import measures, reading
 from helpers.topics.cars.instances import Classes, open_classes, split_queries
 from helpers.topics.cars.queries import write_queries
 from helpers.training.batches import TrainingPairs
@@ -40,15 +40,6 @@ BUDGETS = ("equal samples", "equal steps")
 Embedded = tuple[np.ndarray, np.ndarray, RetrievalSet]  # images, texts, and whose they are
 
 
-def rate_of(batch_size: int, *, at_8: float = 0.001) -> float:
-    """The learning rate for a batch: it grows with the root of the size, as gradients' noise falls.
-
-    >>> rate_of(8), rate_of(128)
-    (0.001, 0.004)
-    """
-    return at_8 * math.sqrt(batch_size / 8)
-
-
 def train_arm(
     base: Encoder, pairs: TrainingPairs, *, loss: str, batch_size: int, seed: int,
     samples: int = 0, steps: int = 0, parts: int = 1, placement: Mapping[str, Any] = DUAL,
@@ -56,12 +47,13 @@ def train_arm(
 ) -> Trained:  # fmt: skip
     """Adapt a copy of the base with so many ``samples`` or ``steps``; scale and bias are trained.
 
-    A batch in ``parts`` has a loss for each of them, as plain accumulation computes it.
+    A batch in ``parts`` has a loss for each of them, as plain accumulation computes it. The
+    learning rate grows with the root of the batch's size, as the noise of its gradient falls.
     """
     settings = Settings(
         steps=steps or samples // batch_size, batch_size=batch_size // parts, accumulation=parts,
         accumulate="plain", loss=loss, draw="image", keep="last", seed=seed, warmup=warmup,
-        learning_rate=rate_of(batch_size, at_8=rate_at_8), weight_decay=0.0, precision=precision,
+        learning_rate=rate_at_8 * math.sqrt(batch_size / 8), weight_decay=0.0, precision=precision,
     )  # fmt: skip
     return train_lora(
         base, pairs, placement=Placement(**placement), settings=settings,
@@ -69,14 +61,15 @@ def train_arm(
     )  # fmt: skip
 
 
-def prepared(base: Encoder, sets: Mapping[str, RetrievalSet]) -> dict[str, PreparedSet]:
-    """The images and queries of each side, prepared once; ``ValueError`` if it is no SigLIP."""
+def load_siglip(name: str, *, device: str = "auto") -> Encoder:
+    """A base that the sigmoid loss can train; ``ValueError`` if it is no SigLIP."""
+    base = load_encoder(name, device=device)
     if base.family != "siglip":
         raise ValueError(
             f"{base.name} has no logit bias, which the sigmoid loss trains: use a SigLIP, such as "
             "google/siglip-base-patch16-224"
         )
-    return {side: PreparedSet.of(base, one) for side, one in sets.items()}
+    return base
 
 
 class CarsExperiment(Experiment):
@@ -96,8 +89,7 @@ class CarsExperiment(Experiment):
         n = self.design.data[TEST]["queries"]
         written = write_queries(self.classes.cars, n=n, seed=SPLIT_SEED, progress=False)
         texts = split_queries(written.queries, self.classes, seed=SPLIT_SEED)
-        return {side: RetrievalSet(list(one.images), one.image_items, one.captions,
-                                   one.caption_items, one.name, one.galleries)
+        return {side: replace(one, images=list(one.images))
                 for side, one in self.classes.sets(texts).items()}  # fmt: skip
 
     def embedded(self, model: Any, side: str) -> Embedded:
@@ -115,15 +107,11 @@ class CarsExperiment(Experiment):
             self.base, self.prepared(self.base.name, "train").pairs, seed=seed,
             placement=placement, rate_at_8=about["rate at 8"], warmup=about["warmup"], **factors,
         )  # fmt: skip
-        steps = len(trained.losses)
-        info = {
-            "seconds": trained.info["seconds"],
-            "trainable_parameters": trained.info["trainable_parameters"],
+        steps, size = len(trained.losses), factors["batch_size"] // factors.get("parts", 1)
+        info = {name: trained.info[name] for name in ("seconds", "trainable_parameters")} | {
             "loss_at_end": float(trained.losses["loss"].tail(max(1, steps // 10)).mean()),
-            "loss_of_a_constant": constant_loss(
-                factors["loss"], factors["batch_size"] // factors.get("parts", 1)
-            ),
-        }
+            "loss_of_a_constant": constant_loss(factors["loss"], size),
+        }  # fmt: skip
         losses = trained.losses[["step", "loss"]].iloc[:: max(1, steps // 64)]
         return self.measured(trained.encoder, info, steps, losses=losses)
 
@@ -172,20 +160,20 @@ def run_study(design: Design, folder: Path, *, device: str = "cpu") -> Study:
     ``ARM, image to text``.
     """
     experiment = CarsExperiment(design, device)
-    study = experiment.run(folder, experiment.identity(*CODE))
+    study = experiment.run(folder, experiment.identity(*CODE, words=reading.WORDS))
     scores = study.frames["evaluations"]
     named = scores["arm"] + ", " + scores["direction"].map(DIRECTION_NAMES)
     return replace(study, frames={**study.frames, "evaluations": scores.assign(arm=named)})
 
 
-def by_batch_size(study: Study, *, test: str = TEST, metric: str = "hit@1") -> pd.DataFrame:
-    """``budget``, ``size``, ``loss`` and gain of arms such as ``sigmoid 8, equal samples``."""
+def by_batch_size(study: Study, *, test: str = TEST) -> pd.DataFrame:
+    """``budget``, ``size``, ``loss``, ``estimate`` (gain in hit@1) of arms that compare sizes."""
     rows = []
     for arm in study.arms:
         name, _, budget = arm.partition(", ")
         if budget in BUDGETS:
             loss, size = name.split()
-            found = study.difference(arm, "zero-shot", metric=metric, test=test)
+            found = study.difference(arm, "zero-shot", metric="hit@1", test=test)
             rows.append((budget, int(size), loss, found))
     return pd.DataFrame(rows, columns=["budget", "size", "loss", "estimate"])
 
@@ -208,13 +196,6 @@ def smallest_batch(study: Study, *, test: str = TEST) -> tuple[str, str]:
     best = max(small.itertuples(), key=lambda one: one.estimate.value).loss
     about = f"both directions, {BUDGETS[0]}, batches of {small['size'].iloc[0]}"
     return f"hit@1 minus zero-shot, {about}: {'; '.join(said)}.", best
-
-
-def verdicts(judged: pd.DataFrame) -> tuple[pd.DataFrame, str, str]:
-    """The hypotheses of the study as a table, a sentence on each, and how to read them."""
-    found = f"{'. '.join(tables.verdict_sentences(judged))}."
-    read = "Points of hit@1; intervals hold classes and seeds. Reported: system D, R@1."
-    return tables.verdict_table(judged), found, read
 
 
 def study_sentence(design: Design) -> str:
