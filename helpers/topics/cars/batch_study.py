@@ -181,10 +181,11 @@ def by_batch_size(study: Study, *, test: str = TEST) -> pd.DataFrame:
 def batch_figure(study: Study, *, test: str = TEST) -> Figure:
     """The gain over zero-shot in hit@1, mean of both directions, by budget, batch size and loss."""
     found = by_batch_size(study, test=test).sort_values(["budget", "size"], kind="stable")
-    arms = [f"{one.budget}, {one.size} pairs, {one.loss}" for one in found.itertuples()]
+    arms = [f"{one.budget}, batches of {one.size}" for one in found.itertuples()]
     return plots.points_with_intervals(
-        found.assign(arm=arms, direction="both"), heading="hit@1 minus zero-shot",
-        differences=True,
+        found.assign(arm=arms, direction=found["loss"]), differences=True,
+        heading="How much does each loss gain over zero-shot, by batch size?",
+        note="hit@1, mean of both directions",
     )  # fmt: skip
 
 
@@ -196,6 +197,13 @@ def smallest_batch(study: Study, *, test: str = TEST) -> tuple[str, str]:
     best = max(small.itertuples(), key=lambda one: one.estimate.value).loss
     about = f"both directions, {BUDGETS[0]}, batches of {small['size'].iloc[0]}"
     return f"hit@1 minus zero-shot, {about}: {'; '.join(said)}.", best
+
+
+def verdicts(judged: pd.DataFrame) -> tuple[pd.DataFrame, str, str]:
+    """The hypotheses of the study as a table, a sentence on each, and how to read them."""
+    found = f"{'. '.join(tables.verdict_sentences(judged))}."
+    read = "Points of hit@1; intervals hold classes and seeds. Reported: system D, R@1."
+    return tables.verdict_table(judged), found, read
 
 
 def study_sentence(design: Design) -> str:

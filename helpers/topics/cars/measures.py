@@ -7,13 +7,15 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import torch
+from PIL import Image
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 from torch.nn import functional as F
 
 from helpers.data.sets import RetrievalSet
 from helpers.evaluation.ranking import DIRECTIONS, gallery_of, rank_both_directions
-from helpers.evaluation.stats import Estimate
+from helpers.evaluation.stats import Estimate, Sample
+from helpers.evaluation.stats import estimate as mean_of
 from helpers.models.encoder import Encoder
 from helpers.report.style import DIRECTION_NAMES
 from helpers.report.tables import points, value_text
@@ -76,14 +78,14 @@ def chance(study: Study, *, metric: str, test: str, direction: str) -> float:
     return float(np.mean(levels))
 
 
-def reported_table(study: Study, *, test: str, arms: Sequence[str] = ()) -> pd.DataFrame:
+def reported_table(study: Study, test: str, arms: Sequence[str] = ()) -> pd.DataFrame:
     """Metrics of arms (default: all) in percent with intervals, chance, what system D reports."""
     rows = []
     for metric, direction in product(REPORTED, DIRECTIONS):
         where = {"metric": metric, "test": test, "direction": direction}
         found = {arm: estimate(study, arm, **where) for arm in arms or study.arms}
         rows.append({
-            "metric": metric,
+            "metric": metric.replace("mrr", "MRR"),
             "direction": DIRECTION_NAMES[direction],
             **{arm: e.missing or f"{100 * e.value:.1f} [{100 * e.low:.1f}, {100 * e.high:.1f}]"
                for arm, e in found.items()},
@@ -190,6 +192,12 @@ def log_loss(logits: np.ndarray, positive: np.ndarray) -> float:
     return float(np.logaddexp(0, np.where(positive, -logits, logits)).mean())
 
 
+def log_loss_difference(a: np.ndarray, b: np.ndarray, positive: np.ndarray) -> Estimate:
+    """The log loss of logits ``a`` minus that of ``b``, with its interval over the classes."""
+    x, y = (np.logaddexp(0, np.where(positive, -one, one)).mean(axis=1) for one in (a, b))
+    return mean_of(Sample((x - y)[None], positive.argmax(axis=1).astype(str)))
+
+
 def constant_log_loss(share: float) -> float:
     """The log loss of the best constant answer: the entropy of the share of positives."""
     return float(-share * np.log(share) - (1 - share) * np.log1p(-share))
@@ -250,3 +258,15 @@ def lookalikes(
             "shared": ", ".join(k for k in a if a[k] == b[k]) or "nothing",
         })  # fmt: skip
     return pd.DataFrame(rows).query("gap > 0").sort_values("gap", ignore_index=True)
+
+
+def lookalike_pairs(
+    errors: pd.DataFrame, data: RetrievalSet, n: int = 3
+) -> tuple[list[Image.Image], list[str]]:
+    """Images and labels for a grid: of ``n`` classes the best image, then the wrong first one."""
+    images, labels = [], []
+    for one in errors.drop_duplicates("asked for").head(n).to_dict("records"):
+        images += [data.images[one["right"]], data.images[one["wrong"]]]
+        labels += [f"{data.captions[one['query']]!r}: {one['asked for']}",
+                   f"came first: {one['came first']}"]  # fmt: skip
+    return images, labels
