@@ -295,11 +295,6 @@ def test_a_batch_is_shared_out_whole():
         Ranks(0, 4).shares(np.arange(3))
 
 
-def test_without_torchrun_there_is_one_process(monkeypatch):
-    monkeypatch.delenv("WORLD_SIZE", raising=False)
-    assert Ranks.join() == Ranks()
-
-
 if __name__ == "__main__":
     torch.set_num_threads(1)
     work(Ranks.join(device="cpu"), sys.argv[1])

@@ -16,8 +16,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -25,6 +24,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import PartialState
+from accelerate.utils import gather as gather_rows
+from accelerate.utils import pad_across_processes, reduce
 
 from helpers.evaluation.ranking import DIRECTIONS
 from helpers.evaluation.stats import Estimate
@@ -67,21 +69,8 @@ class Ranks:
         """
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
             return cls()
-        from accelerate import PartialState
-
         state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available())
         return cls(state.process_index, state.num_processes, str(state.device))
-
-    @contextmanager
-    def first(self) -> Iterator[None]:
-        """What writes is done by the first process, then by the others, which find it done."""
-        if self.count == 1:
-            yield
-            return
-        from accelerate import PartialState
-
-        with PartialState().main_process_first():
-            yield
 
     def shares(self, rows: np.ndarray) -> list[np.ndarray]:
         """The part of a batch of each process: contiguous, within one row as large as another."""
@@ -96,12 +85,10 @@ class Ranks:
         start = [sum(sizes[: self.rank])] * len(columns)
         if self.count == 1:
             return columns, 0, start
-        from accelerate.utils import gather, pad_across_processes
-
         whole = []
         for column in columns:  # some processes may have one row less, and send one of zeros
             padded = pad_across_processes(column.detach().to(self.device), dim=0)
-            parts = gather(padded.contiguous()).split(max(sizes))
+            parts = gather_rows(padded.contiguous()).split(max(sizes))
             rows = [part[:size] for part, size in zip(parts, sizes, strict=True)]
             whole.append(torch.cat(rows).to(column.device))
         return whole, self.rank, start
@@ -110,8 +97,6 @@ class Ranks:
         """Add up the gradients of all trainable parameters over the processes, in one message."""
         if self.count == 1:
             return
-        from accelerate.utils import reduce
-
         trainable = [p for p in model.parameters() if p.requires_grad]
         for parameter in trainable:  # a process whose part left it out adds nothing
             if parameter.grad is None:
@@ -199,7 +184,7 @@ def run(chosen: argparse.Namespace, ranks: Ranks) -> Path | None:
     base = load(chosen.model, device=ranks.device or chosen.device)
     classes = open_classes(chosen.source, max_recipes=chosen.max_recipes,
                            image_px=chosen.image_px, seed=chosen.seed)  # fmt: skip
-    with ranks.first():
+    with PartialState().main_process_first():  # what it writes, the others find
         written = llm.ask(
             classes.cars, query_writer=chosen.query_writer, query_judge=chosen.query_judge,
             zone=str(chosen.out.resolve() / "zone"), n=chosen.queries, seed=chosen.seed,

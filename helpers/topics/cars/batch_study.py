@@ -192,6 +192,8 @@ def batch_figure(study: Study, *, test: str = TEST) -> Figure:
 def smallest_batch(study: Study, *, test: str = TEST) -> tuple[str, str]:
     """The gain of each loss with the smallest batch and equal samples; the loss that gains more."""
     curves = by_batch_size(study, test=test)
+    if curves["size"].nunique() < 2:
+        raise ValueError(f"batch_sizes holds {curves['size'].nunique()} size: give two, as in 8,64")
     small = curves[(curves["size"] == curves["size"].min()) & (curves["budget"] == BUDGETS[0])]
     said = [f"{one.loss} {tables.points(one.estimate)}" for one in small.itertuples()]
     best = max(small.itertuples(), key=lambda one: one.estimate.value).loss
