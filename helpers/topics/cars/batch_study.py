@@ -11,7 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -37,7 +36,6 @@ CODE = tuple(f"helpers.topics.cars.{name}" for name in (
 ))  # fmt: skip
 DUAL = {"rank": 16, "alpha": 32.0, "dropout": 0.0, "modules": "q_proj,v_proj"}
 BUDGETS = ("equal samples", "equal steps")
-Embedded = tuple[np.ndarray, np.ndarray, RetrievalSet]  # images, texts, and whose they are
 
 
 def train_arm(
@@ -92,56 +90,41 @@ class CarsExperiment(Experiment):
         return {side: replace(one, images=list(one.images))
                 for side, one in self.classes.sets(texts).items()}  # fmt: skip
 
-    def embedded(self, model: Any, side: str) -> Embedded:
-        """Embeddings of the images and queries of a side."""
-        prepared = self.prepared(self.base.name, side)
-        return *prepared.embed(model), prepared.data
-
     def train(self, *, seed: int, **factors: Any) -> Result:
         """One arm with one seed; without ``loss`` the base, with ``tip`` Tip-Adapter on it."""
-        if "loss" not in factors:
-            return self.tip() if factors.get("tip") else self.measured(self.base, {}, 0)
-        about = self.design.settings
-        placement = {**about["placement"], **factors.pop("placement", {})}
-        trained = train_arm(
-            self.base, self.prepared(self.base.name, "train").pairs, seed=seed,
-            placement=placement, rate_at_8=about["rate at 8"], warmup=about["warmup"], **factors,
-        )  # fmt: skip
-        steps, size = len(trained.losses), factors["batch_size"] // factors.get("parts", 1)
-        info = {name: trained.info[name] for name in ("seconds", "trainable_parameters")} | {
-            "loss_at_end": float(trained.losses["loss"].tail(max(1, steps // 10)).mean()),
-            "loss_of_a_constant": constant_loss(factors["loss"], size),
-        }  # fmt: skip
-        losses = trained.losses[["step", "loss"]].iloc[:: max(1, steps // 64)]
-        return self.measured(trained.encoder, info, steps, losses=losses)
-
-    def measured(self, model: Any, info: dict[str, Any], step: int, **frames) -> Result:
-        """A model's ranks, its mean average precision on validation, and its calibration."""
-        images, texts, data = self.embedded(model, "test")
-        info |= {"logit_scale": model.logit_scale, "logit_bias": model.logit_bias}
-        info |= measures.calibration_of(*measures.logits_of(model, images, texts, data))
-        validation = self.embedded(model, "validation")
-        return self.ranked((images, texts, data), validation, info, step, **frames)
-
-    def tip(self) -> Result:
-        """Tip-Adapter on the base, with the weights that validation chooses."""
-        keys, texts, data = self.embedded(self.base, "train")
-        values = measures.class_texts(texts, data.caption_items, data.image_items)
-        sides = {side: self.embedded(self.base, side) for side in ("validation", "test")}
-        chosen = measures.chosen_tip(*sides["validation"], keys, values)
-        moved = [(measures.tip_adapter(images, keys, values, **chosen), texts, data)
-                 for images, texts, data in (sides["test"], sides["validation"])]  # fmt: skip
-        return self.ranked(*moved, {f"tip_{k}": v for k, v in chosen.items()}, 0)
-
-    def ranked(
-        self, test: Embedded, validation: Embedded, info: dict[str, Any], step: int, **frames
-    ) -> Result:
-        """The ranks of the test, and the mean average precision on validation by direction."""
-        scores = measures.ranks_of(*validation).groupby("direction")["ap"].mean()
-        evaluations = pd.DataFrame({"step": step, "direction": scores.index, "score": scores})
-        info["validation"] = float(scores.mean())
-        ranks = measures.ranks_of(*test).assign(test=TEST)
-        return Result(ranks, info, {"evaluations": evaluations, **frames})
+        about, model, info, frames, step = self.design.settings, self.base, {}, {}, 0
+        sides = {side: self.prepared(model.name, side) for side in self.sets}
+        if "loss" in factors:
+            placement = {**about["placement"], **factors.pop("placement", {})}
+            trained = train_arm(
+                model, sides["train"].pairs, seed=seed, placement=placement,
+                rate_at_8=about["rate at 8"], warmup=about["warmup"], **factors,
+            )  # fmt: skip
+            model, losses, step = trained.encoder, trained.losses, len(trained.losses)
+            size = factors["batch_size"] // factors.get("parts", 1)
+            info = {name: trained.info[name] for name in ("seconds", "trainable_parameters")} | {
+                "loss_at_end": float(losses["loss"].tail(max(1, step // 10)).mean()),
+                "loss_of_a_constant": constant_loss(factors["loss"], size),
+            }  # fmt: skip
+            frames["losses"] = losses[["step", "loss"]].iloc[:: max(1, step // 64)]
+        found = {side: (*sides[side].embed(model), self.sets[side])
+                 for side in ("validation", "test")}  # fmt: skip
+        if factors.get("tip"):
+            (keys, texts), data = sides["train"].embed(model), self.sets["train"]
+            values = measures.class_texts(texts, data.caption_items, data.image_items)
+            chosen = measures.chosen_tip(*found["validation"], keys, values)
+            found = {side: (measures.tip_adapter(images, keys, values, **chosen), *rest)
+                     for side, (images, *rest) in found.items()}  # fmt: skip
+            info = {f"tip_{name}": value for name, value in chosen.items()}
+        else:
+            info |= {"logit_scale": model.logit_scale, "logit_bias": model.logit_bias}
+            info |= measures.calibration_of(*measures.logits_of(model, *found["test"]))
+        scores = measures.ranks_of(*found["validation"]).groupby("direction")["ap"].mean()
+        info["validation"] = float(scores.mean())  # mean average precision
+        frames["evaluations"] = pd.DataFrame(
+            {"step": step, "direction": scores.index, "score": scores}
+        )
+        return Result(measures.ranks_of(*found["test"]).assign(test=TEST), info, frames)
 
 
 def constant_loss(loss: str, size: int) -> float:
