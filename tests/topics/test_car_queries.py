@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.endpoint import Endpoint
 from helpers.store.credentials import AccessError, without_keys
 from helpers.topics.cars import llm, queries
 from helpers.topics.cars.queries import CarQuery, Draft, Refused, rule_writer, write_queries
-from helpers.topics.cars.reading import Car, cars_of, guard, read
+from helpers.topics.cars.reading import WORDS, Car, cars_of, read
 from helpers.world.garage import nth
 from tests.chat_server import chat_server
 
@@ -22,8 +21,6 @@ GARAGE = cars_of({"id": str(i), **nth(i, 42)} for i in range(384))
 def test_an_answer_is_validated_with_its_car():
     given_text = {"query": "nissan laef '12", "mentions": ("make", "year")}
     assert CarQuery.model_validate(given_text, context={"car": LEAF}).query == "nissan laef '12"
-    with pytest.raises(ValueError, match="give context="):
-        CarQuery.model_validate(given_text)
 
 
 @pytest.mark.parametrize(
@@ -31,12 +28,11 @@ def test_an_answer_is_validated_with_its_car():
     [
         (Draft("red nissan leaf"), "color", "color: red"),
         (Draft("nissan leaf", (), ("make", "year")), "mentions", "mentions: year"),
-        (Draft("nissan leaf", (), ("color",)), "malformed", "mentions.0"),
     ],
 )
 def test_a_refused_draft_has_its_reason(draft, reason, detail):
     with pytest.raises(Refused) as found:
-        queries.checked(draft, LEAF)
+        queries.guarded(draft, LEAF)
     assert found.value.reason == reason
     assert found.value.detail.startswith(detail)
 
@@ -46,9 +42,9 @@ def test_a_refused_draft_has_its_reason(draft, reason, detail):
 def test_what_the_rules_write_tells_nothing_else_and_a_word_more_is_refused(car, number, word):
     draft = rule_writer(car, number=number, seed=1)
     assert draft == rule_writer(car, number=number, seed=1)
-    if not guard(draft.text, car):  # a typo may turn a word into one that is refused
+    if not read(draft.text, car).findings:  # a typo may turn a word into one that is refused
         assert queries.rule_judge(draft.text, car) == "" or draft.edits
-        assert guard(f"{word} {draft.text}", car) != ()
+        assert read(f"{word} {draft.text}", car).findings
 
 
 def test_queries_are_misspelt_partial_relative_and_in_other_languages():
@@ -106,24 +102,29 @@ def answer(query, mentions=("model",), **more):
     return json.dumps({"query": query, "mentions": list(mentions), **more})
 
 
+@pytest.fixture
+def zone(tmp_path):
+    return str(tmp_path / "zone")
+
+
 def written_by(server, zone, *, n=1, judge="rules", model="stub"):
     name = f"{server.url}#{model}"
-    roles = llm.roles_of(name, name if judge == "model" else "rules", zone)
-    return write_queries([LEAF], *roles, n=n, progress=False)
+    judge = name if judge == "model" else "rules"
+    return llm.ask([LEAF], query_writer=name, query_judge=judge, zone=zone, n=n)
 
 
-def test_a_good_answer_passes_with_its_style_and_is_asked_for_once(server, local_zone):
+def test_a_good_answer_passes_with_its_style_and_is_asked_for_once(server, zone):
     server.answer = lambda body: answer("nissan leaf please", ("make", "model"))
-    found = written_by(server, local_zone).queries
+    found = written_by(server, zone).queries
     assert found[["query", "edits"]].values.tolist() == [
-        ["nissan leaf please", f"style:{llm.STYLES[0]}"]
+        ["nissan leaf please", f"style:{WORDS['styles'][0]}"]
     ]
     ((_, _, body),) = server.asked
     assert body["response_format"]["json_schema"]["schema"]["required"] == ["query", "mentions"]
     assert json.loads(body["messages"][1]["content"]) == LEAF.metadata
-    assert written_by(server, local_zone).queries.equals(found)
+    assert written_by(server, zone).queries.equals(found)
     assert len(server.asked) == 1
-    written_by(server, local_zone, model="other")
+    written_by(server, zone, model="other")
     assert len(server.asked) == 2
 
 
@@ -147,50 +148,49 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_no_bad_answer_gets_through(server, local_zone, name):
+def test_no_bad_answer_gets_through(server, zone, name):
     said, reason = BAD[name]
     server.answer = lambda body: said
-    written = written_by(server, local_zone)
+    written = written_by(server, zone)
     assert len(written.queries) == 0
     assert reason in set(written.rejected["reason"])
-    assert reason in written.reasons["refused because of"].tolist()
+    assert f"{reason} 3" in written.sentence
 
 
-def test_a_model_as_judge_decides_behind_the_guardrails(server, local_zone):
+def test_a_model_as_judge_decides_behind_the_guardrails(server, zone):
     def says(body):
         if "metadata" in json.loads(body["messages"][1]["content"]):
             return json.dumps({"supported": False, "words": ["lovely"]})
         return answer("lovely nissan leaf")
 
     server.answer = says
-    written = written_by(server, local_zone, judge="model")
+    written = written_by(server, zone, judge="model")
     assert written.rejected["detail"].unique().tolist() == ["lovely"]
     server.answer = lambda body: answer("red nissan leaf")
     server.asked.clear()
-    written = written_by(server, local_zone, judge="model", model="again")
+    written = written_by(server, zone, judge="model", model="again")
     assert set(written.rejected["reason"]) == {"color"}
     assert len(server.asked) == queries.BUDGET  # the judge was never asked
 
 
-def test_an_address_that_stops_answering_ends_the_run(server, local_zone):
+def test_an_address_that_stops_answering_ends_the_run(server, zone):
     server.status = 500
     with pytest.raises(queries.QueryError, match="20 times in a row no answer came"):
-        written_by(server, local_zone, n=9)
+        written_by(server, zone, n=9)
 
 
 @pytest.mark.parametrize("name", ["", "rulez", "http://host/v1#", "http://host/v1", "host#stub"])
-def test_a_role_of_another_form_is_refused_by_name(name, local_zone):
+def test_a_role_of_another_form_is_refused_by_name(name, zone):
     with pytest.raises(ValueError, match=r"query_judge is .*give 'rules', or an address"):
-        llm.roles_of("rules", name, local_zone)
+        llm.ask([LEAF], query_judge=name, zone=zone)
 
 
 def test_the_name_of_a_model_is_taken_for_no_password():
-    assert without_keys(f"{llm.OLLAMA}#qwen2.5:14b") == f"{llm.OLLAMA}#qwen2.5:14b"
+    name = "http://127.0.0.1:11434/v1#qwen2.5:14b"
+    assert without_keys(name) == name
 
 
-def test_an_address_with_a_key_is_refused(local_zone):
+def test_an_address_with_a_key_is_refused(zone):
     with pytest.raises(AccessError, match="ENDPOINT_KEY") as found:
-        llm.roles_of("http://me:topsecret@host/v1#stub", "rules", local_zone)
+        llm.ask([LEAF], query_writer="http://me:topsecret@host/v1#stub", zone=zone)
     assert "topsecret" not in str(found.value)
-    writer, _ = llm.roles_of(f"{llm.OLLAMA}#qwen2.5:14b", "rules", local_zone)
-    assert writer.__self__.endpoint == Endpoint(llm.OLLAMA, "qwen2.5:14b")

@@ -3,6 +3,11 @@
     python -m helpers.topics.cars --out reports/cars
     torchrun --nproc_per_node=8 -m helpers.topics.cars --source FOLDER --precision bf16
 
+Each process encodes its part of a batch. Embeddings are gathered, so that the loss has the
+negatives of the whole batch; gradients are added up. Communication is that of ``accelerate`` (gloo
+on CPUs, NCCL on GPUs), started by ``torchrun``; ``accelerate launch --cpu`` starts one process in
+silence, whatever number it is told.
+
 The first process alone writes ``evaluation_results.json``, ``adapter/`` and ``losses.csv``. A run
 that was stopped goes on from ``state.safetensors`` when it is started again.
 """
@@ -11,28 +16,136 @@ import argparse
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.utils import gather as gather_rows
+from accelerate.utils import pad_across_processes, reduce
 
 from helpers.evaluation.ranking import DIRECTIONS
 from helpers.evaluation.stats import Estimate
 from helpers.experiment import PreparedSet
-from helpers.models.encoder import load_encoder
+from helpers.models.encoder import Encoder, load_encoder
 from helpers.models.lora import adapt, load_adapter, save_adapter
 from helpers.models.placement import Placement
 from helpers.store.zones import write_file_atomically
 from helpers.study import Study
 from helpers.topics.cars import llm, measures
-from helpers.topics.cars.distributed import Ranks, join, shared_step
-from helpers.topics.cars.instances import ask, open_classes, split_queries
-from helpers.training.batches import epoch_batches, plain_towers
+from helpers.topics.cars.batch_study import load_siglip
+from helpers.topics.cars.instances import open_classes, split_queries
+from helpers.training.batches import (
+    Towers,
+    TrainingPairs,
+    encode_batch,
+    epoch_batches,
+    gather,
+    plain_towers,
+)
+from helpers.training.gradcache import accumulate_cached
 from helpers.training.loop import Settings, fit
-from helpers.training.runs import SCALARS
+from helpers.training.runs import SCALARS, contrastive_loss
 
 NAME = "helpers.topics.cars"
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """One process among ``count``, which computes on ``device``; the default is the only one."""
+
+    rank: int = 0
+    count: int = 1
+    device: str = ""
+
+    @classmethod
+    def join(cls, device: str = "auto") -> "Ranks":
+        """Meet the processes that ``torchrun`` started, each on a GPU of its own where there are
+        any; one alone where it did not.
+        """
+        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+            return cls()
+        state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available())
+        return cls(state.process_index, state.num_processes, str(state.device))
+
+    def shares(self, rows: np.ndarray) -> list[np.ndarray]:
+        """The part of a batch of each process: contiguous, within one row as large as another."""
+        if len(rows) < self.count:
+            raise ValueError(
+                f"a batch of {len(rows)} pairs for {self.count} processes: give each at least one"
+            )
+        return np.array_split(rows, self.count)
+
+    def gathered(self, columns: list[torch.Tensor], sizes: list[int]):
+        """What gradient caching asks: the columns of all, this rank, where its own rows start."""
+        start = [sum(sizes[: self.rank])] * len(columns)
+        if self.count == 1:
+            return columns, 0, start
+        whole = []
+        for column in columns:  # some processes may have one row less, and send one of zeros
+            padded = pad_across_processes(column.detach().to(self.device), dim=0)
+            parts = gather_rows(padded.contiguous()).split(max(sizes))
+            rows = [part[:size] for part, size in zip(parts, sizes, strict=True)]
+            whole.append(torch.cat(rows).to(column.device))
+        return whole, self.rank, start
+
+    def sum_gradients(self, model: torch.nn.Module) -> None:
+        """Add up the gradients of all trainable parameters over the processes, in one message."""
+        if self.count == 1:
+            return
+        trainable = [p for p in model.parameters() if p.requires_grad]
+        for parameter in trainable:  # a process whose part left it out adds nothing
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        flat = reduce(torch.cat([p.grad.flatten() for p in trainable]), reduction="sum")
+        sizes = [p.numel() for p in trainable]
+        for parameter, part in zip(trainable, flat.split(sizes), strict=True):
+            parameter.grad.copy_(part.view_as(parameter))
+
+
+def shared_step(
+    encoder: Encoder, pairs: TrainingPairs, towers: Towers, settings: Settings, ranks: Ranks, *,
+    held: int,
+) -> Callable[[int, np.random.Generator], tuple[torch.Tensor, list[str]]]:  # fmt: skip
+    """The step of a run for ``fit``: one loss over a batch that several processes hold together.
+
+    Each process encodes ``held`` pairs at once. With one process this is a plain step with gradient
+    caching.
+    """
+    loss = contrastive_loss(encoder.model, pairs, settings)
+
+    @lru_cache(maxsize=2)
+    def batches_of(epoch: int) -> list[np.ndarray]:
+        return batches(pairs, settings, epoch)
+
+    def encode(batch: tuple[Any, ...]) -> tuple[torch.Tensor, ...]:
+        rows, images, texts = encode_batch(
+            towers, batch, device=encoder.device, precision=settings.precision
+        )
+        return rows, images.float(), texts.float()
+
+    def step(number: int, rng: np.random.Generator) -> tuple[torch.Tensor, list[str]]:
+        epoch, position = divmod(number, len(batches_of(0)))
+        shares = ranks.shares(batches_of(epoch)[position])
+        rows, sizes = shares[ranks.rank], list(map(len, shares))
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)) + ranks.rank)
+        parts = [gather(pairs, towers, rows[i : i + held], generator)
+                 for i in range(0, len(rows), held)]  # fmt: skip
+        value = accumulate_cached(encode, parts, loss, gather=partial(ranks.gathered, sizes=sizes))
+        ranks.sum_gradients(encoder.model)
+        return value, pairs.items[rows].tolist()
+
+    return step
+
+
+def batches(pairs: TrainingPairs, settings: Settings, epoch: int) -> list[np.ndarray]:
+    """The batches of an epoch, the same on every process."""
+    return list(epoch_batches(pairs, batch_size=settings.batch_size, draw=settings.draw,
+                              seed=settings.seed, epoch=epoch))  # fmt: skip
 
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -65,38 +178,19 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def first_then_others(ranks: Ranks, work: Callable[[], Any]) -> Any:
-    """Do work that writes on the first process, then on the others, which find it done.
-
-    Raises ``RuntimeError`` on the others where the first one failed: nobody waits for ever.
-    """
-    if ranks.rank:
-        if failed := ranks.told(""):
-            raise RuntimeError(f"process 0 failed: {failed}")
-        return work()
-    try:
-        done = work()
-    except Exception as error:
-        ranks.told(f"{type(error).__name__}: {error}")
-        raise
-    ranks.told("")
-    return done
-
-
 def run(chosen: argparse.Namespace, ranks: Ranks) -> Path | None:
     """The whole run; the path of its results on the first process, None on the others."""
-    base = load_encoder(chosen.model, device=ranks.device or chosen.device)
-    if chosen.loss == "sigmoid" and base.family != "siglip":
-        raise ValueError(f"{base.name} has no logit bias: use --loss info_nce, or a SigLIP")
+    load = load_siglip if chosen.loss == "sigmoid" else load_encoder
+    base = load(chosen.model, device=ranks.device or chosen.device)
     classes = open_classes(chosen.source, max_recipes=chosen.max_recipes,
                            image_px=chosen.image_px, seed=chosen.seed)  # fmt: skip
-    written = first_then_others(ranks, lambda: ask(
-        classes, query_writer=chosen.query_writer, query_judge=chosen.query_judge,
-        zone=str(chosen.out.resolve() / "zone"), n=chosen.queries, seed=chosen.seed,
-    ))  # fmt: skip
+    with PartialState().main_process_first():  # what it writes, the others find
+        written = llm.ask(
+            classes.cars, query_writer=chosen.query_writer, query_judge=chosen.query_judge,
+            zone=str(chosen.out.resolve() / "zone"), n=chosen.queries, seed=chosen.seed,
+        )  # fmt: skip
     sets = classes.sets(split_queries(written.queries, classes, seed=chosen.seed))
-    pairs, test = (PreparedSet.of(base, sets[side]) for side in ("train", "test"))
-    pairs = pairs.pairs
+    pairs, test = PreparedSet.of(base, sets["train"]).pairs, PreparedSet.of(base, sets["test"])
     settings = Settings(
         epochs=chosen.epochs, batch_size=chosen.batch, loss=chosen.loss, draw="image",
         learning_rate=chosen.learning_rate, warmup=chosen.warmup, precision=chosen.precision,
@@ -106,14 +200,10 @@ def run(chosen: argparse.Namespace, ranks: Ranks) -> Path | None:
     adapted = adapt(base, placement, seed=chosen.seed, scalars=SCALARS[chosen.loss])
     towers = plain_towers(adapted, pairs, transform=measures.augmented)
     step = shared_step(adapted, pairs, towers, settings, ranks, held=chosen.held)
-    per_epoch = len(list(epoch_batches(
-        pairs, batch_size=chosen.batch, draw="image", seed=chosen.seed, epoch=0)))  # fmt: skip
     chosen.out.mkdir(parents=True, exist_ok=True)
-    began = time.perf_counter()
-    fitted = fit(adapted.model, step, settings=settings, steps_per_epoch=per_epoch,
-                 state=chosen.out / "state.safetensors", identity=pairs.fingerprint,
-                 progress=not ranks.rank)  # fmt: skip
-    seconds = time.perf_counter() - began
+    fitted = fit(adapted.model, step, settings=settings,
+                 steps_per_epoch=len(batches(pairs, settings, 0)), identity=pairs.fingerprint,
+                 state=chosen.out / "state.safetensors", progress=not ranks.rank)  # fmt: skip
     if ranks.rank:
         return None
     save_adapter(adapted, chosen.out / "adapter", data=f"{classes.name}, training part")
@@ -124,7 +214,7 @@ def run(chosen: argparse.Namespace, ranks: Ranks) -> Path | None:
         "images": {side: len(one.images) for side, one in sets.items()},
         "queries": {side: len(one.captions) for side, one in sets.items()},
         "settings": asdict(settings), "placement": asdict(placement),
-        "processes": ranks.count, "seconds": seconds,
+        "processes": ranks.count, "seconds": fitted.seconds,
         **evaluation(test, {"zero_shot": base, "trained": trained}),
         "reported_elsewhere_percent": measures.REPORTED,
     }  # fmt: skip
@@ -138,21 +228,18 @@ def evaluation(test: PreparedSet, models: dict[str, Any]) -> dict[str, Any]:
     embedded = {name: test.embed(model) for name, model in models.items()}
     ranked = {name: measures.ranks_of(*one, test.data) for name, one in embedded.items()}
     study, found = Study.of(ranked, test="test"), {}
-    table = measures.metric_table(study, test="test")
+    arms = {**{name: name for name in models}, "differences": {"trained": 1.0, "zero_shot": -1.0}}
+    for name, arm in arms.items():
+        found[name] = {d: {m: _numbers(measures.estimate(study, arm, metric=m, test="test",
+                                                         direction=d))
+                           for m in measures.REPORTED} for d in DIRECTIONS}  # fmt: skip
+    found["chance"] = {d: {m: measures.chance(study, metric=m, test="test", direction=d)
+                           for m in measures.REPORTED} for d in DIRECTIONS}  # fmt: skip
     for name, model in models.items():
         logits = measures.logits_of(model, *embedded[name], test.data)
-        own = table[table["arm"] == name]
-        found[name] = {d: {r.metric: _numbers(r.estimate) | {"chance": r.chance}
-                           for r in own[own["direction"] == d].itertuples()}
-                       for d in DIRECTIONS}  # fmt: skip
         found[name]["calibration"] = measures.calibration_of(*logits) | {
             "logit_scale": model.logit_scale, "logit_bias": model.logit_bias}  # fmt: skip
-    gains = {d: {m: _numbers(study.difference("trained", "zero_shot", metric=m, test="test",
-                                              direction=d)) for m in ("hit@1", "hit@5", "mrr")}
-             for d in DIRECTIONS}  # fmt: skip
-    for d, one in measures.map_gains(study, "trained", "zero_shot", test="test").items():
-        gains[d]["mAP"] = _numbers(one)
-    return {**found, "differences": gains}
+    return found
 
 
 def _numbers(one: Estimate) -> dict[str, Any]:
@@ -165,7 +252,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run, and say what went wrong in a line; 0, or 2 after an error of settings or data."""
     chosen = arguments(argv)
     try:
-        written = run(chosen, join(chosen.device))
+        written = run(chosen, Ranks.join(chosen.device))
     except (ValueError, OSError, RuntimeError) as error:
         print(f"{NAME}, process {os.environ.get('RANK', '0')}: {error}", file=sys.stderr)
         return 2

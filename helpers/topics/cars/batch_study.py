@@ -11,19 +11,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from helpers.data.sets import RetrievalSet
-from helpers.experiment import Experiment, PreparedSet
+from helpers.experiment import Experiment
 from helpers.grid import Result
-from helpers.models.encoder import Encoder
+from helpers.models.encoder import Encoder, load_encoder
 from helpers.models.placement import Placement
 from helpers.report import plots, tables
 from helpers.report.style import DIRECTION_NAMES
 from helpers.study import Design, Study
-from helpers.topics.cars import measures
+from helpers.topics.cars import measures, reading
 from helpers.topics.cars.instances import Classes, open_classes, split_queries
 from helpers.topics.cars.queries import write_queries
 from helpers.training.batches import TrainingPairs
@@ -37,16 +36,6 @@ CODE = tuple(f"helpers.topics.cars.{name}" for name in (
 ))  # fmt: skip
 DUAL = {"rank": 16, "alpha": 32.0, "dropout": 0.0, "modules": "q_proj,v_proj"}
 BUDGETS = ("equal samples", "equal steps")
-Embedded = tuple[np.ndarray, np.ndarray, RetrievalSet]  # images, texts, and whose they are
-
-
-def rate_of(batch_size: int, *, at_8: float = 0.001) -> float:
-    """The learning rate for a batch: it grows with the root of the size, as gradients' noise falls.
-
-    >>> rate_of(8), rate_of(128)
-    (0.001, 0.004)
-    """
-    return at_8 * math.sqrt(batch_size / 8)
 
 
 def train_arm(
@@ -56,12 +45,13 @@ def train_arm(
 ) -> Trained:  # fmt: skip
     """Adapt a copy of the base with so many ``samples`` or ``steps``; scale and bias are trained.
 
-    A batch in ``parts`` has a loss for each of them, as plain accumulation computes it.
+    A batch in ``parts`` has a loss for each of them, as plain accumulation computes it. The
+    learning rate grows with the root of the batch's size, as the noise of its gradient falls.
     """
     settings = Settings(
         steps=steps or samples // batch_size, batch_size=batch_size // parts, accumulation=parts,
         accumulate="plain", loss=loss, draw="image", keep="last", seed=seed, warmup=warmup,
-        learning_rate=rate_of(batch_size, at_8=rate_at_8), weight_decay=0.0, precision=precision,
+        learning_rate=rate_at_8 * math.sqrt(batch_size / 8), weight_decay=0.0, precision=precision,
     )  # fmt: skip
     return train_lora(
         base, pairs, placement=Placement(**placement), settings=settings,
@@ -69,14 +59,15 @@ def train_arm(
     )  # fmt: skip
 
 
-def prepared(base: Encoder, sets: Mapping[str, RetrievalSet]) -> dict[str, PreparedSet]:
-    """The images and queries of each side, prepared once; ``ValueError`` if it is no SigLIP."""
+def load_siglip(name: str, *, device: str = "auto") -> Encoder:
+    """A base that the sigmoid loss can train; ``ValueError`` if it is no SigLIP."""
+    base = load_encoder(name, device=device)
     if base.family != "siglip":
         raise ValueError(
             f"{base.name} has no logit bias, which the sigmoid loss trains: use a SigLIP, such as "
             "google/siglip-base-patch16-224"
         )
-    return {side: PreparedSet.of(base, one) for side, one in sets.items()}
+    return base
 
 
 class CarsExperiment(Experiment):
@@ -96,64 +87,44 @@ class CarsExperiment(Experiment):
         n = self.design.data[TEST]["queries"]
         written = write_queries(self.classes.cars, n=n, seed=SPLIT_SEED, progress=False)
         texts = split_queries(written.queries, self.classes, seed=SPLIT_SEED)
-        return {side: RetrievalSet(list(one.images), one.image_items, one.captions,
-                                   one.caption_items, one.name, one.galleries)
+        return {side: replace(one, images=list(one.images))
                 for side, one in self.classes.sets(texts).items()}  # fmt: skip
-
-    def embedded(self, model: Any, side: str) -> Embedded:
-        """Embeddings of the images and queries of a side."""
-        prepared = self.prepared(self.base.name, side)
-        return *prepared.embed(model), prepared.data
 
     def train(self, *, seed: int, **factors: Any) -> Result:
         """One arm with one seed; without ``loss`` the base, with ``tip`` Tip-Adapter on it."""
-        if "loss" not in factors:
-            return self.tip() if factors.get("tip") else self.measured(self.base, {}, 0)
-        about = self.design.settings
-        placement = {**about["placement"], **factors.pop("placement", {})}
-        trained = train_arm(
-            self.base, self.prepared(self.base.name, "train").pairs, seed=seed,
-            placement=placement, rate_at_8=about["rate at 8"], warmup=about["warmup"], **factors,
-        )  # fmt: skip
-        steps = len(trained.losses)
-        info = {
-            "seconds": trained.info["seconds"],
-            "trainable_parameters": trained.info["trainable_parameters"],
-            "loss_at_end": float(trained.losses["loss"].tail(max(1, steps // 10)).mean()),
-            "loss_of_a_constant": constant_loss(
-                factors["loss"], factors["batch_size"] // factors.get("parts", 1)
-            ),
-        }
-        losses = trained.losses[["step", "loss"]].iloc[:: max(1, steps // 64)]
-        return self.measured(trained.encoder, info, steps, losses=losses)
-
-    def measured(self, model: Any, info: dict[str, Any], step: int, **frames) -> Result:
-        """A model's ranks, its mean average precision on validation, and its calibration."""
-        images, texts, data = self.embedded(model, "test")
-        info |= {"logit_scale": model.logit_scale, "logit_bias": model.logit_bias}
-        info |= measures.calibration_of(*measures.logits_of(model, images, texts, data))
-        validation = self.embedded(model, "validation")
-        return self.ranked((images, texts, data), validation, info, step, **frames)
-
-    def tip(self) -> Result:
-        """Tip-Adapter on the base, with the weights that validation chooses."""
-        keys, texts, data = self.embedded(self.base, "train")
-        values = measures.class_texts(texts, data.caption_items, data.image_items)
-        sides = {side: self.embedded(self.base, side) for side in ("validation", "test")}
-        chosen = measures.chosen_tip(*sides["validation"], keys, values)
-        moved = [(measures.tip_adapter(images, keys, values, **chosen), texts, data)
-                 for images, texts, data in (sides["test"], sides["validation"])]  # fmt: skip
-        return self.ranked(*moved, {f"tip_{k}": v for k, v in chosen.items()}, 0)
-
-    def ranked(
-        self, test: Embedded, validation: Embedded, info: dict[str, Any], step: int, **frames
-    ) -> Result:
-        """The ranks of the test, and the mean average precision on validation by direction."""
-        scores = measures.ranks_of(*validation).groupby("direction")["ap"].mean()
-        evaluations = pd.DataFrame({"step": step, "direction": scores.index, "score": scores})
-        info["validation"] = float(scores.mean())
-        ranks = measures.ranks_of(*test).assign(test=TEST)
-        return Result(ranks, info, {"evaluations": evaluations, **frames})
+        about, model, info, frames, step = self.design.settings, self.base, {}, {}, 0
+        sides = {side: self.prepared(model.name, side) for side in self.sets}
+        if "loss" in factors:
+            placement = {**about["placement"], **factors.pop("placement", {})}
+            trained = train_arm(
+                model, sides["train"].pairs, seed=seed, placement=placement,
+                rate_at_8=about["rate at 8"], warmup=about["warmup"], **factors,
+            )  # fmt: skip
+            model, losses, step = trained.encoder, trained.losses, len(trained.losses)
+            size = factors["batch_size"] // factors.get("parts", 1)
+            info = {name: trained.info[name] for name in ("seconds", "trainable_parameters")} | {
+                "loss_at_end": float(losses["loss"].tail(max(1, step // 10)).mean()),
+                "loss_of_a_constant": constant_loss(factors["loss"], size),
+            }  # fmt: skip
+            frames["losses"] = losses[["step", "loss"]].iloc[:: max(1, step // 64)]
+        found = {side: (*sides[side].embed(model), self.sets[side])
+                 for side in ("validation", "test")}  # fmt: skip
+        if factors.get("tip"):
+            (keys, texts), data = sides["train"].embed(model), self.sets["train"]
+            values = measures.class_texts(texts, data.caption_items, data.image_items)
+            chosen = measures.chosen_tip(*found["validation"], keys, values)
+            found = {side: (measures.tip_adapter(images, keys, values, **chosen), *rest)
+                     for side, (images, *rest) in found.items()}  # fmt: skip
+            info = {f"tip_{name}": value for name, value in chosen.items()}
+        else:
+            info |= {"logit_scale": model.logit_scale, "logit_bias": model.logit_bias}
+            info |= measures.calibration_of(*measures.logits_of(model, *found["test"]))
+        scores = measures.ranks_of(*found["validation"]).groupby("direction")["ap"].mean()
+        info["validation"] = float(scores.mean())  # mean average precision
+        frames["evaluations"] = pd.DataFrame(
+            {"step": step, "direction": scores.index, "score": scores}
+        )
+        return Result(measures.ranks_of(*found["test"]).assign(test=TEST), info, frames)
 
 
 def constant_loss(loss: str, size: int) -> float:
@@ -172,20 +143,20 @@ def run_study(design: Design, folder: Path, *, device: str = "cpu") -> Study:
     ``ARM, image to text``.
     """
     experiment = CarsExperiment(design, device)
-    study = experiment.run(folder, experiment.identity(*CODE))
+    study = experiment.run(folder, experiment.identity(*CODE, words=reading.WORDS))
     scores = study.frames["evaluations"]
     named = scores["arm"] + ", " + scores["direction"].map(DIRECTION_NAMES)
     return replace(study, frames={**study.frames, "evaluations": scores.assign(arm=named)})
 
 
-def by_batch_size(study: Study, *, test: str = TEST, metric: str = "hit@1") -> pd.DataFrame:
-    """``budget``, ``size``, ``loss`` and gain of arms such as ``sigmoid 8, equal samples``."""
+def by_batch_size(study: Study, *, test: str = TEST) -> pd.DataFrame:
+    """``budget``, ``size``, ``loss``, ``estimate`` (gain in hit@1) of arms that compare sizes."""
     rows = []
     for arm in study.arms:
         name, _, budget = arm.partition(", ")
         if budget in BUDGETS:
             loss, size = name.split()
-            found = study.difference(arm, "zero-shot", metric=metric, test=test)
+            found = study.difference(arm, "zero-shot", metric="hit@1", test=test)
             rows.append((budget, int(size), loss, found))
     return pd.DataFrame(rows, columns=["budget", "size", "loss", "estimate"])
 
@@ -193,16 +164,19 @@ def by_batch_size(study: Study, *, test: str = TEST, metric: str = "hit@1") -> p
 def batch_figure(study: Study, *, test: str = TEST) -> Figure:
     """The gain over zero-shot in hit@1, mean of both directions, by budget, batch size and loss."""
     found = by_batch_size(study, test=test).sort_values(["budget", "size"], kind="stable")
-    arms = [f"{one.budget}, {one.size} pairs, {one.loss}" for one in found.itertuples()]
+    arms = [f"{one.budget}, batches of {one.size}" for one in found.itertuples()]
     return plots.points_with_intervals(
-        found.assign(arm=arms, direction="both"), heading="hit@1 minus zero-shot",
-        differences=True,
+        found.assign(arm=arms, direction=found["loss"]), differences=True,
+        heading="How much does each loss gain over zero-shot, by batch size?",
+        note="hit@1, mean of both directions",
     )  # fmt: skip
 
 
 def smallest_batch(study: Study, *, test: str = TEST) -> tuple[str, str]:
     """The gain of each loss with the smallest batch and equal samples; the loss that gains more."""
     curves = by_batch_size(study, test=test)
+    if curves["size"].nunique() < 2:
+        raise ValueError(f"batch_sizes holds {curves['size'].nunique()} size: give two, as in 8,64")
     small = curves[(curves["size"] == curves["size"].min()) & (curves["budget"] == BUDGETS[0])]
     said = [f"{one.loss} {tables.points(one.estimate)}" for one in small.itertuples()]
     best = max(small.itertuples(), key=lambda one: one.estimate.value).loss

@@ -6,7 +6,7 @@ that were never shown.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,12 +18,10 @@ from helpers.data.duplicates import near_duplicates
 from helpers.data.images import FileRefused, ImageError, load_image, normalise, read_below
 from helpers.data.records import Recipe
 from helpers.data.sets import LazyImages, RetrievalSet
-from helpers.data.sources import open_source
-from helpers.store.zones import open_zone
-from helpers.topics.cars import llm
+from helpers.data.sources import Source, open_source
 from helpers.topics.cars.metadata import META, read_cars
-from helpers.topics.cars.queries import Written, classes_that_fit, write_queries
-from helpers.topics.cars.reading import Car, cars_of
+from helpers.topics.cars.queries import classes_that_fit
+from helpers.topics.cars.reading import FACTS, Car, cars_of
 
 SIDES = ("train", "validation", "test")
 GALLERY = 48  # classes that a query is ranked among: hit@K depends on their number
@@ -32,6 +30,7 @@ LESSON_CLASSES = 384  # tiny-siglip-cars was pretrained on the classes behind th
 IMAGE_SHARES = {"test": 0.5, "validation": 1 / 12}
 QUERY_SHARES = {"test": 2 / 9, "validation": 1 / 9}
 NEAR = "near-duplicate of a test image"
+Load = Callable[[str], Image.Image]
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Classes:
     name: str
     cars: tuple[Car, ...]
     images: pd.DataFrame
-    load: Callable[[str], Image.Image]
+    load: Load
     left_out: pd.DataFrame
 
     @property
@@ -66,9 +65,7 @@ class Classes:
         why = ", ".join(sorted(set(self.left_out["reason"]))[:3])
         return (
             f"{len(self.cars)} classes with {len(self.images):,} images of {self.name}; "
-            f"{len(self.left_out)} images or classes were left out"
-            + f" ({why})." * bool(why)
-            + "." * (not why)
+            f"{len(self.left_out)} images or classes were left out{f' ({why})' * bool(why)}."
         )
 
     @property
@@ -83,9 +80,9 @@ class Classes:
 
     def _set(self, side: str, texts: pd.DataFrame) -> RetrievalSet:
         images = self.images[self.images["split"] == side]
+        galleries = None if side == "train" else self.galleries
         both = set(images["car"]) & set(texts["car"])
-        if side != "train":
-            both &= set(self.galleries)
+        both = both if galleries is None else both & set(galleries)
         if not both:
             raise ValueError(
                 f"{self.name}: no class has an image and a query for {side}; give more images a "
@@ -94,8 +91,7 @@ class Classes:
         images, texts = (one[one["car"].isin(both)] for one in (images, texts))
         return RetrievalSet(
             LazyImages(images["key"], self.load), images["car"].to_numpy(str),
-            texts["caption"].tolist(), texts["car"].to_numpy(str), self.name,
-            None if side == "train" else self.galleries,
+            texts["caption"].tolist(), texts["car"].to_numpy(str), self.name, galleries,
         )  # fmt: skip
 
 
@@ -118,75 +114,66 @@ def open_classes(
                 f"from {LESSON_CLASSES} on; use at most so many"
             )
         opened = open_source(source, max_recipes=max_recipes or LESSON_CLASSES, seed=WORLD_SEED)
-        rows, images = _records(opened, source)
+        images = _images_of(opened, source)
         images = images.groupby("car").tail(-skip) if skip else images
-        return _split(opened.name, rows, images, opened.load_image, seed)
+        return _split(opened.name, images, opened.load_image, seed)
     folder = paths.find(source)
     if any((place / META).is_file() for place in (folder, folder / "devkit")):
-        known = read_cars(folder)
-        frame = known.images.assign(id=[f"car-{i:03d}" for i in known.images["class_id"]])
-        chosen = sorted(frame["id"].unique())[: max_recipes or None]
-        frame = frame[frame["id"].isin(chosen)]
-        rows = frame.drop_duplicates("id").sort_values("id").to_dict("records")
-        images = frame.rename(columns={"file": "key"}).drop(columns="id").assign(car=frame["id"])
-
-        def load(key: str) -> Image.Image:
-            try:
-                return load_image(read_below(folder, key))
-            except FileRefused as refused:
-                raise ImageError(str(refused)) from refused
-
-        name = folder.name
+        images = read_cars(folder).rename(columns={"file": "key"})
+        images = images.assign(car=[f"car-{i:03d}" for i in images["class_id"]])
+        chosen = sorted(images["car"].unique())[: max_recipes or None]
+        images = images[images["car"].isin(chosen)].sort_values("car", kind="stable")
+        name, load = folder.name, lambda key: load_image(read_below(folder, key))
     else:
         opened = open_source(source, max_recipes=max_recipes, seed=seed)
-        (rows, images), load, name = _records(opened, source), opened.load_image, opened.name
+        name, images, load = opened.name, _images_of(opened, source), opened.load_image
 
     def smaller(key: str) -> Image.Image:
-        image = load(key)
-        return normalise(image, image_px=image_px) if image_px else image
+        return normalise(load(key), image_px=image_px) if image_px else load(key)
 
-    return _split(name, rows, images, smaller, seed, look=True)
+    return _split(name, images, smaller, seed, look=True)
 
 
-def _records(opened, source: str) -> tuple[list[dict[str, str]], pd.DataFrame]:
-    """The facts of the records of a source, and their images."""
-    recipes = [one for one in opened.recipes() if isinstance(one, Recipe)]
+def _images_of(opened: Source, source: str) -> pd.DataFrame:
+    """The images of the records of a source, with the facts of their classes."""
     rows = []
-    for recipe in recipes:
-        known = {k: recipe.attributes.get(k, "") for k in ("make", "model", "body", "year")}
-        if lacking := [k for k in ("make", "model", "year") if not known[k]]:
+    for recipe in (one for one in opened.recipes() if isinstance(one, Recipe)):
+        known = {name: recipe.attributes.get(name, "") for name in FACTS[:4]}
+        if lacking := [name for name in ("make", "model", "year") if not known[name]]:
             raise ValueError(
                 f"{source}: record {recipe.recipe_id!r} has no attribute {lacking[0]!r}; queries "
                 "are written from make, model, body and year"
             )
-        rows.append({"id": recipe.recipe_id, **known})
-    images = [(key, one.recipe_id) for one in recipes for key in one.images]
-    return rows, pd.DataFrame(images, columns=["key", "car"])
+        rows += [{"key": key, "car": recipe.recipe_id, **known} for key in recipe.images]
+    return pd.DataFrame(rows, columns=["key", "car", *FACTS[:4]])
 
 
 def _split(
-    name: str, rows, images: pd.DataFrame, load: Callable, seed: int, *, look: bool = False
+    name: str, images: pd.DataFrame, load: Load, seed: int, *, look: bool = False
 ) -> Classes:
     """``look``: open each image first, leave out what cannot be, and what shows a test image."""
-    left: list[tuple[str, str]] = []
-    if look:
-        hashes = {}
-        for key in images["key"]:
-            try:
-                hashes[key] = hashlib.sha256(load(key).tobytes()).hexdigest()
-            except (ImageError, KeyError) as error:
-                left.append((key, str(error)))
-        images = images[images["key"].isin(hashes)]
+    left, hashes, facts = [], {}, images.drop_duplicates("car").rename(columns={"car": "id"})
+    for key in images["key"] if look else ():
+        try:
+            hashes[key] = hashlib.sha256(load(key).tobytes()).hexdigest()
+        except (FileRefused, ImageError, KeyError) as error:
+            left.append((key, str(error)))
+    images = images[~images["key"].isin([key for key, _ in left])]
     sides = split_images(images, seed=seed, fixed=images.get("split"))
     images = images[["key", "car"]].assign(split=sides)
     if look:
-        lost = _shown_in_test(images.assign(hash=images["key"].map(hashes)), load)
-        left += [(key, NEAR) for key in lost]
+        known = images.assign(hash=images["key"].map(hashes))
+        known = known.rename(columns={"key": "image_key", "car": "recipe_id"})
+        near, side = near_duplicates(known, load), images.set_index("key")["split"]
+        pairs = near[["image_a", "image_b"]].to_numpy()
+        lost = {a if side[b] == "test" else b for a, b in pairs
+                if (side[a] == "test") != (side[b] == "test")}  # fmt: skip
+        left += [(key, NEAR) for key in sorted(lost)]
         images = images[~images["key"].isin(lost)]
     shown = images.groupby("car")["split"].agg(set)
-    short = [row["id"] for row in rows if not {"train", "test"} <= shown.get(row["id"], set())]
+    short = [one for one in facts["id"] if not {"train", "test"} <= shown.get(one, set())]
     left += [(one, "no image for training, or none for the test") for one in short]
-    cars = cars_of(row for row in rows if row["id"] not in short)
+    cars = cars_of(facts[~facts["id"].isin(short)].to_dict("records"))
     if len(cars) < 2:
         raise ValueError(
             f"{name}: {len(cars)} classes can be used; give at least two of several images"
@@ -195,32 +182,7 @@ def _split(
     return Classes(name, tuple(cars), images, load, pd.DataFrame(left, columns=["item", "reason"]))
 
 
-def _shown_in_test(images: pd.DataFrame, load: Callable) -> list[str]:
-    """The images of other sides that are nearly an image of the test side."""
-    near = near_duplicates(images.rename(columns={"key": "image_key", "car": "recipe_id"}), load)
-    side = images.set_index("key")["split"]
-    pairs = [*zip(near["image_a"], near["image_b"], strict=True)]
-    pairs += [(b, a) for a, b in pairs]
-    return sorted({a for a, b in pairs if side[b] == "test" and side[a] != "test"})
-
-
-def ask(
-    classes: Classes, *, query_writer: str = llm.RULES, query_judge: str = llm.RULES,
-    zone: str = "", n: int = 36, seed: int = 42,
-) -> Written:  # fmt: skip
-    """Queries for each class, ``n`` of them, by a writer and a judge that are named.
-
-    Each is ``rules`` or ``ADDRESS#MODEL`` (:func:`helpers.topics.cars.llm.roles_of`); what a model
-    answers is kept in the zone.
-    """
-    roles = llm.roles_of(query_writer, query_judge, open_zone(zone))
-    return write_queries(classes.cars, *roles, n=n, seed=seed)
-
-
-def split_images(
-    images: pd.DataFrame, *, seed: int, fixed: pd.Series | None = None,
-    shares: Mapping[str, float] = IMAGE_SHARES,
-) -> pd.Series:  # fmt: skip
+def split_images(images: pd.DataFrame, *, seed: int, fixed: pd.Series | None = None) -> pd.Series:
     """The side of each image (``key``, ``car``): shares of each class, at least one a side.
 
     ``fixed`` is a split into train and test that is given: only validation is cut from its train
@@ -230,20 +192,17 @@ def split_images(
     order = images["key"].map(lambda key: _order(seed, key))
     for _, own in order.groupby(images["car"]):
         free = own.sort_values().index
-        counts = {side: max(1, round(share * len(own))) for side, share in shares.items()}
         if fixed is not None:
             free = free[fixed[free] == "train"]
-            del counts["test"]
-        for side, n in counts.items():
-            n = min(n, len(free) - 1)  # one stays for training
+        for side, share in IMAGE_SHARES.items():
+            if side == "test" and fixed is not None:
+                continue
+            n = min(max(1, round(share * len(own))), len(free) - 1)  # one stays for training
             sides[free[: max(n, 0)]], free = side, free[max(n, 0) :]
     return sides
 
 
-def split_queries(
-    queries: pd.DataFrame, classes: Classes, *, seed: int,
-    shares: Mapping[str, float] = QUERY_SHARES,
-) -> pd.DataFrame:  # fmt: skip
+def split_queries(queries: pd.DataFrame, classes: Classes, *, seed: int) -> pd.DataFrame:
     """Queries as texts with a side: ``car, caption, split``, a row for each class that one fits.
 
     Equal texts are on one side. A text that fits two classes of one gallery is for training: as a
@@ -256,14 +215,14 @@ def split_queries(
     twice = twice.reindex(texts.index, fill_value=False)
     alone = ~twice.groupby(text).any() & gallery.notna().groupby(text).all()
     place = {one: int(_order(seed, one)[:12], 16) / 16**12 for one in alone.index}
-    bounds = dict(zip(shares, np.cumsum([*shares.values()]), strict=True))
+    bounds = dict(zip(QUERY_SHARES, np.cumsum([*QUERY_SHARES.values()]), strict=True))
     sides = {
         one: next((s for s, b in bounds.items() if alone[one] and x < b), "train")
         for one, x in place.items()
     }
     for own in text.groupby(texts["car"]).unique():
         order = sorted(own, key=place.__getitem__)
-        for side in (*shares, "train"):
+        for side in (*QUERY_SHARES, "train"):
             held = [sides[one] for one in order]
             if side not in held:
                 spare = [one for one in order if alone[one] and held.count(sides[one]) > 1]

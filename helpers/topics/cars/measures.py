@@ -1,6 +1,6 @@
 """What lesson 09 measures: average precision, Tip-Adapter, calibration, errors and look-alikes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 
@@ -14,10 +14,11 @@ from torch.nn import functional as F
 
 from helpers.data.sets import RetrievalSet
 from helpers.evaluation.ranking import DIRECTIONS, gallery_of, rank_both_directions
-from helpers.evaluation.stats import Estimate
+from helpers.evaluation.stats import Estimate, Sample
+from helpers.evaluation.stats import estimate as mean_of
 from helpers.models.encoder import Encoder
 from helpers.report.style import DIRECTION_NAMES
-from helpers.report.tables import points
+from helpers.report.tables import points, value_text
 from helpers.study import Study
 from helpers.topics.cars.reading import FACTS, Car
 
@@ -56,13 +57,19 @@ def ranks_of(images: np.ndarray, texts: np.ndarray, data: RetrievalSet) -> pd.Da
     return ranks
 
 
-def as_map(study: Study) -> Study:
-    """The study whose ``mrr`` is the mean average precision: ranks are replaced by 1 / ap."""
-    return replace(study, ranks=study.ranks.assign(rank=1 / study.ranks["ap"]))
+def estimate(
+    study: Study, arms: str | Mapping[str, float], *, metric: str, test: str, direction: str
+) -> Estimate:
+    """As :meth:`helpers.study.Study.estimate`; mAP is the MRR where 1 / AP stands for the rank."""
+    if metric == "mAP":
+        study, metric = replace(study, ranks=study.ranks.assign(rank=1 / study.ranks["ap"])), "mrr"
+    return study.estimate(arms, metric=metric, test=test, direction=direction)
 
 
-def chance_of_map(study: Study, *, test: str, direction: str) -> float:
-    """Mean average precision of a random ranking of the same galleries."""
+def chance(study: Study, *, metric: str, test: str, direction: str) -> float:
+    """The metric of a random ranking of the same galleries."""
+    if metric != "mAP":
+        return study.chance(metric, test=test, direction=direction)
     levels = []
     for part in study.queries(test, direction):
         n, r = part.gallery_size.astype(float), part.positives.astype(float)
@@ -71,43 +78,30 @@ def chance_of_map(study: Study, *, test: str, direction: str) -> float:
     return float(np.mean(levels))
 
 
-def metric_table(study: Study, *, test: str, arms: Sequence[str] = ()) -> pd.DataFrame:
-    """``metric``, ``direction``, ``arm`` (default: all), ``estimate`` and ``chance`` of each."""
+def reported_table(study: Study, test: str, arms: Sequence[str] = ()) -> pd.DataFrame:
+    """Metrics of arms (default: all) in percent with intervals, chance, what system D reports."""
     rows = []
-    metrics = ("hit@1", "hit@5", "mAP", "mrr")
-    for metric, direction, arm in product(metrics, DIRECTIONS, arms or study.arms):
-        own, name = (as_map(study), "mrr") if metric == "mAP" else (study, metric)
-        one = own.estimate(arm, metric=name, test=test, direction=direction)
-        chance = (chance_of_map(study, test=test, direction=direction) if metric == "mAP"
-                  else study.chance(metric, test=test, direction=direction))  # fmt: skip
-        rows.append((metric, direction, arm, one, chance))
-    return pd.DataFrame(rows, columns=["metric", "direction", "arm", "estimate", "chance"])
-
-
-def reported_table(study: Study, *, test: str, arms: Sequence[str] = ()) -> pd.DataFrame:
-    """:func:`metric_table` for reading: percent with intervals, chance, what system D reports."""
-    table, rows = metric_table(study, test=test, arms=arms), []
-    for (metric, direction), part in table.groupby(["metric", "direction"], sort=False):
-        row = {"metric": metric, "direction": DIRECTION_NAMES[direction]}
-        for one in part.itertuples():
-            e = one.estimate
-            row[one.arm] = (
-                e.missing or f"{100 * e.value:.1f} [{100 * e.low:.1f}, {100 * e.high:.1f}]"
-            )
-        row["chance"] = f"{100 * part['chance'].iloc[0]:.1f}"
-        row["D, before and after"] = "{:.1f}, {:.1f}".format(*REPORTED[metric])
-        rows.append(row)
+    for metric, direction in product(REPORTED, DIRECTIONS):
+        where = {"metric": metric, "test": test, "direction": direction}
+        found = {arm: estimate(study, arm, **where) for arm in arms or study.arms}
+        rows.append({
+            "metric": metric.replace("mrr", "MRR"),
+            "direction": DIRECTION_NAMES[direction],
+            **{arm: e.missing or f"{100 * e.value:.1f} [{100 * e.low:.1f}, {100 * e.high:.1f}]"
+               for arm, e in found.items()},
+            "chance": f"{100 * chance(study, **where):.1f}",
+            "D, before and after": "{:.1f}, {:.1f}".format(*REPORTED[metric]),
+        })  # fmt: skip
     return pd.DataFrame(rows)
 
 
 def sentence(study: Study, a: str, b: str = "", *, test: str) -> str:
     """hit@1 and mAP of an arm in both directions, or what they are above another arm's."""
-    said, weights = [], {a: 1.0, b: -1.0} if b else a
-    for direction, name in DIRECTION_NAMES.items():
-        for metric, own, known in (("hit@1", study, "hit@1"), ("mAP", as_map(study), "mrr")):
-            one = own.estimate(weights, metric=known, test=test, direction=direction)
-            text = points(one) if b else one.missing or f"{100 * one.value:.1f} %"
-            said.append(f"{name}, {metric} {text}")
+    said = []
+    for (direction, name), metric in product(DIRECTION_NAMES.items(), ("hit@1", "mAP")):
+        one = estimate(study, {a: 1.0, b: -1.0} if b else a, metric=metric, test=test,
+                       direction=direction)  # fmt: skip
+        said.append(f"{name}, {metric} {points(one) if b else value_text(one, 'hit@1')}")
     return f"{a}{f' minus {b}' * bool(b)}: {'; '.join(said)}."
 
 
@@ -115,15 +109,8 @@ def answered(prediction: object, right: object) -> str:
     """What became of a prediction, as a sentence that follows others; empty where there is none."""
     if prediction is ...:
         return ""
-    return f" You predicted {prediction!r}" + (
-        ": right." if prediction == right else f"; it is {right!r}."
-    )
-
-
-def map_gains(study: Study, a: str, b: str, *, test: str) -> dict[str, Estimate]:
-    """The mean average precision of an arm minus another's, by direction."""
-    return {d: as_map(study).difference(a, b, metric="mrr", test=test, direction=d)
-            for d in DIRECTIONS}  # fmt: skip
+    verdict = "right." if prediction == right else f"it is {right!r}."
+    return f" You predicted {prediction!r}: {verdict}"
 
 
 def augmented(pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -200,14 +187,15 @@ def reliability(logits: np.ndarray, positive: np.ndarray, *, n_bins: int = 10) -
     return found.reset_index(drop=True)
 
 
-def expected_error(bins: pd.DataFrame) -> float:
-    """Expected calibration error (Guo et al. 2017): mean over pairs of the gap of their bin."""
-    return float(np.average((bins["predicted"] - bins["observed"]).abs(), weights=bins["n"]))
-
-
 def log_loss(logits: np.ndarray, positive: np.ndarray) -> float:
     """Mean negative log-likelihood of a pair, in nats."""
     return float(np.logaddexp(0, np.where(positive, -logits, logits)).mean())
+
+
+def log_loss_difference(a: np.ndarray, b: np.ndarray, positive: np.ndarray) -> Estimate:
+    """The log loss of logits ``a`` minus that of ``b``, with its interval over the classes."""
+    x, y = (np.logaddexp(0, np.where(positive, -one, one)).mean(axis=1) for one in (a, b))
+    return mean_of(Sample((x - y)[None], positive.argmax(axis=1).astype(str)))
 
 
 def constant_log_loss(share: float) -> float:
@@ -229,10 +217,14 @@ def fitting_shift(logits: np.ndarray, positive: np.ndarray) -> float:
 
 
 def calibration_of(logits: np.ndarray, positive: np.ndarray) -> dict[str, float]:
-    """Calibration error and log loss, the latter beside that of the best constant answer."""
-    share = float(np.mean(positive))
+    """Expected calibration error (Guo et al. 2017), and log loss beside that of a constant answer.
+
+    The first is the mean over pairs of the gap of their bin of :func:`reliability`.
+    """
+    bins, share = reliability(logits, positive), float(np.mean(positive))
+    gaps = (bins["predicted"] - bins["observed"]).abs()
     return {
-        "ece": expected_error(reliability(logits, positive)),
+        "ece": float(np.average(gaps, weights=bins["n"])),
         "log_loss": log_loss(logits, positive),
         "constant_log_loss": constant_log_loss(share),
         "predicted": float(expit(logits).mean()),
@@ -245,43 +237,36 @@ def lookalikes(
 ) -> pd.DataFrame:
     """The queries whose first image is of another class, the narrowest miss first.
 
-    Columns ``query``, ``wrong`` and ``right`` (numbers of it, of the first image and of the best
-    one of its class), ``gap`` (of their cosines) and ``shared`` (the facts of both classes).
+    ``query`` is its number, ``asked for`` and ``came first`` are classes in words, ``right`` and
+    ``wrong`` the numbers of the best image of each, ``gap`` is that of their cosines, and
+    ``shared`` are the facts of both classes.
     """
-    known, rows = {car.id: car for car in cars}, []
-    place = gallery_of(data.image_items, data.galleries)
+    facts = {car.id: {k: getattr(car, k) for k in FACTS[:4]} for car in cars}
+    place, rows = gallery_of(data.image_items, data.galleries), []
     for query, (item, text) in enumerate(zip(data.caption_items, texts, strict=True)):
         held = np.flatnonzero(place == (data.galleries or {}).get(item, 0))
-        scores = images[held] @ text
-        own = data.image_items[held] == item
+        scores, own = images[held] @ text, data.image_items[held] == item
         wrong, right = (held[np.where(one, scores, -np.inf).argmax()] for one in (~own, own))
-        gap = float((images[wrong] - images[right]) @ text)
-        if gap > 0:
-            a, b = known[data.image_items[wrong]], known[item]
-            shared = [k for k in FACTS[:4] if getattr(a, k) == getattr(b, k)]
-            rows.append((query, wrong, right, gap, ", ".join(shared) or "nothing"))
-    columns = ["query", "wrong", "right", "gap", "shared"]
-    return pd.DataFrame(rows, columns=columns).sort_values("gap", ignore_index=True)
+        a, b = facts[item], facts[data.image_items[wrong]]
+        rows.append({
+            "query": query,
+            "asked for": " ".join(filter(None, a.values())),
+            "came first": " ".join(filter(None, b.values())),
+            "right": right,
+            "wrong": wrong,
+            "gap": float((images[wrong] - images[right]) @ text),
+            "shared": ", ".join(k for k in a if a[k] == b[k]) or "nothing",
+        })  # fmt: skip
+    return pd.DataFrame(rows).query("gap > 0").sort_values("gap", ignore_index=True)
 
 
-def lookalike_images(
-    found: pd.DataFrame, data: RetrievalSet, cars: Sequence[Car], n: int = 3
+def lookalike_pairs(
+    errors: pd.DataFrame, data: RetrievalSet, n: int = 3
 ) -> tuple[list[Image.Image], list[str]]:
     """Images and labels for a grid: of ``n`` classes the best image, then the wrong first one."""
-    known = {car.id: " ".join(car.metadata[k] for k in FACTS[:4] if k in car.metadata)
-             for car in cars}  # fmt: skip
     images, labels = [], []
-    first = found.assign(item=data.caption_items[found["query"]]).drop_duplicates("item").head(n)
-    for one in first.itertuples():
-        for name, row in (("asked for", one.right), ("came first", one.wrong)):
-            images.append(data.images[int(row)])
-            labels.append(f"{name}: {known[data.image_items[row]]} ({data.captions[one.query]!r})")
+    for one in errors.drop_duplicates("asked for").head(n).to_dict("records"):
+        images += [data.images[one["right"]], data.images[one["wrong"]]]
+        labels += [f"{data.captions[one['query']]!r}: {one['asked for']}",
+                   f"came first: {one['came first']}"]  # fmt: skip
     return images, labels
-
-
-def lookalikes_sentence(found: pd.DataFrame, n: int) -> str:
-    """How many of ``n`` queries have a wrong image first, and which facts both cars share."""
-    alike = found["shared"].str.split(", ").explode().value_counts()
-    shared = ", ".join(f"{fact} {count}" for fact, count in alike.items())
-    facts = f" Facts that both cars share, and how often: {shared}." if shared else ""
-    return f"{len(found)} of {n} queries have a wrong image first.{facts}"

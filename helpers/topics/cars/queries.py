@@ -12,15 +12,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, model_validator
-from pydantic_core import PydanticCustomError
 from tqdm.auto import tqdm
 
 from helpers.repro import hash_of
 from helpers.topics.cars.reading import (
-    AGES,
     WORDS,
     Car,
-    Finding,
     forms_of,
     metadata_problem,
     plain,
@@ -28,33 +25,10 @@ from helpers.topics.cars.reading import (
     words_of,
 )
 
-QUERY_COLUMNS = ("car", "query", "edits", "mentions")
-REJECTED_COLUMNS = ("car", "text", "reason", "detail")
 BUDGET = 3  # drafts for one query
 PATIENCE = 20  # answers in a row that did not come before an address is given up
 MOST = 400  # letters of a text that is kept among the rejects
 UNANSWERED = "no answer"
-# How likely the writer of rules makes each edit.
-EDITS = {
-    "omission": 0.6,
-    "order": 0.4,
-    "short form": 0.35,
-    "typo": 0.35,
-    "case": 0.5,
-    "phrase": 0.25,
-}
-PHRASES = (
-    "looking for a {}", "photo of a {}", "show me the {}", "{} please", "any {} around?",
-    "pictures of the {}", "used {}", "is this a {}?", "my dad had a {}", "i want to see a {}",
-    "foto von einem {}", "photo d'une {}", "busco un {}",
-)  # fmt: skip
-# The facts that may be said together; each identifies something.
-TOGETHER = (
-    ("make", "model", "body"), ("make", "model", "year"), ("make", "model"), ("model", "body"),
-    ("model", "year"), ("make", "body", "year"), ("age", "make", "model"),
-    ("age", "make", "model", "body"),
-)  # fmt: skip
-KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 
 
 class Draft(NamedTuple):
@@ -78,7 +52,7 @@ class QueryError(RuntimeError):
 
 
 class Answer(BaseModel):
-    """The form that a language model fills in: a query, and the facts that it speaks of."""
+    """A query, and the facts that it speaks of: the form that a language model fills in."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
@@ -91,19 +65,23 @@ class CarQuery(Answer):
 
     @model_validator(mode="after")
     def _says_only_what_is_known(self, info: ValidationInfo) -> "CarQuery":
-        car = (info.context or {}).get("car")
-        if car is None:
-            raise ValueError('a query is checked against a car: give context={"car": car}')
-        reading = read(self.query, car)
-        found = list(reading.findings)
+        reading = read(self.query, info.context["car"])
+        wrong = [f"{reason}: {words}" for reason, words in reading.findings]
         if invented := [name for name in self.mentions if name not in reading.facts]:
-            found.append(Finding("mentions", " ".join(invented)))
-        if found:
-            detail = "; ".join(f"{one.reason}: {one.words}" for one in found)
-            raise PydanticCustomError(
-                "guardrail", "{detail}", {"reason": found[0].reason, "detail": detail}
-            )
+            wrong.append(f"mentions: {' '.join(invented)}")
+        if wrong:
+            raise ValueError("; ".join(wrong))
         return self
+
+
+def guarded(draft: Draft, car: Car) -> CarQuery:
+    """A draft that passed the guardrails. Raises ``Refused`` with their first reason."""
+    given = {"query": draft.text, "mentions": draft.mentions}
+    try:
+        return CarQuery.model_validate(given, context={"car": car})
+    except ValidationError as error:
+        detail = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise Refused(detail.partition(":")[0], detail, draft.text) from error
 
 
 Writer = Callable[..., Draft]  # (car, number=, attempt=, seed=); raises Refused
@@ -111,40 +89,23 @@ Judge = Callable[[str, Car], str]  # the words that nothing accounts for, or "";
 
 
 class Written(NamedTuple):
-    """Queries that passed (``QUERY_COLUMNS``), and drafts that did not (``REJECTED_COLUMNS``)."""
+    """Queries that passed (``car, query, edits, mentions``); drafts that did not.
+
+    ``rejected`` has the columns ``car, text, reason, detail``.
+    """
 
     queries: pd.DataFrame
     rejected: pd.DataFrame
 
     @property
-    def reasons(self) -> pd.DataFrame:
-        """A row a reason: how often, and an example with what gave it; the most frequent first."""
-        parts = self.rejected.groupby("reason", sort=False)
-        rows = [(reason, len(one), *one.iloc[0][["text", "detail"]]) for reason, one in parts]
-        table = pd.DataFrame(rows, columns=["refused because of", "drafts", "example", "words"])
-        return table.sort_values("drafts", ascending=False, kind="stable", ignore_index=True)
-
-    @property
     def sentence(self) -> str:
-        """How many queries passed, and why most drafts were refused."""
-        most = f", most often because of {self.reasons.iloc[0, 0]}" if len(self.rejected) else ""
+        """How many queries passed, and for which reasons drafts were refused."""
+        counts = self.rejected["reason"].value_counts().items()
+        counts = ", ".join(f"{reason} {n}" for reason, n in counts)
         return (
             f"{len(self.queries):,} queries passed, {len(self.rejected):,} drafts were "
-            f"refused{most}."
+            f"refused{f' ({counts})' * bool(counts)}."
         )
-
-
-def checked(draft: Draft, car: Car) -> CarQuery:
-    """A draft that passed the guardrails. Raises ``Refused`` with their first reason."""
-    try:
-        given = {"query": draft.text, "mentions": draft.mentions}
-        return CarQuery.model_validate(given, context={"car": car})
-    except ValidationError as error:
-        first = error.errors()[0]
-        if first["type"] == "guardrail":
-            raise Refused(first["ctx"]["reason"], first["ctx"]["detail"], draft.text) from error
-        place = ".".join(map(str, first["loc"]))
-        raise Refused("malformed", f"{place}: {first['msg']}", draft.text) from error
 
 
 def write_queries(
@@ -157,7 +118,7 @@ def write_queries(
     model stops answering; what it answered before was kept by whoever asked it.
     """
     writer, judge, misses = writer or rule_writer, judge or rule_judge, 0
-    kept, rejected = [], []
+    accepted, rejected = [], []
     for car in tqdm(cars, desc="writing queries", unit="car", disable=not progress, delay=5):
         taken: set[str] = set()
         if problem := metadata_problem(car):
@@ -166,7 +127,7 @@ def write_queries(
             for attempt in range(BUDGET):
                 try:
                     draft = writer(car, number=number, attempt=attempt, seed=seed)
-                    said = " ".join(words_of(checked(draft, car).query))
+                    said = " ".join(words_of(guarded(draft, car).query))
                     if said in taken:
                         raise Refused("duplicate", said, draft.text)
                     if left := judge(draft.text, car):
@@ -183,11 +144,13 @@ def write_queries(
                     continue
                 taken.add(said)
                 mentions = "; ".join(read(draft.text, car).facts)
-                kept.append((car.id, draft.text, "; ".join(draft.edits), mentions))
+                accepted.append((car.id, draft.text, "; ".join(draft.edits), mentions))
                 misses = 0
                 break
-    queries = pd.DataFrame(kept, columns=list(QUERY_COLUMNS), dtype="str")
-    return Written(queries, pd.DataFrame(rejected, columns=list(REJECTED_COLUMNS), dtype="str"))
+    return Written(
+        pd.DataFrame(accepted, columns=["car", "query", "edits", "mentions"], dtype="str"),
+        pd.DataFrame(rejected, columns=["car", "text", "reason", "detail"], dtype="str"),
+    )
 
 
 def classes_that_fit(queries: pd.DataFrame, cars: Iterable[Car]) -> pd.DataFrame:
@@ -224,16 +187,15 @@ def rule_writer(car: Car, *, number: int, attempt: int = 0, seed: int = 42) -> D
     """
     key = hash_of([seed, number, attempt, car.model_dump()], digits=16)
     rng = np.random.default_rng(int(key, 16))
-    makes = {name: rng.random() < likely for name, likely in EDITS.items()}
+    makes = {name: rng.random() < likely for name, likely in WORDS["edits"].items()}
     parts, edits = car.metadata, []
     if car.age:
-        parts["age"] = _pick(rng, AGES[car.age][:2])
+        parts["age"] = _pick(rng, WORDS["ages"][car.age][:2])
     order = [name for name in ("year", "make", "model", "body") if name in parts]
     # A model of one letter or number alone identifies nothing.
     lone = all(len(word) < 4 or word in WORDS["generic"] for word in words_of(car.model))
-    together = [
-        some for some in TOGETHER if set(some) <= set(parts) and ("make" in some or not lone)
-    ]
+    together = [some for some in WORDS["together"]
+                if set(some) <= set(parts) and ("make" in some or not lone)]  # fmt: skip
     if makes["omission"]:
         kept = _pick(rng, together)
         edits += [f"omission:{name}" for name in order if name not in kept]
@@ -242,39 +204,39 @@ def rule_writer(car: Car, *, number: int, attempt: int = 0, seed: int = 42) -> D
         order = [order[i] for i in rng.permutation(len(order))]
         edits.append("order")
     for edit, change in (("short form", _shortened), ("typo", _mistyped)):
-        if makes[edit]:
-            edits += change(parts, order, rng)
+        if makes[edit] and (changed := change(parts, order, rng)):
+            edits.append(f"{edit}:{'>'.join(changed)}")
     text = " ".join(parts[name] for name in order)
     if makes["case"]:
         text, edits = text.lower(), [*edits, "case"]
     if makes["phrase"]:
-        text, edits = _pick(rng, PHRASES).format(text), [*edits, "phrase"]
+        text, edits = _pick(rng, WORDS["phrases"]).format(text), [*edits, "phrase"]
     return Draft(text, tuple(edits), tuple(order))
 
 
-def _shortened(parts: dict[str, str], order: Sequence[str], rng: np.random.Generator) -> list[str]:
+def _shortened(parts: dict[str, str], order: Sequence[str], rng: np.random.Generator):
     """One fact by a usual short form: '12, chevy, hatch."""
     options = {name: WORDS[f"{name}_aliases"].get(plain(parts[name]), ())
                for name in ("make", "body") if name in order}  # fmt: skip
     options |= {"year": (f"'{parts['year'][2:]}",)} if "year" in order else {}
-    named = [name for name, some in options.items() if some]
-    if not named:
-        return []
+    if not (named := [name for name, some in options.items() if some]):
+        return None
     name = _pick(rng, named)
     long, parts[name] = parts[name], _pick(rng, options[name])
-    return [f"short form:{long}>{parts[name]}"]
+    return long, parts[name]
 
 
-def _mistyped(parts: dict[str, str], order: Sequence[str], rng: np.random.Generator) -> list[str]:
+def _mistyped(parts: dict[str, str], order: Sequence[str], rng: np.random.Generator):
     """A typo in one word of five letters or more, at neither its first nor its last letter."""
     words = [(name, word) for name in order for word in parts[name].split()
              if word.isalpha() and len(word) > 4 and name != "age"]  # fmt: skip
     if not words:
-        return []
+        return None
     name, word = _pick(rng, words)
     i = int(rng.integers(1, len(word) - 1))
-    row = next((keys for keys in KEYS if word[i].lower() in keys), word[i].lower())
-    at = row.index(word[i].lower())
+    letter = word[i].lower()
+    row = next((keys for keys in WORDS["keys"] if letter in keys), letter)
+    at = row.index(letter)
     near = row[at - 1] if at else row[1:2]  # the key beside it
     wrong = _pick(rng, [
         word[:i] + word[i + 1] + word[i] + word[i + 2 :],  # exchanged
@@ -282,10 +244,8 @@ def _mistyped(parts: dict[str, str], order: Sequence[str], rng: np.random.Genera
         word[:i] + word[i] + word[i:],  # doubled
         word[:i] + near + word[i + 1 :],
     ])  # fmt: skip
-    if wrong == word:
-        return []
     parts[name] = " ".join(wrong if one == word else one for one in parts[name].split())
-    return [f"typo:{word}>{wrong}"]
+    return (word, wrong) if wrong != word else None
 
 
 def _pick(rng: np.random.Generator, options: Sequence[Any]) -> Any:

@@ -25,14 +25,6 @@ NEUTRAL, CONTRADICTION = (  # people leave the apostrophe out
     frozenset(WORDS[k]) | {word.replace("'", "") for word in WORDS[k]}
     for k in ("neutral", "contradiction")
 )
-AGES = {
-    "older": ("older", "oldest", "earlier", "old model", "alteres", "ancien", "antiguo"),
-    "newer": ("newer", "newest", "latest", "new model", "neueres", "recent", "nuevo"),
-}
-SPOKEN = dict(zip(range(10, 20), (
-    "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen",
-    "eighteen", "nineteen"), strict=True))  # fmt: skip
-DECADES = {"8": "eighties", "9": "nineties", "0": "noughties"}
 NAME = re.compile(r"[\w\s.\-/&'+()]*")
 WORD = re.compile(r"'?\d+s?(?!\w)|[^\W_]+(?:'[^\W\d_]+)?")
 NUMBER = re.compile(r"'?\d+s?")
@@ -46,11 +38,12 @@ COMPARED = re.compile(
     r"\b(?:before|after|since|until|till|pre|post|than)[\s-]+'?\d\d|\d\d\+"
     r"|\b(?:or|and) (?:later|newer|older|earlier|up|above|below)\b"
 )
-MONEY = re.compile(r"[$€£]\s*\d|\d\s*[$€£]")
 HERE = re.compile(r"\b(?:in|on|at|near|by|over|through|across)(?: an?| the)? (\w+)")
-INSTRUCTION, REFUSAL, UNSURE = (
-    re.compile(rf"\b(?:{'|'.join(WORDS[k])})") for k in ("instruction", "refusal", "unsure")
+UNSURE, INSTRUCTION, REFUSAL = (
+    re.compile(rf"\b(?:{'|'.join(WORDS[k])})") for k in ("unsure", "instruction", "refusal")
 )
+PATTERNS = {"instruction": INSTRUCTION, "refusal": REFUSAL, "year": COMPARED,
+            "detail": re.compile(r"[$€£]\s*\d|\d\s*[$€£]")}  # fmt: skip
 Phrase = tuple[str, ...]
 
 
@@ -155,7 +148,7 @@ def forms_of(car: Car) -> dict[Phrase, str]:
         value = getattr(car, name)
         own = tuple(words_of(value))
         aliases = WORDS.get(f"{name}_aliases", {}).get(plain(value), ())
-        for phrase in (*_parts(own), *_joined(own), *map(tuple, map(words_of, aliases))):
+        for phrase in (*_spellings(own), *map(tuple, map(words_of, aliases))):
             if phrase and not (len(phrase) == 1 and phrase[0] in NEUTRAL):
                 forms.setdefault(phrase, name)
     forms = {
@@ -166,19 +159,15 @@ def forms_of(car: Car) -> dict[Phrase, str]:
     } | forms
     for phrase in _years(car.year):
         forms.setdefault(phrase, "year")
-    for phrase in AGES.get(car.age, ()):
+    for phrase in WORDS["ages"].get(car.age, ()):
         forms.setdefault(tuple(words_of(phrase)), "age")
     return forms
 
 
-def _parts(own: Phrase) -> Iterable[Phrase]:
-    """The name, and every stretch of it: "srt 8" of "Challenger SRT-8"."""
-    for length in range(len(own), 0, -1):
-        yield from (own[i : i + length] for i in range(len(own) - length + 1))
-
-
-def _joined(words: Phrase) -> Iterable[Phrase]:
-    """Neighbors written as one ("f150"), and a name's first letters ("rr")."""
+def _spellings(words: Phrase) -> Iterator[Phrase]:
+    """Every stretch of a name ("srt 8" of "Challenger SRT-8"), neighbors joined, first letters."""
+    for length in range(len(words), 0, -1):
+        yield from (words[i : i + length] for i in range(len(words) - length + 1))
     yield from ((a + b,) for a, b in pairwise(words))
     if len(words) > 1:
         yield ("".join(words),)
@@ -186,15 +175,15 @@ def _joined(words: Phrase) -> Iterable[Phrase]:
             yield ("".join(word[0] for word in words),)
 
 
-def _years(year: str) -> Iterable[Phrase]:
+def _years(year: str) -> Iterator[Phrase]:
     """The ways to say a year: 2012, '12, 12, my12, twenty twelve, 2010s, the early '10s."""
-    short, ten, name = year[2:], f"{year[:3]}0s", DECADES.get(year[2])
-    decades = (ten, ten[2:], f"'{ten[2:]}", *([name] if name else []))
+    short, ten = year[2:], f"{year[:3]}0s"
+    decades = [ten, ten[2:], f"'{ten[2:]}", *filter(None, [WORDS["decades"].get(year[2])])]
     part = "early" if year[3] < "4" else "mid" if year[3] < "7" else "late"
-    plainly = (year, f"'{short}", short, f"my{short}", f"my{year}", f"{year}my", *decades)
-    yield from ((one,) for one in plainly)
+    said = (year, f"'{short}", short, f"my{short}", f"my{year}", f"{year}my", *decades)
+    yield from ((one,) for one in said)
     yield from ((part, decade) for decade in decades)
-    if spoken := SPOKEN.get(int(short)):
+    if spoken := WORDS["spoken_years"].get(short):
         yield ("twenty" if year[1] == "0" else "nineteen", spoken)
 
 
@@ -268,16 +257,6 @@ def read(text: str, car: Car) -> Reading:
     return Reading(tuple(mentions), tuple(found), tuple(unexplained))
 
 
-def guard(text: str, car: Car) -> tuple[str, ...]:
-    """The reasons to refuse a query of a car, each once; empty: it may pass.
-
-    >>> car = Car(id="7", make="Volkswagen", model="Golf", body="Hatchback", year="1991")
-    >>> guard("'91 vw gofl", car), guard("gold golf on a beach", car)
-    ((), ('color', 'background'))
-    """
-    return tuple(dict.fromkeys(finding.reason for finding in read(text, car).findings))
-
-
 def _shape(text: str) -> Iterator[Finding]:
     """What can be seen without the car: the form of an answer, instructions, refusals."""
     simple, said = plain(text), words_of(text)
@@ -291,9 +270,7 @@ def _shape(text: str) -> Iterator[Finding]:
     if times and max(times.values()) > MOST_TIMES:
         yield Finding("format", f"{times.most_common(1)[0][0]} again and again")
     simple = UNSURE.sub(" ", simple)
-    for reason, pattern in (
-        ("instruction", INSTRUCTION), ("refusal", REFUSAL), ("year", COMPARED), ("detail", MONEY),
-    ):  # fmt: skip
+    for reason, pattern in PATTERNS.items():
         if match := pattern.search(simple):
             yield Finding(reason, match[0])
     if against := [word for word in words_of(simple) if word in CONTRADICTION]:
