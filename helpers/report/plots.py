@@ -128,7 +128,8 @@ def gain_against_loss(
     ax.axhline(0, color=MUTED, lw=0.8)
     ax.margins(0.1)
     ax.set(xlabel=xlabel, ylabel=ylabel)
-    legend(ax, path[series].nunique() > 1)
+    if path[series].nunique() > 1:  # no path with a gain goes through that corner
+        ax.legend(loc="lower left", bbox_to_anchor=(0.01, 0.12))
     title(ax, heading, note="numbers beside the points: the factor of the update")
     return fig
 
