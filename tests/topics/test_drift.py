@@ -177,28 +177,41 @@ def test_the_study_counts_streams_and_judges_them_by_pool(pool, levels):
     assert len(effects.delay_figure(found, heading="h").axes[0].lines) == 4
 
 
-def test_an_alarm_is_recorded_and_starts_a_retraining_once(tmp_path):
-    alarm = watch.Alarm(12, ("group",), "a new group", ("a", "b"))
-    begun = []
+def test_an_alarm_is_recorded_and_starts_a_retraining_once(tmp_path, monkeypatch):
+    """What runs it is killed: the second start finds the folder of the first."""
+    monkeypatch.setattr(watch.paths, "reports", lambda: tmp_path / "reports")
+    alarm, record = watch.Alarm(12, ("group",), "a new group", ("a", "b")), tmp_path / "alarms"
+    begun, asked = [], {"source": "new images.csv", "model": "tiny-clip"}
 
     def run(command, check):
         begun.append(command)
-        assert json.loads((tmp_path / watch.RECORD).read_text())  # written before it starts
+        (path,) = record.glob("*.json")  # written before it starts
+        assert json.loads(path.read_text())["done"].endswith("started")
+        raise KeyboardInterrupt
 
-    command, done = watch.act(alarm, tmp_path, source="new images.csv", start=False, run=run)
+    command, done = watch.act(alarm, record, **asked, start=False, run=run)
     assert (done, begun) == ("recorded", [])
-    assert "--only 04" in command
-    _, done = watch.act(alarm, tmp_path, source="new images.csv", start=True, run=run)
-    assert done == "started"
-    assert begun[0][-2:] == ["-p", "source=new images.csv"]
-    _, done = watch.act(alarm, tmp_path, source="new images.csv", start=True, run=run)
-    assert done.startswith("started already at ")
-    assert len(begun) == 1
+    assert command.endswith("--only 04 -p 'source=new images.csv' -p model=tiny-clip")
+    with pytest.raises(KeyboardInterrupt):
+        watch.act(alarm, record, **asked, start=True, run=run)
+    assert begun[0][-4:] == ["-p", "source=new images.csv", "-p", "model=tiny-clip"]
+    for again in (asked, asked | {"source": "others.csv"}):
+        _, done = watch.act(alarm, record, **again, start=True, run=run)
+        assert "retraining was started before, into " in done
     broken = replace(alarm, cause="broken images")
-    _, done = watch.act(broken, tmp_path, source="x", start=True, run=run)
+    _, done = watch.act(broken, record, **asked, start=True, run=run)
     assert done.startswith("recorded; not started, since the advice is: do not retrain")
     assert len(begun) == 1
-    assert len(json.loads((tmp_path / watch.RECORD).read_text())) == 2
+    assert len(list(record.glob("*.json"))) == 2
+
+
+def test_one_stream_of_arrivals_has_one_alarm_until_model_or_known_images_change(tmp_path):
+    known = images_of("known", 20, center=np.eye(8)[0])
+    key = watch.key_of(known, "f", tmp_path)
+    assert key == watch.key_of(known.take(range(19, -1, -1)), "f", tmp_path / ".." / tmp_path.name)
+    fewer, moved = known.take(range(19)), tmp_path / "x"
+    others = (fewer, "f", tmp_path), (known, "g", tmp_path), (known, "f", moved)
+    assert key not in {watch.key_of(*one) for one in others}
 
 
 def test_arrivals_come_in_order_of_time_and_unreadable_files_are_named(tmp_path):
@@ -210,6 +223,7 @@ def test_arrivals_come_in_order_of_time_and_unreadable_files_are_named(tmp_path)
     (tmp_path / "notes.txt").write_text("no image")
     names, images, unreadable = arrived.in_order(tmp_path)
     assert names == ["sub/c.jpg", "a.png", "b.png"]
+    assert arrived.in_order(tmp_path, by="name")[0] == ["a.png", "b.png", "sub/c.jpg"]
     assert len(images) == 3
     assert unreadable == ["broken.jpg"]
     (tmp_path / "empty").mkdir()

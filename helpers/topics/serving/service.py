@@ -1,7 +1,8 @@
 """The retriever as an HTTP service: JSON in and out, on the loopback address unless told otherwise.
 
 ``make_app`` gives the application (FastAPI; its pages, the search at ``/`` and the requests at
-``/docs``, load nothing from a network), ``serve`` runs it. The pack is only read: a service that was killed is simply started again.
+``/docs``, load nothing from a network), ``serve`` runs it. The pack is only read: a service that
+was killed is simply started again.
 """
 
 import asyncio
