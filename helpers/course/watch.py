@@ -51,7 +51,7 @@ def add_watch(commands: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     watch.add_argument(
         "--streams", type=_whole, default=80, metavar="N",
-        help="streams without a change that heights are chosen on (default: %(default)s)",
+        help="streams without a change that thresholds are chosen on (default: %(default)s)",
     )  # fmt: skip
     watch.add_argument(
         "--retrain", action="store_true", help="after an alarm run lesson 04 on --labeled, once"
@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
         quiet = streams.quiet_streams(
             known, len(stream.steps), arguments.streams, per_step=per_step, seed=SEED
         )
-        levels = watch.heights(
+        levels = watch.thresholds(
             watch.maxima(map(watch.watch, quiet)), false_alarms=arguments.false_alarms
         )
     except ValueError as error:
@@ -126,7 +126,9 @@ def known_images(pack: Any, encoder: Any) -> Any:
 def _tell(alarm: Any, folder: Path, until: Sequence[str]) -> None:
     """The alarm in words: signal, when, cause, and the images to look at first."""
     time = datetime.fromtimestamp((folder / until[-1]).stat().st_mtime).isoformat(" ", "minutes")
-    verb = "stands above its height" if len(alarm.signals) == 1 else "stand above their heights"
+    verb = (
+        "stands above its threshold" if len(alarm.signals) == 1 else "stand above their thresholds"
+    )
     print(f"ALARM at step {alarm.step} (image {len(until)}, of {time}): {', '.join(alarm.signals)} "
           f"{verb}; cause: {alarm.cause}")  # fmt: skip
     for name in alarm.ids[:SHOWN]:

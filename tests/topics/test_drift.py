@@ -1,4 +1,4 @@
-"""Lesson 13: signals by hand, heights that keep their rate, streams, causes, records of alarms."""
+"""Lesson 13: signals by hand, thresholds that keep their rate, streams, causes, records."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def pool():
 @pytest.fixture(scope="module")
 def levels(pool):
     quiet = [watch.watch(streams.deal(pool, "nothing", seed=100 + i)) for i in range(60)]
-    return watch.heights(watch.maxima(quiet), false_alarms=0.05)
+    return watch.thresholds(watch.maxima(quiet), false_alarms=0.05)
 
 
 def test_the_kth_distance_is_that_of_a_plain_count():
@@ -90,15 +90,15 @@ def test_a_tight_group_in_an_empty_place_crowds():
         signals.Known.of(known[:30], known)
 
 
-def test_heights_are_crossed_by_no_more_streams_than_asked():
+def test_thresholds_are_crossed_by_no_more_streams_than_asked():
     rng = np.random.default_rng(3)
     largest = pd.DataFrame(rng.normal(size=(200, 4)), columns=SIGNALS)
     for rate in (0.05, 0.2):
-        found = watch.heights(largest, false_alarms=rate)
+        found = watch.thresholds(largest, false_alarms=rate)
         crossed = (largest > found).any(axis=1).mean()
         assert rate / 2 < crossed <= rate
     with pytest.raises(ValueError, match="give 20 or more"):
-        watch.heights(largest[:19], false_alarms=0.05)
+        watch.thresholds(largest[:19], false_alarms=0.05)
 
 
 @pytest.mark.parametrize("kind", streams.KINDS)
@@ -241,7 +241,7 @@ def test_own_streams_have_whole_steps_and_no_image_on_both_sides():
     for one in (own, *quiet):
         arriving = {i for step in one.steps for i in step.ids}
         assert not arriving & set(one.reference.ids)
-        assert len(one.reference.ids) == 60  # heights hold for a reference of this size
+        assert len(one.reference.ids) == 60  # thresholds hold for a reference of this size
         assert len(watch.watch(one).frame) == 2
     with pytest.raises(ValueError, match=r"95 arrivals make 4 steps of 20.* per_step 10 or less"):
         streams.own_stream(known, new, per_step=20, seed=1)

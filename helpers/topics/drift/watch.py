@@ -1,7 +1,7 @@
-"""Watching a stream: signals at every step, heights that keep a false-alarm rate, an alarm's cause.
+"""Watching a stream: signals at every step, thresholds that keep a false-alarm rate, causes.
 
 A threshold on the signals of single steps is crossed sooner or later by any stream that is long
-enough. Here a height is what whole streams without a change seldom reach, for all signals together.
+enough. Here whole streams without a change seldom reach one, for all signals together.
 """
 
 import json
@@ -56,7 +56,7 @@ class Watched:
 
 @dataclass(frozen=True)
 class Alarm:
-    """The first alarm of a stream: its step, the signals above their heights, cause and images."""
+    """The first alarm of a stream: step, signals above their thresholds, cause and images."""
 
     step: int
     signals: tuple[str, ...]
@@ -86,11 +86,11 @@ def maxima(watched: Iterable[Watched]) -> pd.DataFrame:
     return pd.DataFrame([one.frame[list(SIGNALS)].max() for one in watched])
 
 
-def heights(largest: pd.DataFrame, *, false_alarms: float) -> pd.Series:
-    """The lowest heights, equally rare for every signal, that few whole streams cross at all.
+def thresholds(largest: pd.DataFrame, *, false_alarms: float) -> pd.Series:
+    """The lowest thresholds, equally rare for every signal, that few whole streams cross at all.
 
     ``largest`` are the maxima of streams without a change; ``false_alarms`` is the share of them
-    that may cross any height. Raises ``ValueError`` if there are too few to speak of such a share.
+    that may cross any. Raises ``ValueError`` if there are too few to speak of such a share.
     """
     if len(largest) * false_alarms < 1:
         raise ValueError(
@@ -105,7 +105,7 @@ def heights(largest: pd.DataFrame, *, false_alarms: float) -> pd.Series:
 
 
 def first_alarm(watched: Watched, levels: pd.Series, *, since: int = 0) -> Alarm | None:
-    """The first step, from ``since`` on, at which a signal stands above its height; or None."""
+    """The first step, from ``since`` on, at which a signal stands above its threshold; or None."""
     above = watched.frame[list(SIGNALS)] > levels
     late = above.any(axis=1) & (watched.frame["step"] >= since)
     if not late.any():
@@ -124,7 +124,7 @@ def cause_of(
 
     Queries alone: the queries. A third of the conspicuous images darker or blurrier than all but
     one in a hundred known ones: broken. Else a new group, if arrivals lie far from all that is
-    known (the signal has come half way to its own height) and the conspicuous are a minority: what
+    known (the signal has come half way to its threshold) and the conspicuous are a minority: what
     is new lies apart, while a change of all moves each image a little. Else the whole population.
     """
     if signals == ("queries",):
@@ -146,7 +146,7 @@ def cause_of(
 def key_of(known: Images, fingerprint: str, arrivals: Path) -> str:
     """The name of the one alarm that arrivals can have beside known images under one model.
 
-    More arrivals move the heights a little, and the first alarm with them: it stays the same alarm
+    More arrivals move thresholds a little, and the first alarm with them: it stays the same alarm
     until its cause is dealt with. Who retrains has other known images, and another model.
     """
     return hash_of([sorted(known.ids.tolist()), fingerprint, str(arrivals.resolve())])[:12]

@@ -29,7 +29,7 @@ from helpers.topics.serving.plots import work_curves
 from helpers.topics.serving.retriever import Query, Retriever
 from helpers.topics.serving.study import TEST
 
-NEVER = "not reached"
+NEVER, EXACT = "not reached", "exact"
 
 
 def hits(retriever: Retriever, pairs: Pairs, query: str, *, k: int = 6) -> tuple[Figure, str, Any]:
@@ -115,7 +115,10 @@ def measure(
     built: dict[tuple[str, int], tuple[Any, float]] = {}
     lines = []
     for queries, (gallery, vectors) in asked.items():
+        began = time.perf_counter()
         truth = faiss.knn(vectors, gallery, 10, metric=faiss.METRIC_INNER_PRODUCT)[1]
+        ms = 1000 * (time.perf_counter() - began) / len(vectors)
+        lines.append((EXACT, queries, "all rows", 1.0, 1.0, ms, 0.0))
         for name, (setting, values) in kinds.items():
             if (name, id(gallery)) not in built:
                 built[name, id(gallery)] = _built(name, gallery)
@@ -167,12 +170,14 @@ def work(
             best = enough.iloc[0]
             text = f"{best['share']:.2%}"
             cells = (best["setting"], text, f"{best['ms']:.3f}")
-            least[queries] = min(least.get(queries, 1.0), best["share"])
+        if name != EXACT:
+            said.append(f"{name}, {queries}: {text}")
+            if text != NEVER:
+                least[queries] = min(least.get(queries, 1.0), best["share"])
         rows.append((name, queries, *cells, f"{part['build_s'].iloc[0]:.1f}"))
-        said.append(f"{name}, {queries}: {text}")
     columns = ["index", "queries", "setting", "rows compared, share", "ms a query", "build, s"]
     return (
-        work_curves(measured, recall=recall, heading=heading),
+        work_curves(measured[measured["index"] != EXACT], recall=recall, heading=heading),
         pd.DataFrame(rows, columns=columns),
         f"Rows compared for a recall of {recall:.0%}: {'; '.join(said)}.",
         min(least, key=least.get, default=NEVER),
@@ -236,6 +241,42 @@ def candidates_table(
         f"{len(gallery):,} rows take {full:.1f} MiB as float32 and {bits:.1f} as bits. Recall of "
         f"the ten nearest by the number of candidates: {said}.",
     )
+
+
+def reranking(
+    study: Study, seconds: Mapping[str, np.ndarray], *, top: int
+) -> tuple[pd.DataFrame, str, str]:  # fmt: skip
+    """hit@10 of the arms of a reranking, what each gains over the first stage, and its time.
+
+    ``seconds`` are those of the ``first`` stage and of what the ``second`` model adds, a query.
+
+    Returns
+    -------
+    DataFrame, str, str
+        For reading; a sentence on the arm ``reranked by both``; the best of the three first named.
+    """
+    (test,) = study.tests
+    once, more = (1000 * float(np.median(seconds[name])) for name in ("first", "second"))
+    takes = {"first stage": once, "second alone": more}
+    found = {arm: study.estimate(arm, test=test) for arm in study.arms}
+    gains = {arm: study.difference(arm, "first stage", test=test) for arm in study.arms[1:]}
+    added = {arm: tables.difference_text(gain) for arm, gain in gains.items()}
+    lines = [
+        (arm, tables.value_text(one), added.get(arm, ""), f"{takes.get(arm, once + more):.1f}")
+        for arm, one in found.items()
+    ]
+    gain = gains["reranked by both"]
+    verdict = "no difference is shown" if gain.low <= 0 <= gain.high else "a gain"
+    verdict = "a loss" if gain.high < 0 else verdict
+    alone = study.difference("reranked by both", "second alone", test=test)
+    said = (
+        f"Reranking the best {top} by both models changes hit@10 by {tables.points(gain)} "
+        f"({verdict}), for {more:.1f} ms a query beside {once:.1f} ms of the first stage; minus "
+        f"the second model alone it is {tables.points(alone)}."
+    )
+    columns = ["score", "hit@10 [95 %]", "minus first stage [95 %], points", "ms a query, text"]
+    asked = ("first stage", "second alone", "reranked by both")
+    return pd.DataFrame(lines, columns=columns), said, max(asked, key=lambda arm: found[arm].value)
 
 
 def mixed_figure(study: Study) -> tuple[Figure, str, str]:
@@ -332,16 +373,6 @@ def token(database: str) -> dict[str, str]:
     return {"token": read_key(MILVUS_TOKEN)} if "://" in database else {}
 
 
-def upserts_table(
-    rows: int, upserts: int, searches: int, missed: int, lost: int
-) -> tuple[pd.DataFrame, str]:
-    """What a database did while it was searched, for reading and in words."""
-    counts = {"rows": rows, "upserts": upserts, "searches meanwhile": searches,
-              "rows missed": missed, "batches lost": lost}  # fmt: skip
-    said = f"{searches:,} searches during {upserts:,} upserts missed {missed} rows; "
-    return pd.DataFrame([counts]), f"{said}{lost} of the batches of new rows are lost."
-
-
 def nested_lengths(shown: int, dimension: int) -> list[int]:
     """The lengths that a Matryoshka training takes: around the one shown, and all numbers.
 
@@ -350,11 +381,6 @@ def nested_lengths(shown: int, dimension: int) -> list[int]:
     """
     around = {shown // 4, shown // 2, shown, 2 * shown}
     return sorted({n for n in around if 2 <= n < dimension} | {dimension})
-
-
-def verdicts(judged: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """The hypotheses of the study for reading, and what it found in words."""
-    return tables.verdict_table(judged), ". ".join(tables.verdict_sentences(judged)) + "."
 
 
 def study_figure(study: Study, design: Design) -> tuple[Figure, str]:
