@@ -54,9 +54,9 @@ def add_serve(commands: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C; the exit code."""
+    from helpers.course import service
+    from helpers.course.limits import LOG, Limits
     from helpers.endpoint import Endpoint
-    from helpers.topics.serving import service
-    from helpers.topics.serving.limits import LOG, Limits
 
     if bool(arguments.endpoint) != bool(arguments.endpoint_model):
         raise CourseError("--endpoint and --endpoint-model go together: give both or none")

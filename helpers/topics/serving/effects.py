@@ -33,13 +33,7 @@ NEVER, EXACT = "not reached", "exact"
 
 
 def hits(retriever: Retriever, pairs: Pairs, query: str, *, k: int = 6) -> tuple[Figure, str, Any]:
-    """What a search by text finds, and how long it takes.
-
-    Returns
-    -------
-    Figure, str, (20,) float
-        The images with cosine and caption, a sentence, and milliseconds of each search.
-    """
+    """What a search by text finds: a figure, a sentence, and milliseconds of each search."""
     search = partial(retriever.search, [Query(query, k=k)])
     ms = 1000 * seconds_in_turns({"search": search}, rounds=20)["search"]
     found = search()[0].hits
@@ -57,11 +51,6 @@ def enlarged(
     copies = rows[rng.integers(len(rows), size=n)]
     copies = copies + noise * rng.standard_normal(copies.shape, np.float32) / rows.shape[1] ** 0.5
     return unit(copies).astype(np.float32)
-
-
-def directions(n: int, dimension: int, rng: np.random.Generator) -> np.ndarray:
-    """Random directions, (n, dimension) float32 unit rows."""
-    return unit(rng.standard_normal((n, dimension), np.float32))
 
 
 def recall_of(truth: np.ndarray, found: Sequence[np.ndarray]) -> float:
@@ -94,21 +83,12 @@ def probes_table(
 def measure(
     asked: Mapping[str, Sequence[np.ndarray]], kinds: Mapping[str, tuple[str, Sequence[int]]]
 ) -> pd.DataFrame:
-    """Recall of the ten nearest, rows compared and time of FAISS indexes.
+    """Recall of the ten nearest, rows compared and time of an exact scan and of FAISS indexes.
 
-    Parameters
-    ----------
-    asked : mapping
-        Kinds of queries by name: a gallery (n, d) and queries (q, d), float32 unit rows.
-    kinds : mapping
-        Indexes by what ``faiss.index_factory`` calls them: the name of the setting of a search
-        (``nprobe`` or ``efSearch``), and its values.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``index, queries, setting, share`` (rows compared, of the gallery; the centers of
-        cells count), ``recall, ms`` (a query, all together) and ``build_s``.
+    ``asked`` are a gallery (n, d) and queries (q, d) by the kind of queries, ``kinds`` the setting
+    of a search (``nprobe`` or ``efSearch``) and its values by what ``faiss.index_factory`` calls
+    the index. The columns are ``index, queries, setting, share`` (rows compared, of the gallery;
+    the centers of cells count), ``recall, ms`` (a query, all together) and ``build_s``.
     """
     import faiss
 
@@ -187,10 +167,9 @@ def work(
 def codes_table(
     study: Study, stored: Mapping[str, float], *, test: str, base: str = "float32"
 ) -> pd.DataFrame:
-    """hit@10 of each code minus that of a base, mean of both directions.
+    """hit@10 of each code minus that of a base, as ``points_with_intervals`` takes it.
 
-    ``stored`` are the bytes of a row by arm. The table has the columns ``arm, direction,
-    estimate``, for :func:`helpers.report.plots.points_with_intervals`.
+    ``stored`` are the bytes of a row by arm.
     """
     full = stored[base]
     rows = [
@@ -244,18 +223,15 @@ def candidates_table(
 
 
 def reranking(
-    study: Study, seconds: Mapping[str, np.ndarray], *, top: int
+    study: Study, works: Mapping[str, Callable[[], Any]], *, top: int
 ) -> tuple[pd.DataFrame, str, str]:  # fmt: skip
     """hit@10 of the arms of a reranking, what each gains over the first stage, and its time.
 
-    ``seconds`` are those of the ``first`` stage and of what the ``second`` model adds, a query.
-
-    Returns
-    -------
-    DataFrame, str, str
-        For reading; a sentence on the arm ``reranked by both``; the best of the three first named.
+    ``works`` are what the ``first`` stage does for a query, and what the ``second`` model adds.
+    Last is the best of the first stage, the second model and the reranking by both.
     """
     (test,) = study.tests
+    seconds = seconds_in_turns(works, rounds=20)
     once, more = (1000 * float(np.median(seconds[name])) for name in ("first", "second"))
     takes = {"first stage": once, "second alone": more}
     found = {arm: study.estimate(arm, test=test) for arm in study.arms}
@@ -280,13 +256,9 @@ def reranking(
 
 
 def mixed_figure(study: Study) -> tuple[Figure, str, str]:
-    """hit@10 of an image in a mixed gallery by arm, from text to image.
+    """hit@10 of an image in a mixed gallery by arm, in words too, from text to image.
 
-    Returns
-    -------
-    Figure, str, str
-        The arms with chance; a sentence; "yes" if binary codes of one mean find more than those
-        centered by modality, else "no".
+    Last is "yes" if binary codes of one mean find more than those centered by modality, or "no".
     """
     (test,) = study.tests
     table = study.table(study.arms, test=test, directions=["text_to_image"])
@@ -306,12 +278,7 @@ def onnx_table(
     """Size, agreement with torch, speed and hit@10 of the graphs of an image encoder.
 
     ``live`` has an arm ``ONNX`` and the name of each graph, and ``float32``, which torch embedded;
-    ``images`` are the embeddings of that arm.
-
-    Returns
-    -------
-    DataFrame, str, int
-        For reading; a sentence; how many times smaller the last graph is, rounded.
+    ``images`` are the embeddings of that arm. Last is how many times smaller the last graph is.
     """
     (test,) = live.tests
     shown = [data.images[i] for i in range(min(32, len(data.images)))]
@@ -383,6 +350,11 @@ def nested_lengths(shown: int, dimension: int) -> list[int]:
     return sorted({n for n in around if 2 <= n < dimension} | {dimension})
 
 
+def verdicts(judged: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The hypotheses of the study for reading, and what it found in words."""
+    return tables.verdict_table(judged), ". ".join(tables.verdict_sentences(judged)) + "."
+
+
 def study_figure(study: Study, design: Design) -> tuple[Figure, str]:
     """hit@10 of each code of the study minus float32, with its memory, and that in words."""
     table = codes_table(study, design.settings["bytes"], test=TEST)
@@ -427,13 +399,8 @@ def by_length(
 ) -> tuple[pd.DataFrame, str, str]:  # fmt: skip
     """hit@10 over the numbers kept: of trained maps, of PCA, and of the embeddings as they are.
 
-    ``known`` are embeddings of training images and captions, from which PCA learns.
-
-    Returns
-    -------
-    DataFrame, str, str
-        Columns ``series, kept, value``; the values at ``shown`` numbers; which training is higher
-        with all numbers.
+    ``known`` are embeddings of training images and captions, from which PCA learns. Gives the
+    columns ``series, kept, value``; a sentence; the training that is higher with all numbers.
     """
     hits, sides = {}, (validation.images, validation.texts)
     for n in lengths:

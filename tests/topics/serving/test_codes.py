@@ -244,13 +244,14 @@ def test_codes_in_words():
     assert effects.codes_sentence(table, live, test="t") == ("hit@10 is n/a (gallery has 6).", "")
 
 
-def test_a_reranking_in_words():
+def test_a_reranking_in_words(monkeypatch):
     data = embedded(40)
     arms = ("first stage", "second alone", "reranked by both")
     scores = dict(zip(arms, (codes.first(1), codes.cosine, codes.cosine), strict=True))
     live = Study.of({name: rank_both_directions(data.images, data.texts, data.data, score)
                      for name, score in scores.items()}, test="t")  # fmt: skip
     seconds = {"first": np.array([0.002, 0.004, 0.003]), "second": np.array([0.001])}
+    monkeypatch.setattr(effects, "seconds_in_turns", lambda works, rounds: works)
     table, said, best = effects.reranking(live, seconds, top=9)
     assert table["ms a query, text"].tolist() == ["3.0", "1.0", "4.0"]
     assert best == "second alone"

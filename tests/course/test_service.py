@@ -11,11 +11,12 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
+from helpers.course import service
+from helpers.course.limits import Limits, Rates
 from helpers.endpoint import Endpoint
 from helpers.store.zones import open_zone
-from helpers.topics.serving import pack, service
+from helpers.topics.serving import pack
 from helpers.topics.serving import retriever as back_end
-from helpers.topics.serving.limits import Limits, Rates
 from helpers.topics.serving.retriever import Query
 from tests.chat_server import chat_server
 from tests.small_models import small_encoder

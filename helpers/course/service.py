@@ -29,11 +29,11 @@ from starlette.exceptions import HTTPException
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from helpers import __version__
+from helpers.course.answers import reply
+from helpers.course.limits import LOG, Guard, Limits, Metrics, Refused
 from helpers.data.images import ImageError, load_image
 from helpers.endpoint import Endpoint, EndpointError
 from helpers.topics.serving import retriever as back_end
-from helpers.topics.serving.answers import reply
-from helpers.topics.serving.limits import LOG, Guard, Limits, Metrics, Refused
 from helpers.topics.serving.pack import SearchPack
 
 MOST, THUMBNAIL_PX = 100, 128
