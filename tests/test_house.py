@@ -21,7 +21,7 @@ MAY_CALL_BOTH = "helpers.course"
 OPENS_THE_WORLD = {"helpers.data.sources", "helpers.data.sets"}
 # Numbers that can only fall. The design asks for a core of 8,500 lines, for 30 modules with 5,000
 # lines under lesson 03, and for 12 imports; what is above that stands at the figure of today.
-MAX_LINES = {"helpers/first": 4_269, "tests/first": 3_733, "core": 9_285, "topics": 21_105}
+MAX_LINES = {"helpers/first": 4_269, "tests/first": 3_733, "core": 9_285, "topics": 20_340}
 MAX_UNDER = {  # 05: a study, a search, a leaderboard; 07, 12: Q-Formers; 11: two topics
     "03": (31, 6_596), "05": (49, 10_500), "07": (46, 10_600), "11": (54, 11_345),
     "12": (45, 10_560),

@@ -1,4 +1,4 @@
-"""The command line ``course``: list, run, check, search, serve and pretrain."""
+"""The command line ``course``: list, run, check, search, serve, watch and pretrain."""
 
 import sys
 from collections.abc import Sequence

@@ -20,8 +20,8 @@ def add_serve(commands: argparse._SubParsersAction) -> None:
     serve = commands.add_parser(
         "serve", help="serve the search of a run over HTTP", epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Serve the search of a run over HTTP, until a signal ends it. Its page /docs "
-        "shows every request. There are no users and no passwords.",
+        description="Serve the search of a run over HTTP, until a signal ends it: a page to search "
+        "in a browser, and /docs with every request. There are no users and no passwords.",
     )  # fmt: skip
     add_pack(serve)
     serve.add_argument(
@@ -54,9 +54,9 @@ def add_serve(commands: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C; the exit code."""
+    from helpers.course import service
+    from helpers.course.limits import LOG, Limits
     from helpers.endpoint import Endpoint
-    from helpers.topics.serving import service
-    from helpers.topics.serving.limits import LOG, Limits
 
     if bool(arguments.endpoint) != bool(arguments.endpoint_model):
         raise CourseError("--endpoint and --endpoint-model go together: give both or none")
@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
         port = listening.getsockname()[1]
         host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
         n = len(pack.retriever.index)
-        print(f"serving {n:,} images with {pack.made_by} on http://{host}:{port}/docs", flush=True)
+        print(f"serving {n:,} images with {pack.made_by} on http://{host}:{port}/", flush=True)
         if not hosts:
             print("note: there are no passwords: whoever reaches it can search", file=sys.stderr)
         try:

@@ -1,4 +1,4 @@
-"""The command line: ``course list``, ``run``, ``check``, ``search``, ``serve`` and ``pretrain``.
+"""The command line: ``course list``, ``run``, ``check``, ``search``, ``serve``, ``watch``, ``pretrain``.
 
 Everything heavy is imported by the command that needs it, so that a list is there at once.
 """
@@ -15,8 +15,7 @@ from types import FrameType
 from typing import NoReturn
 
 from helpers import __version__
-from helpers.course.search import add_search
-from helpers.course.serve import add_serve
+from helpers.course import search, serve, watch
 from helpers.first.runner.lessons import (
     UNEXPECTED,
     CourseError,
@@ -127,8 +126,8 @@ def parser() -> argparse.ArgumentParser:
         epilog="example: course check",
     )
     check.set_defaults(command=_check)
-    add_search(commands)
-    add_serve(commands)
+    for add in (search.add_search, serve.add_serve, watch.add_watch):
+        add(commands)
     add_reset(commands)
     # Its options are its own: main hands them on before this grammar sees them.
     commands.add_parser("pretrain", help="make a tiny checkpoint from nothing")

@@ -76,6 +76,7 @@ INSTEAD = (
     Instead("course run --name trial", "takes minutes", "{command} -p max_recipes=60 -p epochs=1"),
     Instead("course run --name stored", "takes minutes", "{command} -p max_recipes=60"),
     Instead("course serve", "serves until it is stopped", "{command} --help"),
+    Instead("course watch", "needs a folder of images that arrived", "{command} --help"),
     Instead("curl", "asks the service of the line before it", SERVED),
     Instead("course pretrain", "takes ten minutes", "{command} --help"),
 )

@@ -43,7 +43,7 @@ def served(zone, *options, port=0):
     )  # fmt: skip
     try:
         line = process.stdout.readline()
-        found = re.search(r"serving (\d+) images with .* on http://127.0.0.1:(\d+)/docs", line)
+        found = re.search(r"serving (\d+) images with .* on http://127.0.0.1:(\d+)/$", line)
         assert found, line or process.stderr.read()
         yield process, int(found[2])
     finally:

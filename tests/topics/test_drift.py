@@ -1,4 +1,4 @@
-"""Lesson 13: signals by hand, heights that keep their rate, streams, causes, records of alarms."""
+"""Lesson 13: signals by hand, thresholds that keep their rate, streams, causes, records."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def pool():
 @pytest.fixture(scope="module")
 def levels(pool):
     quiet = [watch.watch(streams.deal(pool, "nothing", seed=100 + i)) for i in range(60)]
-    return watch.heights(watch.maxima(quiet), false_alarms=0.05)
+    return watch.thresholds(watch.maxima(quiet), false_alarms=0.05)
 
 
 def test_the_kth_distance_is_that_of_a_plain_count():
@@ -90,15 +90,15 @@ def test_a_tight_group_in_an_empty_place_crowds():
         signals.Known.of(known[:30], known)
 
 
-def test_heights_are_crossed_by_no_more_streams_than_asked():
+def test_thresholds_are_crossed_by_no_more_streams_than_asked():
     rng = np.random.default_rng(3)
     largest = pd.DataFrame(rng.normal(size=(200, 4)), columns=SIGNALS)
     for rate in (0.05, 0.2):
-        found = watch.heights(largest, false_alarms=rate)
+        found = watch.thresholds(largest, false_alarms=rate)
         crossed = (largest > found).any(axis=1).mean()
         assert rate / 2 < crossed <= rate
     with pytest.raises(ValueError, match="give 20 or more"):
-        watch.heights(largest[:19], false_alarms=0.05)
+        watch.thresholds(largest[:19], false_alarms=0.05)
 
 
 @pytest.mark.parametrize("kind", streams.KINDS)
@@ -177,28 +177,41 @@ def test_the_study_counts_streams_and_judges_them_by_pool(pool, levels):
     assert len(effects.delay_figure(found, heading="h").axes[0].lines) == 4
 
 
-def test_an_alarm_is_recorded_and_starts_a_retraining_once(tmp_path):
-    alarm = watch.Alarm(12, ("group",), "a new group", ("a", "b"))
-    begun = []
+def test_an_alarm_is_recorded_and_starts_a_retraining_once(tmp_path, monkeypatch):
+    """What runs it is killed: the second start finds the folder of the first."""
+    monkeypatch.setattr(watch.paths, "reports", lambda: tmp_path / "reports")
+    alarm, record = watch.Alarm(12, ("group",), "a new group", ("a", "b")), tmp_path / "alarms"
+    begun, asked = [], {"source": "new images.csv", "model": "tiny-clip"}
 
     def run(command, check):
         begun.append(command)
-        assert json.loads((tmp_path / watch.RECORD).read_text())  # written before it starts
+        (path,) = record.glob("*.json")  # written before it starts
+        assert json.loads(path.read_text())["done"].endswith("started")
+        raise KeyboardInterrupt
 
-    command, done = watch.act(alarm, tmp_path, source="new images.csv", start=False, run=run)
+    command, done = watch.act(alarm, record, **asked, start=False, run=run)
     assert (done, begun) == ("recorded", [])
-    assert "--only 04" in command
-    _, done = watch.act(alarm, tmp_path, source="new images.csv", start=True, run=run)
-    assert done == "started"
-    assert begun[0][-2:] == ["-p", "source=new images.csv"]
-    _, done = watch.act(alarm, tmp_path, source="new images.csv", start=True, run=run)
-    assert done.startswith("started already at ")
-    assert len(begun) == 1
+    assert command.endswith("--only 04 -p 'source=new images.csv' -p model=tiny-clip")
+    with pytest.raises(KeyboardInterrupt):
+        watch.act(alarm, record, **asked, start=True, run=run)
+    assert begun[0][-4:] == ["-p", "source=new images.csv", "-p", "model=tiny-clip"]
+    for again in (asked, asked | {"source": "others.csv"}):
+        _, done = watch.act(alarm, record, **again, start=True, run=run)
+        assert "retraining was started before, into " in done
     broken = replace(alarm, cause="broken images")
-    _, done = watch.act(broken, tmp_path, source="x", start=True, run=run)
+    _, done = watch.act(broken, record, **asked, start=True, run=run)
     assert done.startswith("recorded; not started, since the advice is: do not retrain")
     assert len(begun) == 1
-    assert len(json.loads((tmp_path / watch.RECORD).read_text())) == 2
+    assert len(list(record.glob("*.json"))) == 2
+
+
+def test_one_stream_of_arrivals_has_one_alarm_until_model_or_known_images_change(tmp_path):
+    known = images_of("known", 20, center=np.eye(8)[0])
+    key = watch.key_of(known, "f", tmp_path)
+    assert key == watch.key_of(known.take(range(19, -1, -1)), "f", tmp_path / ".." / tmp_path.name)
+    fewer, moved = known.take(range(19)), tmp_path / "x"
+    others = (fewer, "f", tmp_path), (known, "g", tmp_path), (known, "f", moved)
+    assert key not in {watch.key_of(*one) for one in others}
 
 
 def test_arrivals_come_in_order_of_time_and_unreadable_files_are_named(tmp_path):
@@ -210,6 +223,7 @@ def test_arrivals_come_in_order_of_time_and_unreadable_files_are_named(tmp_path)
     (tmp_path / "notes.txt").write_text("no image")
     names, images, unreadable = arrived.in_order(tmp_path)
     assert names == ["sub/c.jpg", "a.png", "b.png"]
+    assert arrived.in_order(tmp_path, by="name")[0] == ["a.png", "b.png", "sub/c.jpg"]
     assert len(images) == 3
     assert unreadable == ["broken.jpg"]
     (tmp_path / "empty").mkdir()
@@ -227,7 +241,7 @@ def test_own_streams_have_whole_steps_and_no_image_on_both_sides():
     for one in (own, *quiet):
         arriving = {i for step in one.steps for i in step.ids}
         assert not arriving & set(one.reference.ids)
-        assert len(one.reference.ids) == 60  # heights hold for a reference of this size
+        assert len(one.reference.ids) == 60  # thresholds hold for a reference of this size
         assert len(watch.watch(one).frame) == 2
     with pytest.raises(ValueError, match=r"95 arrivals make 4 steps of 20.* per_step 10 or less"):
         streams.own_stream(known, new, per_step=20, seed=1)

@@ -43,6 +43,7 @@ TEXTS: Mapping[str, Text] = {
     "augmentation": FILE,
     "ratings": FILE,
     "model": Model(),
+    "second": Model(),
     "blip2": Model(),
     "generator": Model(),
     "detector": Model(words=("fitted",)),

@@ -44,7 +44,7 @@ def group_figure(ratio: np.ndarray, changed: np.ndarray, *, heading: str) -> Fig
 def signals_figure(
     watched: Mapping[str, Watched], levels: Mapping[str, float], *, heading: str
 ) -> Figure:
-    """Each signal by step, divided by its height: a panel for each kind of stream.
+    """Each signal by step, divided by its threshold: a panel for each kind of stream.
 
     Above 1 is an alarm; the dotted line is the step of the change.
     """
@@ -60,7 +60,7 @@ def signals_figure(
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
         ax.set_title(plain(kind), fontsize=10, loc="left")
         ax.set_xlabel("step")
-    axes[0][0].set_ylabel("signal / its height")
+    axes[0][0].set_ylabel("signal / its threshold")
     fig.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     fig.suptitle(plain(heading), x=0.01, ha="left", fontsize=11, fontweight="bold")
     return fig

@@ -1,7 +1,7 @@
 """Signals of drift: numbers that a stream of embeddings is watched by at every step.
 
 None of them is a p-value. A stream is asked again and again, so that a signal is held against the
-height that whole streams without a change seldom reach (:mod:`helpers.topics.drift.watch`).
+threshold that whole streams without a change seldom reach (:mod:`helpers.topics.drift.watch`).
 """
 
 from dataclasses import dataclass, replace

@@ -80,7 +80,7 @@ class Drift(Experiment):
         return draw_pool(self.base, n_recipes=about["of"], first=first)
 
     def train(self, *, seed: int, pool: int, levels: dict[str, float] | None = None) -> Result:
-        """Watch the streams of one pool: quiet ones for the heights, or all kinds with heights."""
+        """Watch the streams of one pool: quiet ones for thresholds, or all kinds with them."""
         found, n = self.pool(pool), self.design.settings["streams"]
         if levels is None:
             quiet = (watch.watch(deal(found, "nothing", seed=1000 + i)) for i in range(n))
@@ -91,7 +91,7 @@ class Drift(Experiment):
 
 
 def run_study(design: Design, folder: Path, *, device: str = "cpu") -> Study:
-    """Choose heights on some pools and watch the streams of others; what is finished is kept."""
+    """Choose thresholds on some pools and watch the streams of others; what is finished is kept."""
     experiment = Drift(design, device)
     modules = (f"helpers.topics.drift.{name}" for name in ("signals", "streams", "watch", "study"))
     identity = experiment.identity(*modules)
@@ -100,7 +100,7 @@ def run_study(design: Design, folder: Path, *, device: str = "cpu") -> Study:
     quiet = {f"quiet {i}": {"pool": i} for i in pools[: settings["quiet pools"]]}
     seen = _untrained(experiment, folder, identity, quiet).frames["maxima"]
     rate = settings["false alarms"]
-    levels = watch.heights(seen[list(SIGNALS)], false_alarms=rate).round(9).to_dict()
+    levels = watch.thresholds(seen[list(SIGNALS)], false_alarms=rate).round(9).to_dict()
     watched = {f"watched {i}": {"pool": i, "levels": levels} for i in pools[len(quiet) :]}
     found = _untrained(experiment, folder, identity, watched)
     study = as_study(found.ranks.drop(columns=["arm", "seed"]),

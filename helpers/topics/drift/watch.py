@@ -1,13 +1,15 @@
-"""Watching a stream: signals at every step, heights that keep a false-alarm rate, an alarm's cause.
+"""Watching a stream: signals at every step, thresholds that keep a false-alarm rate, causes.
 
 A threshold on the signals of single steps is crossed sooner or later by any stream that is long
-enough. Here a height is what whole streams without a change seldom reach, for all signals together.
+enough. Here whole streams without a change seldom reach one, for all signals together.
 """
 
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from helpers import paths
 from helpers.repro import hash_of
 from helpers.store.zones import write_file_atomically
 from helpers.topics.drift.signals import FAR, SIGNALS, Known
@@ -31,7 +34,8 @@ ADVICE = {
     "queries": "look at the new queries; retrain the text encoder if they find nothing",
     "": "nothing to do",
 }  # fmt: skip
-RECORD = "alarms.json"
+KEPT = ("broken images", "")  # causes that no retraining mends
+RECORD = "alarms"
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +56,7 @@ class Watched:
 
 @dataclass(frozen=True)
 class Alarm:
-    """The first alarm of a stream: its step, the signals above their heights, cause and images."""
+    """The first alarm of a stream: step, signals above their thresholds, cause and images."""
 
     step: int
     signals: tuple[str, ...]
@@ -82,11 +86,11 @@ def maxima(watched: Iterable[Watched]) -> pd.DataFrame:
     return pd.DataFrame([one.frame[list(SIGNALS)].max() for one in watched])
 
 
-def heights(largest: pd.DataFrame, *, false_alarms: float) -> pd.Series:
-    """The lowest heights, equally rare for every signal, that few whole streams cross at all.
+def thresholds(largest: pd.DataFrame, *, false_alarms: float) -> pd.Series:
+    """The lowest thresholds, equally rare for every signal, that few whole streams cross at all.
 
     ``largest`` are the maxima of streams without a change; ``false_alarms`` is the share of them
-    that may cross any height. Raises ``ValueError`` if there are too few to speak of such a share.
+    that may cross any. Raises ``ValueError`` if there are too few to speak of such a share.
     """
     if len(largest) * false_alarms < 1:
         raise ValueError(
@@ -101,7 +105,7 @@ def heights(largest: pd.DataFrame, *, false_alarms: float) -> pd.Series:
 
 
 def first_alarm(watched: Watched, levels: pd.Series, *, since: int = 0) -> Alarm | None:
-    """The first step, from ``since`` on, at which a signal stands above its height; or None."""
+    """The first step, from ``since`` on, at which a signal stands above its threshold; or None."""
     above = watched.frame[list(SIGNALS)] > levels
     late = above.any(axis=1) & (watched.frame["step"] >= since)
     if not late.any():
@@ -120,7 +124,7 @@ def cause_of(
 
     Queries alone: the queries. A third of the conspicuous images darker or blurrier than all but
     one in a hundred known ones: broken. Else a new group, if arrivals lie far from all that is
-    known (the signal has come half way to its own height) and the conspicuous are a minority: what
+    known (the signal has come half way to its threshold) and the conspicuous are a minority: what
     is new lies apart, while a change of all moves each image a little. Else the whole population.
     """
     if signals == ("queries",):
@@ -139,51 +143,61 @@ def cause_of(
     return cause, tuple(recent.ids[order[odd[order]]].tolist())
 
 
+def key_of(known: Images, fingerprint: str, arrivals: Path) -> str:
+    """The name of the one alarm that arrivals can have beside known images under one model.
+
+    More arrivals move thresholds a little, and the first alarm with them: it stays the same alarm
+    until its cause is dealt with. Who retrains has other known images, and another model.
+    """
+    return hash_of([sorted(known.ids.tolist()), fingerprint, str(arrivals.resolve())])[:12]
+
+
 def act(
-    alarm: Alarm, folder: Path, *, source: str, start: bool,
+    alarm: Alarm, record: Path, *, source: str, model: str, start: bool, key: str = "",
     run: Callable[..., object] = subprocess.run,
 ) -> tuple[str, str]:  # fmt: skip
-    """Record an alarm and, if asked, start the lesson that retrains; once for one alarm.
+    """Record an alarm and, if asked, start the lesson that retrains: never twice for one alarm.
 
     Parameters
     ----------
     alarm : Alarm
-    folder : Path
-        Where ``alarms.json`` lies.
+    record : Path
+        The folder of alarms, a JSON file each.
     source : str
         The labeled images to retrain on, as ``course run`` takes it.
+    model : str
+        What is retrained.
     start : bool
         Whether to start, where the advice is to retrain.
+    key : str
+        Of :func:`key_of`; empty: of the alarm itself.
 
     Returns
     -------
     str, str
         The command that retrains, and what was done with it.
     """
-    key = hash_of([asdict(alarm), source])[:12]
-    command = [
-        "course",
-        "run",
-        "--name",
-        f"retrain-{key}",
-        "--only",
-        "04",
-        "-p",
-        f"source={source}",
-    ]
-    path = folder / RECORD
-    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    entry = known.get(key, {"alarm": asdict(alarm), "command": command, "started": ""})
+    key = key or hash_of(asdict(alarm))[:12]
+    name = f"retrain-{key}"
+    command = ["course", "run", "--name", name, "--only", "04", "-p", f"source={source}",
+               "-p", f"model={model}"]  # fmt: skip
+    folder, begins = paths.reports() / name, False
+    if start and alarm.cause not in KEPT:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            folder.mkdir()  # of two processes one makes it, and a killed one has made it
+            begins = True
     done = "recorded"
-    if start and alarm.cause == "broken images":
-        done = f"recorded; not started, since the advice is: {alarm.advice}"
-    elif start and entry["started"]:
-        done = f"started already at {entry['started']}"
+    if begins:
+        done += ", and retraining started"
+    elif folder.exists():
+        done += f"; retraining was started before, into {paths.portable(folder)}"
     elif start:
-        entry["started"] = datetime.now(UTC).isoformat(timespec="seconds")
-        done = "started"
-    text = json.dumps(known | {key: entry}, indent=1, ensure_ascii=False) + "\n"
-    write_file_atomically(path, text.encode())  # before the start: a crash never starts it twice
-    if done == "started":
+        done += f"; not started, since the advice is: {alarm.advice}"
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    entry = {"alarm": asdict(alarm), "command": command, "done": done, "at": now}
+    text = json.dumps(entry, indent=1, ensure_ascii=False) + "\n"
+    write_file_atomically(record / f"{key}.json", text.encode())
+    if begins:
         run([sys.executable, "-m", "helpers.course.cli", *command[1:]], check=True)
-    return " ".join(command), done
+    return shlex.join(command), done

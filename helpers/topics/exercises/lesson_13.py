@@ -88,7 +88,7 @@ def false_alarms(answer: Any) -> Verdict:
     if abs(value - right) < 0.006:
         return correct(
             "1 - 0.95**20, if days are independent. A monitor that looks every day needs a limit "
-            "for the whole time that it watches: that is what the heights here are chosen for."
+            "for the whole time that it watches: that is what the thresholds here are chosen for."
         )
     if abs(value - 100 * right) < 0.6:
         return hint("right, in percent: give it as a fraction.")

@@ -41,21 +41,26 @@ def agreement(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
     return signs[0] @ signs[1].T
 
 
-def rescored(score: Score, n: int) -> Score:
-    """Score the ``n`` best candidates of a code again with the exact embeddings.
+def cosine(direction: str, queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+    """The dot product of unit rows, (q, g)."""
+    return queries @ gallery.T
 
-    The exact embeddings of so few can be read from a disk. All others stay below, in their order.
+
+def rescored(score: Score, n: int, by: Score = cosine) -> Score:
+    """Score the ``n`` best candidates of a first stage again, by another score.
+
+    So few can afford exact embeddings from a disk, or a second model. All others stay below, in
+    their order.
     """
 
-    def exact_for_the_best(direction: str, queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-        rough = score(direction, queries, gallery)
+    def best_again(direction: str, queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+        rough, second = (one(direction, queries, gallery) for one in (score, by))
         best = np.argpartition(-rough, min(n, rough.shape[1]) - 1, axis=1)[:, :n]
-        found = rough - rough.max() - 2  # below every cosine
-        exact = np.take_along_axis(queries @ gallery.T, best, axis=1)
-        np.put_along_axis(found, best, exact, axis=1)
+        found = rough - rough.max() + second.min() - 1  # below every second score
+        np.put_along_axis(found, best, np.take_along_axis(second, best, axis=1), axis=1)
         return found
 
-    return exact_for_the_best
+    return best_again
 
 
 @dataclass(frozen=True)
@@ -152,6 +157,7 @@ def bytes_per_row(dimension: int, *, kept: int) -> dict[str, float]:
     bit = -(-dimension // 8)
     return {
         "float32": 4 * dimension,
+        "float32, centered": 4 * dimension,
         "int8": dimension,
         "binary at zero": bit,
         "binary": bit,

@@ -29,17 +29,11 @@ from helpers.topics.serving.plots import work_curves
 from helpers.topics.serving.retriever import Query, Retriever
 from helpers.topics.serving.study import TEST
 
-NEVER = "not reached"
+NEVER, EXACT = "not reached", "exact"
 
 
 def hits(retriever: Retriever, pairs: Pairs, query: str, *, k: int = 6) -> tuple[Figure, str, Any]:
-    """What a search by text finds, and how long it takes.
-
-    Returns
-    -------
-    Figure, str, (20,) float
-        The images with cosine and caption, a sentence, and milliseconds of each search.
-    """
+    """What a search by text finds: a figure, a sentence, and milliseconds of each search."""
     search = partial(retriever.search, [Query(query, k=k)])
     ms = 1000 * seconds_in_turns({"search": search}, rounds=20)["search"]
     found = search()[0].hits
@@ -57,11 +51,6 @@ def enlarged(
     copies = rows[rng.integers(len(rows), size=n)]
     copies = copies + noise * rng.standard_normal(copies.shape, np.float32) / rows.shape[1] ** 0.5
     return unit(copies).astype(np.float32)
-
-
-def directions(n: int, dimension: int, rng: np.random.Generator) -> np.ndarray:
-    """Random directions, (n, dimension) float32 unit rows."""
-    return unit(rng.standard_normal((n, dimension), np.float32))
 
 
 def recall_of(truth: np.ndarray, found: Sequence[np.ndarray]) -> float:
@@ -94,28 +83,22 @@ def probes_table(
 def measure(
     asked: Mapping[str, Sequence[np.ndarray]], kinds: Mapping[str, tuple[str, Sequence[int]]]
 ) -> pd.DataFrame:
-    """Recall of the ten nearest, rows compared and time of FAISS indexes.
+    """Recall of the ten nearest, rows compared and time of an exact scan and of FAISS indexes.
 
-    Parameters
-    ----------
-    asked : mapping
-        Kinds of queries by name: a gallery (n, d) and queries (q, d), float32 unit rows.
-    kinds : mapping
-        Indexes by what ``faiss.index_factory`` calls them: the name of the setting of a search
-        (``nprobe`` or ``efSearch``), and its values.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``index, queries, setting, share`` (rows compared, of the gallery; the centers of
-        cells count), ``recall, ms`` (a query, all together) and ``build_s``.
+    ``asked`` are a gallery (n, d) and queries (q, d) by the kind of queries, ``kinds`` the setting
+    of a search (``nprobe`` or ``efSearch``) and its values by what ``faiss.index_factory`` calls
+    the index. The columns are ``index, queries, setting, share`` (rows compared, of the gallery;
+    the centers of cells count), ``recall, ms`` (a query, all together) and ``build_s``.
     """
     import faiss
 
     built: dict[tuple[str, int], tuple[Any, float]] = {}
     lines = []
     for queries, (gallery, vectors) in asked.items():
+        began = time.perf_counter()
         truth = faiss.knn(vectors, gallery, 10, metric=faiss.METRIC_INNER_PRODUCT)[1]
+        ms = 1000 * (time.perf_counter() - began) / len(vectors)
+        lines.append((EXACT, queries, "all rows", 1.0, 1.0, ms, 0.0))
         for name, (setting, values) in kinds.items():
             if (name, id(gallery)) not in built:
                 built[name, id(gallery)] = _built(name, gallery)
@@ -167,12 +150,14 @@ def work(
             best = enough.iloc[0]
             text = f"{best['share']:.2%}"
             cells = (best["setting"], text, f"{best['ms']:.3f}")
-            least[queries] = min(least.get(queries, 1.0), best["share"])
+        if name != EXACT:
+            said.append(f"{name}, {queries}: {text}")
+            if text != NEVER:
+                least[queries] = min(least.get(queries, 1.0), best["share"])
         rows.append((name, queries, *cells, f"{part['build_s'].iloc[0]:.1f}"))
-        said.append(f"{name}, {queries}: {text}")
     columns = ["index", "queries", "setting", "rows compared, share", "ms a query", "build, s"]
     return (
-        work_curves(measured, recall=recall, heading=heading),
+        work_curves(measured[measured["index"] != EXACT], recall=recall, heading=heading),
         pd.DataFrame(rows, columns=columns),
         f"Rows compared for a recall of {recall:.0%}: {'; '.join(said)}.",
         min(least, key=least.get, default=NEVER),
@@ -182,10 +167,9 @@ def work(
 def codes_table(
     study: Study, stored: Mapping[str, float], *, test: str, base: str = "float32"
 ) -> pd.DataFrame:
-    """hit@10 of each code minus that of a base, mean of both directions.
+    """hit@10 of each code minus that of a base, as ``points_with_intervals`` takes it.
 
-    ``stored`` are the bytes of a row by arm. The table has the columns ``arm, direction,
-    estimate``, for :func:`helpers.report.plots.points_with_intervals`.
+    ``stored`` are the bytes of a row by arm.
     """
     full = stored[base]
     rows = [
@@ -238,14 +222,43 @@ def candidates_table(
     )
 
 
-def mixed_figure(study: Study) -> tuple[Figure, str, str]:
-    """hit@10 of an image in a mixed gallery by arm, from text to image.
+def reranking(
+    study: Study, works: Mapping[str, Callable[[], Any]], *, top: int
+) -> tuple[pd.DataFrame, str, str]:  # fmt: skip
+    """hit@10 of the arms of a reranking, what each gains over the first stage, and its time.
 
-    Returns
-    -------
-    Figure, str, str
-        The arms with chance; a sentence; "yes" if binary codes of one mean find more than those
-        centered by modality, else "no".
+    ``works`` are what the ``first`` stage does for a query, and what the ``second`` model adds.
+    Last is the best of the first stage, the second model and the reranking by both.
+    """
+    (test,) = study.tests
+    seconds = seconds_in_turns(works, rounds=20)
+    once, more = (1000 * float(np.median(seconds[name])) for name in ("first", "second"))
+    takes = {"first stage": once, "second alone": more}
+    found = {arm: study.estimate(arm, test=test) for arm in study.arms}
+    gains = {arm: study.difference(arm, "first stage", test=test) for arm in study.arms[1:]}
+    added = {arm: tables.difference_text(gain) for arm, gain in gains.items()}
+    lines = [
+        (arm, tables.value_text(one), added.get(arm, ""), f"{takes.get(arm, once + more):.1f}")
+        for arm, one in found.items()
+    ]
+    gain = gains["reranked by both"]
+    verdict = "no difference is shown" if gain.low <= 0 <= gain.high else "a gain"
+    verdict = "a loss" if gain.high < 0 else verdict
+    alone = study.difference("reranked by both", "second alone", test=test)
+    said = (
+        f"Reranking the best {top} by both models changes hit@10 by {tables.points(gain)} "
+        f"({verdict}), for {more:.1f} ms a query beside {once:.1f} ms of the first stage; minus "
+        f"the second model alone it is {tables.points(alone)}."
+    )
+    columns = ["score", "hit@10 [95 %]", "minus first stage [95 %], points", "ms a query, text"]
+    asked = ("first stage", "second alone", "reranked by both")
+    return pd.DataFrame(lines, columns=columns), said, max(asked, key=lambda arm: found[arm].value)
+
+
+def mixed_figure(study: Study) -> tuple[Figure, str, str]:
+    """hit@10 of an image in a mixed gallery by arm, in words too, from text to image.
+
+    Last is "yes" if binary codes of one mean find more than those centered by modality, or "no".
     """
     (test,) = study.tests
     table = study.table(study.arms, test=test, directions=["text_to_image"])
@@ -265,12 +278,7 @@ def onnx_table(
     """Size, agreement with torch, speed and hit@10 of the graphs of an image encoder.
 
     ``live`` has an arm ``ONNX`` and the name of each graph, and ``float32``, which torch embedded;
-    ``images`` are the embeddings of that arm.
-
-    Returns
-    -------
-    DataFrame, str, int
-        For reading; a sentence; how many times smaller the last graph is, rounded.
+    ``images`` are the embeddings of that arm. Last is how many times smaller the last graph is.
     """
     (test,) = live.tests
     shown = [data.images[i] for i in range(min(32, len(data.images)))]
@@ -332,16 +340,6 @@ def token(database: str) -> dict[str, str]:
     return {"token": read_key(MILVUS_TOKEN)} if "://" in database else {}
 
 
-def upserts_table(
-    rows: int, upserts: int, searches: int, missed: int, lost: int
-) -> tuple[pd.DataFrame, str]:
-    """What a database did while it was searched, for reading and in words."""
-    counts = {"rows": rows, "upserts": upserts, "searches meanwhile": searches,
-              "rows missed": missed, "batches lost": lost}  # fmt: skip
-    said = f"{searches:,} searches during {upserts:,} upserts missed {missed} rows; "
-    return pd.DataFrame([counts]), f"{said}{lost} of the batches of new rows are lost."
-
-
 def nested_lengths(shown: int, dimension: int) -> list[int]:
     """The lengths that a Matryoshka training takes: around the one shown, and all numbers.
 
@@ -401,13 +399,8 @@ def by_length(
 ) -> tuple[pd.DataFrame, str, str]:  # fmt: skip
     """hit@10 over the numbers kept: of trained maps, of PCA, and of the embeddings as they are.
 
-    ``known`` are embeddings of training images and captions, from which PCA learns.
-
-    Returns
-    -------
-    DataFrame, str, str
-        Columns ``series, kept, value``; the values at ``shown`` numbers; which training is higher
-        with all numbers.
+    ``known`` are embeddings of training images and captions, from which PCA learns. Gives the
+    columns ``series, kept, value``; a sentence; the training that is higher with all numbers.
     """
     hits, sides = {}, (validation.images, validation.texts)
     for n in lengths:

@@ -26,14 +26,8 @@ class IndexRefused(ValueError):
 class Space:
     """What made the rows: only rows of one space can be compared.
 
-    Attributes
-    ----------
-    model : str
-    fingerprint : str
-        Of the weights, an adapter's included.
-    preprocessing : str
-        A hash of the image processor's settings.
-    dimension : int
+    ``fingerprint`` is that of the weights, an adapter's included; ``preprocessing`` a hash of the
+    image processor's settings.
     """
 
     model: str
@@ -53,14 +47,7 @@ def space_of(encoder: "Encoder") -> Space:
 
 @dataclass(frozen=True, eq=False)
 class FlatIndex:
-    """A FAISS ``IndexFlatIP`` and the ids of its rows.
-
-    Attributes
-    ----------
-    space : Space
-    ids : (n,) str
-    faiss : faiss.Index
-    """
+    """A FAISS ``IndexFlatIP`` and the ids (n,) of its rows."""
 
     space: Space
     ids: np.ndarray
@@ -70,12 +57,8 @@ class FlatIndex:
     def of(cls, rows: Any, ids: Sequence[str], space: Space) -> "FlatIndex":
         """An index of ``rows``, (n, d) float, unit rows.
 
-        Raises
-        ------
-        IndexRefused
-            If ids repeat, are empty or no strings, or do not fit the rows.
-        InvalidEmbeddings
-            If a row is not finite, not of length 1, or all of several rows are equal.
+        Raises ``IndexRefused`` if ids repeat, are empty or no strings, or do not fit the rows, and
+        ``InvalidEmbeddings`` if a row is not finite, not of length 1, or all rows are equal.
         """
         import faiss
 

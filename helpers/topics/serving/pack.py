@@ -9,13 +9,10 @@ import hashlib
 import json
 import re
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from helpers import paths
 from helpers.repro import hash_of
@@ -47,17 +44,9 @@ class PackError(ValueError):
 class SearchPack:
     """A zone, ready to be searched.
 
-    Attributes
-    ----------
-    zone : Zone
-    model, adapter : str
-        As they were asked for when it was built.
-    factor : float
-        How much of the adapter's update is in the embeddings.
-    retriever : Retriever
-        By text; the metadata of an image are ``caption``, ``recipe_id`` and ``split``.
-    source : str
-        What results call the data.
+    ``model`` and ``adapter`` are as they were asked for when it was built, ``factor`` is how much
+    of the adapter's update is in the embeddings, ``source`` what results call the data. The
+    retriever answers texts; the metadata of an image are ``caption``, ``recipe_id`` and ``split``.
     """
 
     zone: Zone
@@ -116,19 +105,8 @@ def open_encoder(
 ) -> tuple["Encoder", float]:
     """A model with an adapter, and the factor that was saved with it (1 where none was).
 
-    Parameters
-    ----------
-    zone : Zone
-    model : str
-        As :func:`helpers.models.encoder.load_encoder` takes it.
-    adapter : str
-        The key of a run's adapter in the zone, or a folder; empty: the base alone.
-    device : str
-
-    Raises
-    ------
-    ModelError
-        If the model, or the adapter on it, cannot be opened.
+    ``adapter`` is the key of a run's adapter in the zone, or a folder; empty: the base alone.
+    Raises ``ModelError`` if the model, or the adapter on it, cannot be opened.
     """
     from helpers.models.encoder import load_encoder
 
@@ -154,27 +132,13 @@ def ensure_pack(
     model: str,
     adapter: str = "",
     factor: float = 1.0,
-    known: Mapping[str, np.ndarray] | None = None,
     progress: bool = True,
 ) -> Manifest:
     """The pack of a zone and a model, built where it is not there or the images are others.
 
-    Parameters
-    ----------
-    zone : Zone
-        Holds pairs (:func:`helpers.data.pairs.ensure_pairs`).
-    encoder : Encoder
-        Of ``model``, ``adapter`` and ``factor``, in fp32: :func:`open_encoder`.
-    known : mapping of str to (d,) float32, optional
-        Embeddings of images by this encoder that are there already, by key.
-    progress : bool
-
-    Raises
-    ------
-    PackError
-        If the zone holds no pairs.
-    TowerError
-        If the exported text tower does not do what the encoder does.
+    ``encoder`` is that of :func:`open_encoder`, in fp32. Raises ``PackError`` if the zone holds no
+    pairs (:func:`helpers.data.pairs.ensure_pairs`), ``TowerError`` if the exported text tower does
+    not do what the encoder does.
     """
     return ensure(
         zone,
@@ -183,8 +147,7 @@ def ensure_pack(
         parameters={"model": model, "adapter": adapter, "factor": factor},
         inputs={"pairs": _pairs_of(zone).fingerprint, "model": encoder.fingerprint},
         build=partial(
-            _build, encoder=encoder, place=_place(model, adapter), known=known or {},
-            progress=progress,
+            _build, encoder=encoder, place=_place(model, adapter), progress=progress
         ),
         prefixes=(_place(model, adapter),),
         code=code_of(*CODE),
@@ -240,25 +203,16 @@ def open_pack(zone: Zone, *, model: str, adapter: str = "", threads: int = 0) ->
     return SearchPack(zone, model, adapter, factor, retriever, items["source"])
 
 
-def _build(
-    writer: Writer,
-    *,
-    encoder: "Encoder",
-    place: str,
-    known: Mapping[str, np.ndarray],
-    progress: bool,
-) -> None:
+def _build(writer: Writer, *, encoder: "Encoder", place: str, progress: bool) -> None:
     from helpers.data.images import load_image
     from helpers.data.pairs import TEST, TRAIN, read_pairs
 
     frames = [read_pairs(writer.zone.read_text(key)) for key in (TRAIN, TEST)]
     rows = [row for frame in frames for row in frame.drop_duplicates("image_key").itertuples()]
     keys = [row.image_key for row in rows]
-    missing = [key for key in keys if key not in known]
-    images = (load_image(writer.zone.read_bytes(f"{IMAGES}/{key}")) for key in missing)
-    new = encoder.images(images, progress=progress) if missing else []
-    row_of = {**known, **dict(zip(missing, new, strict=True))}
-    index = FlatIndex.of(np.stack([row_of[key] for key in keys]), keys, space_of(encoder))
+    images = (load_image(writer.zone.read_bytes(f"{IMAGES}/{key}")) for key in keys)
+    embedded = encoder.images(images, progress=progress)
+    index = FlatIndex.of(embedded, keys, space_of(encoder))
     items = {
         "source": rows[0].source,
         "ids": keys,

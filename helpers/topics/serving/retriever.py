@@ -25,19 +25,10 @@ class QueryRefused(ValueError):
 
 @dataclass(frozen=True)
 class Query:
-    """What is looked for.
+    """What is looked for, and for how many results ``k``.
 
-    Attributes
-    ----------
-    text : str
-    image : PIL.Image.Image, optional
-        With a text: the normalized weighted sum of both embeddings.
-    k : int
-        How many results.
-    filters : mapping
-        Field of the metadata to the value, or the values, that may pass.
-    image_weight : float
-        In [0, 1]: of the image where both are given.
+    With text and image it is the normalized sum of both embeddings, ``image_weight`` (0 to 1) of
+    the image. ``filters`` map a field of the metadata to the values that may pass.
     """
 
     text: str = ""
@@ -74,16 +65,10 @@ class Hit:
 
 @dataclass(frozen=True)
 class Answer:
-    """The results of a query and where they come from.
+    """The results of a query, best first, and where they come from.
 
-    Attributes
-    ----------
-    hits : tuple of Hit
-        Best first; fewer than asked for where fewer pass the filters.
-    searched : int
-        Rows that passed the filters.
-    provenance : mapping
-        Model, fingerprint and preprocessing behind the scores, and the number of rows.
+    ``searched`` is the number of rows that passed the filters: hits may be fewer than asked for.
+    ``provenance`` names model, fingerprint and preprocessing, and the number of rows.
     """
 
     hits: tuple[Hit, ...]
@@ -93,30 +78,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Retriever:
-    """An encoder, the index of its embeddings, and the metadata of the rows.
+    """An encoder, the index of its embeddings, and the metadata of the rows by their ids.
 
-    Attributes
-    ----------
-    encoder : Encoder
-        Embeds texts, and images unless ``vision`` does.
-    index : FlatIndex
-    metadata : mapping
-        By id; an id without any has an empty one.
-    vision : Encoder, optional
-        Embeds images where ``encoder`` is a text tower alone.
-    about : mapping
-        More provenance, such as the adapter.
-
-    Raises
-    ------
-    IndexRefused
-        If the index is of another model than an encoder.
-
-    Examples
-    --------
-    >>> pack = open_pack(open_zone("", name="tiny"), model="tiny-siglip")  # doctest: +SKIP
-    >>> (answer,) = pack.retriever.search([Query("soup", k=3)])  # doctest: +SKIP
-    >>> [(hit.id, hit.score) for hit in answer.hits]  # doctest: +SKIP
+    ``vision`` embeds images where ``encoder`` is a text tower alone; ``about`` is more provenance,
+    such as the adapter. Raises ``IndexRefused`` if the index is of another model than an encoder.
     """
 
     encoder: "Encoder"

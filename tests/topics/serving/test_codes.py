@@ -88,6 +88,11 @@ def test_rescored_candidates_stand_first_in_exact_order():
         assert row[best] == pytest.approx(exact[best])
         rest = np.argsort(-scores)[6:]
         assert np.array_equal(np.argsort(-row)[6:], rest)
+    logits = 20 * rng.normal(size=(4, 30))
+    found = codes.rescored(codes.cosine, 6, lambda *_: logits)("", queries, gallery)
+    for row, first, second in zip(found, queries @ gallery.T, logits, strict=True):
+        best = np.argsort(-first)[:6]
+        assert np.argsort(-row)[:6].tolist() == best[np.argsort(-second[best])].tolist()
     whole = codes.rescored(lambda *_: rough, 99)("text_to_image", queries, gallery)
     assert whole == pytest.approx(queries @ gallery.T, abs=1e-6)
 
@@ -169,6 +174,7 @@ def test_work_is_counted_and_all_cells_are_exact():
         {"rows": (rows, rows[:20])},
         {"IVF10,Flat": ("nprobe", (1, 10)), "HNSW8,Flat": ("efSearch", (10, 200))},
     )
+    assert (found[["index", "share", "recall"]].iloc[0] == [effects.EXACT, 1, 1]).all()
     ivf, hnsw = (found[found["index"] == name] for name in ("IVF10", "HNSW8"))
     assert ivf["share"].iloc[1] == pytest.approx((300 + 10) / 300)
     assert ivf["recall"].iloc[1] == 1
@@ -179,8 +185,8 @@ def test_work_is_counted_and_all_cells_are_exact():
     assert easiest == "rows"
     assert "IVF10, rows: " in said
     _, none, said, easiest = effects.work(found.assign(recall=0.1), recall=0.9, heading="")
-    assert (easiest, none["setting"].tolist()) == (effects.NEVER, [effects.NEVER] * 2)
-    assert len(table) == 2
+    assert (easiest, none["setting"].tolist()) == (effects.NEVER, [effects.NEVER] * 3)
+    assert len(table) == 3
 
 
 def test_the_table_of_probes_counts_centers():
@@ -236,6 +242,21 @@ def test_codes_in_words():
                      for n in ("float32", "first 2")}, test="t")  # fmt: skip
     table = effects.codes_table(live, {"float32": 96, "first 2": 8}, test="t")
     assert effects.codes_sentence(table, live, test="t") == ("hit@10 is n/a (gallery has 6).", "")
+
+
+def test_a_reranking_in_words(monkeypatch):
+    data = embedded(40)
+    arms = ("first stage", "second alone", "reranked by both")
+    scores = dict(zip(arms, (codes.first(1), codes.cosine, codes.cosine), strict=True))
+    live = Study.of({name: rank_both_directions(data.images, data.texts, data.data, score)
+                     for name, score in scores.items()}, test="t")  # fmt: skip
+    seconds = {"first": np.array([0.002, 0.004, 0.003]), "second": np.array([0.001])}
+    monkeypatch.setattr(effects, "seconds_in_turns", lambda works, rounds: works)
+    table, said, best = effects.reranking(live, seconds, top=9)
+    assert table["ms a query, text"].tolist() == ["3.0", "1.0", "4.0"]
+    assert best == "second alone"
+    assert said.startswith("Reranking the best 9 by both models changes hit@10 by +")
+    assert "(a gain), for 1.0 ms a query beside 3.0 ms" in said
 
 
 DESIGN = {

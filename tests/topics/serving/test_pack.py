@@ -84,10 +84,7 @@ def test_a_pack_finds_what_the_encoder_finds(filled):
     assert answer.hits[0].metadata["split"] == known.split
     assert found.image_bytes(keys[0]) == filled.read_bytes(f"fine-tuning-zone/images/{keys[0]}")
     assert (found.made_by, answer.provenance["adapter"]) == ("m without adapter", "")
-    built(filled, model="w", known=dict(zip(keys[:3], rows[[3, 1, 2]], strict=True)))
-    other = open_pack(filled, model="w").retriever.index.faiss
-    assert np.allclose(other.reconstruct(0), rows[3])
-    assert np.allclose(other.reconstruct(5), rows[5], atol=1e-6)
+    built(filled, model="w")
     assert packs_of(filled) == [("m", ""), ("w", "")]
     with pytest.raises(PackError, match=r"no embeddings of n with a .*there are: m"):
         open_pack(filled, model="n", adapter="a")

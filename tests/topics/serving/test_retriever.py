@@ -5,9 +5,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from helpers.course.answers import NOT_FOUND, Reply, checked, reply
 from helpers.endpoint import Endpoint, EndpointError
 from helpers.store.credentials import AccessError
-from helpers.topics.serving.answers import NOT_FOUND, Reply, checked, reply
 from helpers.topics.serving.index import FlatIndex, IndexRefused, space_of
 from helpers.topics.serving.retriever import Hit, Query, QueryRefused, Retriever
 from tests.chat_server import chat_server

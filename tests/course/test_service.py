@@ -11,11 +11,12 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
+from helpers.course import service
+from helpers.course.limits import Limits, Rates
 from helpers.endpoint import Endpoint
 from helpers.store.zones import open_zone
-from helpers.topics.serving import pack, service
+from helpers.topics.serving import pack
 from helpers.topics.serving import retriever as back_end
-from helpers.topics.serving.limits import Limits, Rates
 from helpers.topics.serving.retriever import Query
 from tests.chat_server import chat_server
 from tests.small_models import small_encoder
@@ -260,8 +261,27 @@ def test_metrics_count_requests_errors_and_seconds(searched):
     assert families["course_requests_now"].samples[0].value == 1  # this one
 
 
-def test_the_page_loads_nothing_from_a_network(client):
-    page = client.get("/").text
+def test_the_search_page_is_strict_and_its_own(client):
+    """Scripts and styles are files of the service; nothing is inline, nothing from elsewhere."""
+    page = client.get("/")
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert not set(re.findall(r"'unsafe-\w+'|https?:|\*", policy))
+    named = re.findall(r"""(?:src|href)="([^"]+)""", page.text)
+    assert set(named) == {"/page/search.js", "/page/search.css", "data:,", "/docs"}
+    texts = [page.text, *(client.get(place).text for place in named if place.startswith("/page"))]
+    for text in texts:
+        assert not re.search(r"""://|["'(]//|@import|innerHTML|<style|\son\w+=""", text)
+    assert not re.search(r"<script(?! src=)|<[^>]* style=", page.text)
+    labels = set(re.findall(r'<label for="(\w+)"', page.text))
+    assert set(re.findall(r'<input id="(\w+)"', page.text)) == labels
+    assert client.get("/page/search.js").headers["content-type"].startswith("text/javascript")
+    for outside in ("..%2fservice.py", "service.py"):
+        assert error_of(client.get(f"/page/{outside}"), 404) == "no_such_path"
+
+
+def test_the_page_of_requests_loads_nothing_from_a_network(client):
+    page = client.get("/docs").text
     named = re.findall(r"""(?:src|href)=["']([^"']+)""", page)
     assert named
     for place in named:

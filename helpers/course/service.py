@@ -1,7 +1,8 @@
 """The retriever as an HTTP service: JSON in and out, on the loopback address unless told otherwise.
 
-``make_app`` gives the application (FastAPI; its page ``/docs`` loads nothing from a network),
-``serve`` runs it. The pack is only read: a service that was killed is simply started again.
+``make_app`` gives the application (FastAPI; its pages, the search at ``/`` and the requests at
+``/docs``, load nothing from a network), ``serve`` runs it. The pack is only read: a service that
+was killed is simply started again.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -19,7 +21,7 @@ import h11
 import uvicorn
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
@@ -27,16 +29,22 @@ from starlette.exceptions import HTTPException
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from helpers import __version__
+from helpers.course.answers import reply
+from helpers.course.limits import LOG, Guard, Limits, Metrics, Refused
 from helpers.data.images import ImageError, load_image
 from helpers.endpoint import Endpoint, EndpointError
 from helpers.topics.serving import retriever as back_end
-from helpers.topics.serving.answers import reply
-from helpers.topics.serving.limits import LOG, Guard, Limits, Metrics, Refused
 from helpers.topics.serving.pack import SearchPack
 
 MOST, THUMBNAIL_PX = 100, 128
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 WORKERS, WRITERS = 2, 8  # threads that search; that wait for a language model
+PAGE = Path(__file__).parent / "page"
+PARTS = {"index.html": "text/html", "search.css": "text/css", "search.js": "text/javascript"}
+POLICY = (  # what the search page may load: itself, thumbnails, and the image that was chosen
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 ABOUT = "Search images by text, by image, or by both. Errors are JSON with a code and a remedy."
 
 
@@ -224,8 +232,12 @@ def make_app(
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.get("/", include_in_schema=False)
-    async def front() -> RedirectResponse:
-        return RedirectResponse("/docs")
+    @app.get("/page/{part}", include_in_schema=False)
+    async def page(part: str = "index.html") -> Response:
+        if part not in PARTS:
+            raise Refused(404, "no_such_path", f"the page has no {part!r}", "open / for the page")
+        headers = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff"}
+        return Response((PAGE / part).read_bytes(), media_type=PARTS[part], headers=headers)
 
     async def refused(request: Request, error: Exception) -> JSONResponse:
         told = error if isinstance(error, Refused) else _as_refused(error, request)
