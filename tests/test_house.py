@@ -21,7 +21,7 @@ MAY_CALL_BOTH = "helpers.course"
 OPENS_THE_WORLD = {"helpers.data.sources", "helpers.data.sets"}
 # Numbers that can only fall. The design asks for a core of 8,500 lines, for 30 modules with 5,000
 # lines under lesson 03, and for 12 imports; what is above that stands at the figure of today.
-MAX_LINES = {"helpers/first": 7_752, "tests/first": 6_366, "core": 9_285, "topics": 21_105}
+MAX_LINES = {"helpers/first": 3_966, "tests/first": 3_388, "core": 9_285, "topics": 21_105}
 MAX_UNDER = {  # 05: a study, a search, a leaderboard; 07, 12: Q-Formers; 11: two topics
     "03": (31, 6_596), "05": (49, 10_500), "07": (46, 10_600), "11": (54, 11_547),
     "12": (45, 10_560),
@@ -63,9 +63,9 @@ def test_core_imports_no_topic_and_a_topic_no_other(name):
         ("helpers.topics.zero_shot", "from helpers.study import Study", set()),
         ("helpers.topics.zero_shot", "def f():\n    import helpers.topics.adaptation",
          {"helpers.topics.adaptation"}),
-        ("helpers.report.plots", "import helpers.first.course", {"helpers.first.course"}),
+        ("helpers.report.plots", "import helpers.first.training", {"helpers.first.training"}),
         ("helpers.report.plots", "from helpers.course import form", {"helpers.course.form"}),
-        ("helpers.course.cli", "from helpers.first import course", set()),
+        ("helpers.course.cli", "from helpers.first import training", set()),
     ],
 )  # fmt: skip
 def test_a_wrong_import_is_found(name, source, wrong):

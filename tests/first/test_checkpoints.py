@@ -10,7 +10,6 @@ import pytest
 from helpers import paths
 from helpers.first.models.loading import load_encoder
 from helpers.first.models.opening import lower_texts, lowers
-from helpers.first.runner.state import _inputs
 from helpers.models.checkpoints import ModelError, cached_revision, find_checkpoint
 from helpers.topics.cir.blip2 import load_blip2
 from helpers.topics.cir.generator import load_generator
@@ -95,11 +94,6 @@ def test_a_blip2_with_another_preprocessor_is_refused(tmp_path):
     edit(folder / "processor_config.json", image_processor__size=size)
     with pytest.raises(ModelError, match="96 x 96 pixels, the model takes 64 x 64"):
         load_blip2(str(folder), device="cpu")
-
-
-def test_a_revision_makes_a_report_stale(monkeypatch):
-    monkeypatch.setattr("helpers.first.runner.state.cached_revision", lambda model: "abc")
-    assert _inputs({"model": "acme/clip"}) == {"model": "revision abc"}
 
 
 @pytest.mark.parametrize(
