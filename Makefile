@@ -39,7 +39,7 @@ test-fast: env
 
 # Every fault and interruption many times over, and the course on an object store; prints a table.
 test-long: env
-	$(BIN)/python -m tests.first.long $(ARGS)
+	$(BIN)/python -m tests.long $(ARGS)
 
 # For whoever changes the course: the form of code and notebooks, as they are committed.
 lint: env

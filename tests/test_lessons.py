@@ -1,4 +1,4 @@
-"""The form of the lessons of the second edition, and their solutions."""
+"""The form of the lessons, and their solutions."""
 
 import copy
 import json
@@ -8,15 +8,15 @@ import pytest
 from helpers.course import form
 from tests.house import lessons
 
-PORTED = [path for path in lessons().values() if form.is_second_edition(path)]
+LESSONS = list(lessons().values())
 
 
-@pytest.mark.parametrize("path", PORTED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_a_lesson_has_its_form(path):
     assert form.problems(path) == []
 
 
-@pytest.mark.parametrize("path", PORTED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_every_solution_is_correct(path):
     found = form.solution_problems(form.read(path))
     assert len(found) >= 2
@@ -26,7 +26,7 @@ def test_every_solution_is_correct(path):
 @pytest.fixture
 def lesson(tmp_path):
     """A copy of a lesson that a test may spoil, with its diagrams."""
-    source = PORTED[0]
+    source = LESSONS[0]
     (tmp_path / "diagrams").symlink_to(source.parent / "diagrams")
     path = tmp_path / source.name
     notebook = form.read(source)

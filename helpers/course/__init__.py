@@ -1,1 +1,1 @@
-"""The entry point of the command line: it may call both editions of the package."""
+"""The command line ``course``: runs, checks and serves the lessons."""

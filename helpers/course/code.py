@@ -60,8 +60,8 @@ class Modules:
     def named(self, module: str, *, packages: Collection[str]) -> tuple[str, ...]:
         """The dotted names of a module and of those behind it, within some of the packages.
 
-        >>> Modules().named("helpers.evaluation.metrics", packages=("evaluation",))
-        ('helpers.evaluation.metrics',)
+        >>> Modules().named("helpers.paths", packages=("paths",))
+        ('helpers.paths',)
         """
         files = self.behind(f"import {module}")
         names = (file.removesuffix(".py").split("/") for file in files)

@@ -4,7 +4,7 @@ The hash (signs of low frequencies; Zauner 2010, "Implementation and benchmarkin
 image hash functions") finds among all pairs those that may be equal. Alone it would join different
 dishes on the same plate, so each proposed pair is laid onto one another (Lucas and Kanade 1981, for
 scale and shift) and must agree in fine structure and in color nearly everywhere. The bounds were
-chosen on drawn dishes and photographs; ``python -m tests.first.long intake_near_duplicates`` prints
+chosen on drawn dishes and photographs; ``python -m tests.long intake_near_duplicates`` prints
 what others would give.
 """
 
