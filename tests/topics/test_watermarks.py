@@ -57,9 +57,6 @@ def test_masks_by_hand():
     empty = np.zeros((2, 3), bool)
     assert np.isnan(list(mask_scores(empty, empty).values())).all()
     assert mask_scores(empty, truth)["iou"] == 0
-    for wrong in (empty.T, empty.astype(int)):
-        with pytest.raises(ValueError, match="two bool ones"):
-            mask_scores(wrong, truth)
 
 
 def test_likely_pixels_need_enough_sure_ones_in_reach():
