@@ -233,17 +233,20 @@ def reranking(
     (test,) = study.tests
     seconds = seconds_in_turns(works, rounds=20)
     once, more = (1000 * float(np.median(seconds[name])) for name in ("first", "second"))
-    takes = {"first stage": once, "second alone": more}
+    takes = {
+        "first stage": once,
+        "reranked by second": once + more,
+        "reranked by both": once + more,
+    }
     found = {arm: study.estimate(arm, test=test) for arm in study.arms}
     gains = {arm: study.difference(arm, "first stage", test=test) for arm in study.arms[1:]}
     added = {arm: tables.difference_text(gain) for arm, gain in gains.items()}
-    lines = [
-        (arm, tables.value_text(one), added.get(arm, ""), f"{takes.get(arm, once + more):.1f}")
-        for arm, one in found.items()
-    ]
+    times = {arm: f"{ms:.1f}" for arm, ms in takes.items()}
+    lines = [(arm, tables.value_text(one), added.get(arm, ""), times.get(arm, "not measured"))
+             for arm, one in found.items()]  # fmt: skip
     gain = gains["reranked by both"]
     verdict = "no difference is shown" if gain.low <= 0 <= gain.high else "a gain"
-    verdict = "a loss" if gain.high < 0 else verdict
+    verdict = "a loss" if gain.high < 0 else gain.missing or verdict
     alone = study.difference("reranked by both", "second alone", test=test)
     said = (
         f"Reranking the best {top} by both models changes hit@10 by {tables.points(gain)} "

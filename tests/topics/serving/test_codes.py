@@ -253,9 +253,13 @@ def test_a_reranking_in_words(monkeypatch):
     seconds = {"first": np.array([0.002, 0.004, 0.003]), "second": np.array([0.001])}
     monkeypatch.setattr(effects, "seconds_in_turns", lambda works, rounds: works)
     table, said, best = effects.reranking(live, seconds, top=9)
-    assert table["ms a query, text"].tolist() == ["3.0", "1.0", "4.0"]
+    assert table["ms a query, text"].tolist() == ["3.0", "not measured", "4.0"]
     assert best == "second alone"
     assert said.startswith("Reranking the best 9 by both models changes hit@10 by +")
+    few = embedded(3)
+    live = Study.of({name: rank_both_directions(few.images, few.texts, few.data, score)
+                     for name, score in scores.items()}, test="t")  # fmt: skip
+    assert "(n/a (gallery has 6))" in effects.reranking(live, seconds, top=9)[1]
     assert "(a gain), for 1.0 ms a query beside 3.0 ms" in said
 
 
