@@ -16,8 +16,11 @@ import pandas as pd
 
 from helpers.store.zones import write_file_atomically
 
-DIRECTIONS = ("text_to_image", "image_to_text", "")
-DIRECTION_NAMES = {"text_to_image": "text to image", "image_to_text": "image to text", "": "value"}
+DIRECTION_NAMES = {
+    "text_to_image": "text to image", "image_to_text": "image to text",
+    "image_and_text_to_image": "image and text to image", "": "value",
+}  # fmt: skip
+DIRECTIONS = tuple(DIRECTION_NAMES)
 NOT_MEASURED, BELOW, ABOVE = "n/a", "below", "above"
 _TEXT = ("lesson", "run", "model", "data", "split", "direction", "metric", "unit", "reason")
 
@@ -26,7 +29,7 @@ _TEXT = ("lesson", "run", "model", "data", "split", "direction", "metric", "unit
 class Record:
     """One number of one lesson, or why there is none.
 
-    ``direction`` is ``text_to_image``, ``image_to_text`` or empty; ``low`` and ``high`` are the
+    ``direction`` is one of ``DIRECTIONS``; ``low`` and ``high`` are the
     ends of its 95 % interval or both None; ``n`` is the number of queries (or repeats) behind it,
     0 for what is counted and not estimated, such as a size or a number of pairs; ``unit`` is such
     as ``fraction``, ``rank``, ``images/s`` or ``MiB``; ``chance`` is what a random order of the
