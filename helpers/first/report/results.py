@@ -16,11 +16,8 @@ import pandas as pd
 
 from helpers.store.zones import write_file_atomically
 
-DIRECTION_NAMES = {
-    "text_to_image": "text to image", "image_to_text": "image to text",
-    "image_and_text_to_image": "image and text to image", "": "value",
-}  # fmt: skip
-DIRECTIONS = tuple(DIRECTION_NAMES)
+DIRECTIONS = ("text_to_image", "image_to_text", "image_and_text_to_image", "")
+DIRECTION_NAMES = {one: one.replace("_", " ") or "value" for one in DIRECTIONS}
 NOT_MEASURED, BELOW, ABOVE = "n/a", "below", "above"
 _TEXT = ("lesson", "run", "model", "data", "split", "direction", "metric", "unit", "reason")
 

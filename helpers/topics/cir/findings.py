@@ -68,6 +68,13 @@ def minus(live: Study, base: str, *, test: str) -> tuple[pd.DataFrame, str]:
     return table, f"hit@10 minus {base}: {told}."
 
 
+def gain(live: Study, arm: str, base: str, *, test: str) -> tuple[str, str]:
+    """One model minus another at hit@10; and whether it is ``above``, ``below`` or ``level``."""
+    one = live.difference(arm, base, test=test)
+    right = "above" if one.value > 0 else "below" if one.value < 0 else "level"
+    return f" {arm} minus {base}: {tables.points(one)}.", right
+
+
 def needs_table(ranks: Mapping[str, pd.DataFrame], labels: np.ndarray) -> tuple[pd.DataFrame, str]:
     """hit@10 of each model by what the queries need; the share that needs both sides."""
     rows = []
@@ -173,9 +180,7 @@ def protocols(
     return pd.DataFrame(rows).fillna("–"), "; ".join(best) + ".", records
 
 
-def write_submissions(
-    folder: Path, source: str, scorer: composers.Scorer, base: Encoder
-) -> str:
+def write_submissions(folder: Path, source: str, scorer: composers.Scorer, base: Encoder) -> str:
     """Write both files for CIRR's test server by a trained model; none for another source.
 
     Of ``test1`` where its annotations and images lie in the source's folder, else of ``val``; none

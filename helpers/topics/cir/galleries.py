@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from helpers.report.galleries import image_grid, thumbnail
+from helpers.report.galleries import thumbnail
 from helpers.report.style import HIT, INK, MISS, MUTED, plain, wrapped
 from helpers.topics.cir.triplets import Source, Triplet, TripletSet
 
@@ -18,14 +18,19 @@ Load = Callable[[str], Image.Image]
 
 
 def triplet_grid(source: Source, triplets: Sequence[Triplet], *, heading: str) -> Figure:
-    """Reference and text, a target, an image that is not asked for: a column for each triplet."""
-    names = [t.reference for t in triplets], [t.targets[0] for t in triplets]
-    names += ([source.unlike(t) for t in triplets],)
-    says = [f"“{t.caption}”" for t in triplets]
-    for what in ("target", "not asked for"):
-        says += [what] * len(triplets)
-    images = [source.load_image(name) for row in names for name in row]
-    return image_grid(images, says, columns=len(triplets), heading=heading)
+    """Reference, a target, and an image that is not asked for: a column for each triplet."""
+    fig, axes = plt.subplots(3, len(triplets), figsize=(1.75 * len(triplets), 6.2), squeeze=False)
+    for column, one in zip(axes.T, triplets, strict=True):
+        names = (one.reference, one.targets[0], source.unlike(one))
+        for ax, name in zip(column, names, strict=True):
+            _show(ax, source.load_image(name))
+        text = wrapped(f"“{one.caption}”", width=23, lines=4)
+        column[0].set_title(text, fontsize=8.5, fontweight="normal")
+    for ax, what in zip(axes[:, 0], ("reference", "target", "not asked for"), strict=True):
+        ax.text(-0.08, 0.5, what, transform=ax.transAxes, rotation=90, va="center", ha="right",
+                fontsize=9, color=MUTED)  # fmt: skip
+    _finish(fig, heading, left=0.05, top=0.83, wspace=0.08, hspace=0.04)
+    return fig
 
 
 def composed_gallery(
@@ -59,7 +64,7 @@ def composed_gallery(
             ax.text(0.5, -0.05, score, transform=ax.transAxes, va="top", ha="center", fontsize=8,
                     color=HIT if hit else MUTED)  # fmt: skip
     note = "✓ solid frame: a target   ·   dashed: not   ·   number: score"
-    _finish(fig, heading, note=note, wspace=0.1, hspace=0.22)
+    _finish(fig, heading, note=note, left=0.01, wspace=0.1, hspace=0.22)
     return fig
 
 
@@ -85,7 +90,7 @@ def text_gallery(
             f"names {told['invented']}" if told["hallucinated"] else "not complete")  # fmt: skip
         annotated = f"annotated: “{one.caption}”" if one.caption else ""
         _say(words, judged, f"“{told['text']}”", annotated)
-    _finish(fig, heading, wspace=0.08, hspace=0.12)
+    _finish(fig, heading, left=0.01, wspace=0.08, hspace=0.12)
     return fig
 
 
@@ -102,10 +107,12 @@ def _say(ax: Axes, label: str, text: str, below: str = "") -> None:
     ax.text(0.03, 0.02, wrapped(below, width=28, lines=3), va="bottom", fontsize=8, color=MUTED)
 
 
-def _finish(fig: Figure, heading: str, *, note: str = "", **space: float) -> None:
+def _finish(
+    fig: Figure, heading: str, *, note: str = "", left: float, top: float = 0.0, **space: float
+) -> None:
     """The heading above the axes, at its size whatever the figure's."""
     height = fig.get_figheight()
-    above = 1 - (0.75 if note else 0.45) / height
-    fig.subplots_adjust(left=0.01, right=0.99, top=above, bottom=0.03, **space)
+    above = top or 1 - (0.75 if note else 0.45) / height
+    fig.subplots_adjust(left=left, right=0.99, top=above, bottom=0.03, **space)
     fig.text(0.01, 1 - 0.06 / height, plain(heading), va="top", fontsize=11, fontweight="bold")
     fig.text(0.01, 1 - 0.32 / height, plain(note), va="top", fontsize=8.5, color=MUTED)

@@ -162,25 +162,26 @@ class Training(Experiment):
         return Result(ranks, info, frames)
 
     def _composer(self, seed: int, factors: Mapping[str, Any]) -> Result:
-        began, name = time.perf_counter(), factors["model"]
-        train, held = self.features["train"], self.features["validation"]
-        model = composers.build(name, train.texts.shape[1], seed=seed)
+        began, train, held = (
+            time.perf_counter(),
+            self.features["train"],
+            self.features["validation"],
+        )
+        model = composers.build(factors["model"], train.texts.shape[1], seed=seed)
         options = {"learning_rate": factors["rate"], "seed": seed}
-        if "pretraining" in factors:
-            texts = factors["pretraining"]
 
-            def pretrain(fresh) -> None:
-                source, triplets = self.written(texts)
-                one = as_set(triplets, texts)
-                images = self.images
-                if texts == "images":
-                    targets = [t.targets[0] for t in triplets]
-                    rows = self.base.images([source.load_image(n) for n in targets])
-                    images = images.join(ImageRows(tuple(targets), rows))
-                known = embed(self.base, [one], images)
-                composers.train(fresh, known, held, steps=factors["pretraining_steps"], **options)
+        def pretrain() -> None:
+            texts, steps = factors["pretraining"], factors["pretraining_steps"]
+            source, triplets = self.written(texts)
+            images = self.images
+            if texts == "images":
+                targets = [t.targets[0] for t in triplets]
+                rows = self.base.images([source.load_image(n) for n in targets])
+                images = images.join(ImageRows(tuple(targets), rows))
+            known = embed(self.base, [as_set(triplets, texts)], images)
+            composers.train(model, known, held, steps=steps, **options)
 
-            self._pretrained(model, factors, seed, pretrain)
+        self._pretrained(model, factors, seed, pretrain)
         few = train.part(share_of(train, factors["share"]), seed=seed)
         fitted = composers.train(model, few, held, steps=factors["steps"], **options)
         ranks, info = self._ranked(composers.scores_of(model, self.features["test"]))
@@ -192,42 +193,41 @@ class Training(Experiment):
         return self._finished(ranks, info, fitted, began)
 
     def _qformer(self, seed: int, factors: Mapping[str, Any]) -> Result:
-        began, name = time.perf_counter(), factors["model"]
-        model, sets = qformer.build(name, self.blip2), self.source.sets
-        names = ("p2p", "t2t", "detach", "keep")
-        options = {k: factors[k] for k in names if k in factors}
-        options |= {"learning_rate": factors["rate"], "seed": seed}
-        if "pretraining" in factors:
+        began, model = time.perf_counter(), qformer.build(factors["model"], self.blip2)
+        known = {k: factors[k] for k in ("p2p", "t2t", "detach", "keep") if k in factors}
+        known |= {"learning_rate": factors["rate"], "seed": seed}
 
-            def pretrain(fresh) -> None:
-                _, triplets = self.written(factors["pretraining"])
-                qformer.train(fresh, self.blip2, triplets, self.states, sets["validation"],
-                              steps=factors["pretraining_steps"], **options)  # fmt: skip
+        def trained(triplets: Sequence[Triplet], steps: int) -> qformer.Trained:
+            return qformer.train(model, self.blip2, triplets, self.states,
+                                 self.source.sets["validation"], steps=steps, **known)  # fmt: skip
 
-            self._pretrained(model, factors, seed, pretrain)
+        def pretrain() -> None:
+            trained(self.written(factors["pretraining"])[1], factors["pretraining_steps"])
+
+        self._pretrained(model, factors, seed, pretrain)
         train = self.features["train"]
         few = train.part(share_of(train, factors["share"]), seed=seed).triplets
-        trained = qformer.train(model, self.blip2, few, self.states, sets["validation"],
-                                steps=factors["steps"], **options)  # fmt: skip
-        scores = qformer.scores_of(model, self.blip2, sets["test"], self.states)
+        run = trained(few, factors["steps"])
+        scores = qformer.scores_of(model, self.blip2, self.source.sets["test"], self.states)
         ranks, info = self._ranked(scores)
         held = self.source.triplets("validation")
         p = qformer.joint_tokens(model, self.blip2, held, self.states)
         info |= {"spread": qformer.spread(p), "effective rank": qformer.effective_rank(p)}
-        result = self._finished(ranks, info, trained.fitted, began)
-        return Result(result.ranks, result.info, {**result.frames, "steps": trained.steps})
+        return self._finished(ranks, info, run.fitted, began, steps=run.steps)
 
     def _pretrained(self, model, factors: Mapping[str, Any], seed: int, pretrain) -> None:
-        """Fill a model with pretrained weights, which the first process trains.
+        """Fill a model with pretrained weights, if an arm has them; the first process trains them.
 
         Arms that differ only in what follows take the same ones.
         """
+        if "pretraining" not in factors:
+            return
         later = ("share", "steps", "wordings", "cars", "equal")
         about = hash_of([sorted((k, v) for k, v in factors.items() if k not in later), seed])
         place = self.work / f"pretrained-{about}.safetensors"
         with FileLock(place.with_suffix(".lock")):
             if not place.is_file():
-                pretrain(model)
+                pretrain()
                 partial = place.with_suffix(".partial")
                 save_file({k: v.contiguous() for k, v in model.state_dict().items()}, partial)
                 partial.rename(place)
@@ -241,10 +241,11 @@ class Training(Experiment):
         return rank_frame(scores, sets).assign(test=TEST), info
 
     def _finished(
-        self, ranks: pd.DataFrame, info: dict[str, float], fitted: Fitted, began: float
-    ) -> Result:
+        self, ranks: pd.DataFrame, info: dict[str, float], fitted: Fitted, began: float,
+        **frames: pd.DataFrame,
+    ) -> Result:  # fmt: skip
         info |= {"seconds": time.perf_counter() - began, "best_step": fitted.best_step}
-        return Result(ranks, info, {"evaluations": selected_scores(fitted)})
+        return Result(ranks, info, {"evaluations": selected_scores(fitted), **frames})
 
     def audited(self) -> pd.DataFrame:
         """Texts of the test triplets by both writers, held against people's and the truth."""
