@@ -23,8 +23,8 @@ OPENS_THE_WORLD = {"helpers.data.sources", "helpers.data.sets"}
 # lines under lesson 03, and for 12 imports; what is above that stands at the figure of today.
 MAX_LINES = {"helpers/first": 4_269, "tests/first": 3_733, "core": 9_285, "topics": 20_340}
 MAX_UNDER = {  # 05: a study, a search, a leaderboard; 07, 12: Q-Formers; 11: two topics
-    "03": (31, 6_596), "05": (49, 10_500), "07": (46, 10_600), "11": (54, 11_345),
-    "12": (45, 10_560),
+    "03": (31, 6_596), "05": (49, 10_500), "07": (45, 10_200), "11": (54, 11_345),
+    "12": (44, 10_060),
 }  # fmt: skip
 MAX_UNDER_ANY = (60, 10_500)
 MAX_IMPORTED = {"03": 12, "07": 15}

@@ -122,11 +122,7 @@ class Training(Experiment):
         kept = self.mined[self.mined["reason"] == synthesis.KEPT]
         if texts in ("pairs", "captions"):
             columns = ("text", "reverse") if texts == "pairs" else ("captions", "captions reverse")
-            rows = kept[["pair_id", "reference", "target", *columns]].itertuples(index=False)
-            return self.source, tuple(
-                Triplet(pair, a, (b,), text or "nothing", group=pair, reverse=back or "nothing")
-                for pair, a, b, text, back in rows
-            )
+            return self.source, synthesis.triplets_of(kept, *columns)
         n = min(len(kept), len(self.source.triplets("pool")))
         if texts == "images":
             return synthesis.synthesized(self.source, "pool", n)
@@ -275,12 +271,6 @@ def as_set(triplets: Sequence[Triplet], name: str) -> TripletSet:
     """Triplets to train on as a set over their own images."""
     ends = (n for one in triplets for n in (one.reference, *one.targets))
     return TripletSet(name, "train", tuple(triplets), tuple(dict.fromkeys(ends)))
-
-
-def as_triplets(table: pd.DataFrame) -> list[Triplet]:
-    """The rows of a table of mined pairs as triplets without texts, to be audited."""
-    rows = zip(table["pair_id"], table["reference"], table["target"], strict=True)
-    return [Triplet(pair, a, (b,), "", group=pair) for pair, a, b in rows]
 
 
 def share_of(features: Features, percent: float) -> int:

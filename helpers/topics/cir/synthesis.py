@@ -139,13 +139,19 @@ def filtered(
         rows.append((f"mined-{i:05d}", a, b, forward, back, reason))
     columns = ["pair_id", "reference", "target", "text", "reverse", "reason"]
     table = pd.DataFrame(rows, columns=columns)
-    kept = table[table["reason"] == KEPT]
-    triplets = tuple(
-        Triplet(one.pair_id, one.reference, (one.target,), one.text, group=one.pair_id,
-                reverse=one.reverse)
-        for one in kept.itertuples()
-    )  # fmt: skip
-    return Synthetic(triplets, table)
+    return Synthetic(triplets_of(table[table["reason"] == KEPT], "text", "reverse"), table)
+
+
+def triplets_of(table: pd.DataFrame, text: str = "", reverse: str = "") -> tuple[Triplet, ...]:
+    """The rows of a table of mined pairs as triplets, with the texts of two columns, if any.
+
+    Where a column's text is empty, as of two equal captions, it is "nothing".
+    """
+    texts = [table[name].replace("", "nothing") if name else [""] * len(table)
+             for name in (text, reverse)]  # fmt: skip
+    rows = zip(table["pair_id"], table["reference"], table["target"], *texts, strict=True)
+    return tuple(Triplet(pair, a, (b,), to, group=pair, reverse=back)
+                 for pair, a, b, to, back in rows)  # fmt: skip
 
 
 def generated(
