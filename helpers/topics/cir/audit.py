@@ -1,4 +1,4 @@
-"""An audit of modification texts: overlap with human texts, claims against the truth, failures.
+"""An audit of modification texts: overlap with annotated texts, claims against the truth, failures.
 
 What a drawn image shows is known, so that "hallucinated" needs no judge: a text is hallucinated if
 it names a value that neither image has. Texts of photographs need people: see

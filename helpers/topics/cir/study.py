@@ -116,7 +116,7 @@ class Training(Experiment):
         """The triplets to pretrain on, and a source of their images; as many in every arm.
 
         ``texts``: ``pairs`` (the generator's), ``captions`` (the difference of two captions by
-        the same generator), ``true`` (what people would write), ``images`` (true texts with
+        the same generator), ``true`` (the annotated ones), ``images`` (true texts with
         synthesized targets).
         """
         kept = self.mined[self.mined["reason"] == synthesis.KEPT]
@@ -244,7 +244,7 @@ class Training(Experiment):
         return Result(ranks, info, {"evaluations": selected_scores(fitted), **frames})
 
     def audited(self) -> pd.DataFrame:
-        """Texts of the test triplets by both writers, held against people's and the truth."""
+        """Texts of the test triplets by both writers, against the annotated ones and the truth."""
 
         def make() -> pd.DataFrame:
             triplets = self.source.triplets("test")
