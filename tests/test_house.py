@@ -21,10 +21,10 @@ MAY_CALL_BOTH = "helpers.course"
 OPENS_THE_WORLD = {"helpers.data.sources", "helpers.data.sets"}
 # Numbers that can only fall. The design asks for a core of 8,500 lines, for 30 modules with 5,000
 # lines under lesson 03, and for 12 imports; what is above that stands at the figure of today.
-MAX_LINES = {"helpers/first": 4_269, "tests/first": 3_733, "core": 9_285, "topics": 20_340}
+MAX_LINES = {"helpers/first": 4_269, "tests/first": 3_733, "core": 9_285, "topics": 19_298}
 MAX_UNDER = {  # 05: a study, a search, a leaderboard; 07, 12: Q-Formers; 11: two topics
-    "03": (31, 6_596), "05": (49, 10_500), "07": (45, 10_200), "11": (54, 11_345),
-    "12": (44, 10_060),
+    "03": (31, 6_596), "05": (49, 10_500), "07": (45, 10_197), "11": (54, 11_345),
+    "12": (44, 10_056),
 }  # fmt: skip
 MAX_UNDER_ANY = (60, 10_500)
 MAX_IMPORTED = {"03": 12, "07": 15}
