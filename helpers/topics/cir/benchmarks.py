@@ -2,20 +2,24 @@
 
 Wu et al., "Fashion IQ" (2021); Liu et al., "Image retrieval on real-life images with pre-trained
 vision-and-language models" (2021), release rc2; Baldrati et al., "Zero-shot composed image
-retrieval with textual inversion" (2023).
+retrieval with textual inversion" (2023). Links to images die, so hardly anybody holds all of
+FashionIQ's: what cannot be shown is left out of a set and named, and how much that is stands in one
+sentence, because numbers over an incomplete gallery cannot be compared with published ones.
 """
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from PIL import Image
 
 from helpers import paths
 from helpers.data.images import (
+    FileMissing,
     FileRefused,
     ImageError,
     find_below,
@@ -25,7 +29,6 @@ from helpers.data.images import (
 )
 from helpers.data.records import KINDS, Reject, bounded, kind_of, shown
 from helpers.repro import sha256_file
-from helpers.topics.cir.images import keep_pictured, left_out
 from helpers.topics.cir.triplets import (
     Source,
     Triplet,
@@ -48,13 +51,16 @@ NO_TRIPLETS = (
     f"{{source}} has no triplets: all of this lesson is about {DEFAULT} in its place, and none of "
     "its numbers are about your data"
 )
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+WHOLE = ((b"\xff\xd8\xff", b"\xff\xd9"), (b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"))
+TAIL = 8  # bytes, in which a whole JPEG or PNG begins and ends
 WHERE = "data/README.md says where the benchmark is to be had and how its folder looks"
 
 
 def open_triplets(
     source: str, *, counts: Mapping[str, int], gallery: int = 0, seed: int = 42
 ) -> Source:
-    """Open a source of triplets.
+    """Open a source of triplets, or refuse it with a ``TripletError``.
 
     Parameters
     ----------
@@ -70,17 +76,6 @@ def open_triplets(
         validation takes whole groups of ``train`` (0: a tenth), and the pool what is left.
     gallery : int
         Drawn triplets of a gallery of the test; 0: one gallery.
-
-    Raises
-    ------
-    TripletError
-        If the source is unknown, its files are missing or broken, or no triplet has its images.
-
-    Examples
-    --------
-    >>> found = open_triplets("world:kitchen", counts={"train": 2, "validation": 1, "test": 1})
-    >>> len(found.triplets("train"))
-    2
     """
     kind, _, place = source.partition(":")
     if place.partition("?")[0] == "general" or (
@@ -127,8 +122,7 @@ def read_fashioniq(
 
     The files lie in the folder, or in ``captions/`` and ``image_splits/`` as the release has them.
     The two captions of an entry become one text, "... and ..."; the gallery holds all images of
-    the split, and the reference stays in it, as in the original protocol. Raises ``TripletError``
-    for a missing or broken file, or an unknown category.
+    the split, and the reference stays in it, as in the original protocol.
     """
     if category not in CATEGORIES:
         raise TripletError(f"category is {category!r}: use one of {', '.join(CATEGORIES)}")
@@ -145,8 +139,7 @@ def read_cirr(folder: Path | str, *, split: str = "val") -> TripletSet:
     """CIRR, release rc2: ``cap.rc2.SPLIT.json`` and ``split.rc2.SPLIT.json``.
 
     The reference leaves its query's ranking and its subset, which so falls from 6 images to 5. The
-    one target is ``target_hard``; those of ``test1`` are the test server's. Raises
-    ``TripletError`` for a missing or broken file.
+    one target is ``target_hard``; those of ``test1`` are the test server's.
     """
     folder, file = Path(folder), f"cap.rc2.{split}.json"
     entries = read_json(_place(folder, file, "captions"), list)
@@ -164,7 +157,6 @@ def read_circo(folder: Path | str, *, split: str = "val") -> TripletSet:
 
     ``COCO2017_unlabeled/annotations/image_info_unlabeled2017.json`` below the folder lists these.
     Several images answer a query; the reference stays in the gallery, as in the original code.
-    Raises ``TripletError`` for a missing or broken file.
     """
     folder = Path(folder)
     entries = read_json(folder / "annotations" / f"{split}.json", list)
@@ -180,7 +172,7 @@ def read_circo(folder: Path | str, *, split: str = "val") -> TripletSet:
 
 
 def read_json(place: Path, kind: type) -> Any:
-    """A benchmark's JSON file. Raises ``TripletError`` that names it and what is wrong."""
+    """A benchmark's JSON file; the ``TripletError`` names it and what is wrong."""
     if not place.is_file():
         raise TripletError(f"{place.name} is not in {place.parent}: {WHERE}")
     try:
@@ -241,7 +233,6 @@ def _of_folder(
         take(one, min(share.get("test", 0), len(one.triplets)), seed=seed) for one in test
     ]
     files = {key: file for one in found for key, file in one.files.items()}
-
     hashed = cache(lambda key: sha256_file(find_below(images, files[key], places=("",))))
     name = test[0].name if not several else test[0].name.split()[0]
     parts = {part: tuple(some) for part, some in sets.items()}
@@ -350,3 +341,118 @@ def _place(folder: Path, file: str, inner: str) -> Path:
     if not folder.is_dir():
         raise TripletError(f"there is no folder {folder} to read {file} from; {WHERE}")
     raise TripletError(f"{file} is not in {folder}, nor in {inner}/ below it: {WHERE}")
+
+
+def keep_pictured(triplets: TripletSet, folder: Path | str) -> TripletSet:
+    """The set without what has no image in a folder; the same set where all are there.
+
+    An image may have another ending than the annotation says. A triplet goes with its reference or
+    its last target, and a reject of kind ``record`` names it; an image goes from the gallery, with
+    a reject of kind ``image``. Where a subset loses one, its triplet stays, with a note of kind
+    ``field``. Raises ``TripletError`` if no triplet is left.
+    """
+    folder = Path(folder)
+    files, lost = _find_images(triplets, folder)
+    files = {**triplets.files, **files}
+    if not lost:
+        return replace(triplets, files=files)
+    place = f"{triplets.name} {triplets.split}"
+    kept, rejects = [], []
+    for one in triplets.triplets:
+        targets, subset = (
+            tuple(n for n in names if n not in lost) for names in (one.targets, one.subset)
+        )
+        if one.reference in lost:
+            reason = f"the reference's image {lost[one.reference]}"
+            rejects.append(Reject(place, 0, one.pair_id, reason, "record"))
+        elif one.targets and not targets:
+            reason = f"the target's image {lost[one.targets[0]]}"
+            rejects.append(Reject(place, 0, one.pair_id, reason, "record"))
+        else:
+            kept.append(replace(one, targets=targets, subset=subset))
+            if gone := len(one.subset) - len(subset):
+                note = f"{gone} of {len(one.subset)} images of the subset cannot be used"
+                rejects.append(Reject(place, 0, one.pair_id, note, "field"))
+    if not kept:
+        where = f"in {folder}" if folder.is_dir() else f"as there is no folder {folder}"
+        raise TripletError(
+            f"{place}: none of {len(rejects)} triplets has its images {where}; the first is "
+            f"{rejects[0].item}: {rejects[0].reason}. Put the images there: data/README.md says "
+            "where they are to be had"
+        )
+    rejects += [
+        Reject(place, 0, name, f"image {lost[name]}", "image")
+        for name in triplets.gallery if name in lost
+    ]  # fmt: skip
+    return replace(
+        triplets, triplets=tuple(kept), gallery=tuple(n for n in triplets.gallery if n not in lost),
+        files=files, rejects=(*triplets.rejects, *rejects),
+    )  # fmt: skip
+
+
+def left_out(before: Mapping[str, TripletSet], after: Mapping[str, TripletSet]) -> str:
+    """How much of each set has no image, and what that means; empty where nothing is lost."""
+    told = []
+    for label, whole in before.items():
+        part = after[label]
+        triplets = len(whole.triplets) - len(part.triplets)
+        images = len(whole.gallery) - len(part.gallery)
+        if triplets or images:
+            told.append(
+                f"of {label} {triplets} of {len(whole.triplets)} triplets and {images} of "
+                f"{len(whole.gallery)} images of its gallery"
+            )
+    said = f"Left out, as images are missing or broken: {'; '.join(told)}. Numbers on an "
+    return said + "incomplete gallery cannot be compared with published ones." if told else ""
+
+
+def _find_images(triplets: TripletSet, folder: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """The file of every image that can be used, relative to the folder; and why others cannot."""
+    files, lost = {}, {}
+    ends = (n for t in triplets.triplets for n in (t.reference, *t.targets, *t.subset))
+    for name in dict.fromkeys((*ends, *triplets.gallery)):
+        wanted = triplets.files.get(name, name)
+        try:
+            place = _there(folder, wanted)
+        except FileRefused as refused:
+            why = "not there" if isinstance(refused, FileMissing) else f"refused: {refused}"
+            lost[name] = f"{bounded(wanted, 120)} is {why}"
+            continue
+        file = place.relative_to(folder).as_posix()
+        if problem := _problem(place):
+            lost[name] = f"{file} cannot be read: {problem}"
+        else:
+            files[name] = file
+    return files, lost
+
+
+def _there(folder: Path, file: str) -> Path:
+    """The file, or the one of another ending. Raises ``FileRefused``."""
+    try:
+        return find_below(folder, file, places=("",))
+    except FileMissing as missing:
+        stem = file[: -len(ending)] if (ending := PurePosixPath(file).suffix) else file
+        for other in ENDINGS:
+            with suppress(FileMissing):
+                return find_below(folder, f"{stem}{other}", places=("",))
+        raise missing
+
+
+def _problem(place: Path) -> str:
+    """Why an image cannot be read; empty: it can, or looks as if.
+
+    One whose first and last bytes are those of a whole JPEG or PNG is not decoded here; any other
+    is, so that an empty file, a page of text or half an image is found before its use.
+    """
+    with place.open("rb") as stream:
+        head = stream.read(TAIL)
+        size = stream.seek(0, 2)
+        stream.seek(max(0, size - TAIL))
+        tail = stream.read()
+    if any(head.startswith(first) and tail.endswith(last) for first, last in WHOLE):
+        return ""
+    try:
+        load_image(place.read_bytes())
+    except ImageError as error:
+        return str(error)
+    return ""

@@ -16,11 +16,18 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoConfig, Blip2ForImageTextRetrieval, Blip2Processor, Blip2QFormerModel
+from transformers import (
+    AutoConfig,
+    Blip2ForImageTextRetrieval,
+    Blip2Processor,
+    Blip2QFormerModel,
+    PretrainedConfig,
+)
 from transformers.models.blip_2.modeling_blip_2 import Blip2QFormerLayer
 
 from helpers.cache import Cache, Items
 from helpers.models.checkpoints import (
+    Checkpoint,
     ModelError,
     check_files,
     check_filled,
@@ -75,26 +82,14 @@ def image_optional(original: Blip2QFormerModel) -> Blip2QFormerModel:
 
 @dataclass(frozen=True)
 class Blip2:
-    """A BLIP-2 with its processor.
-
-    Attributes
-    ----------
-    name : str
-    model : transformers.Blip2ForImageTextRetrieval
-        In evaluation mode on ``device``, nothing trainable, its Q-Former image-optional.
-    processor : transformers.Blip2Processor
-    device, precision : str
-        The precision is that of the image encoder; the Q-Former stays float32, as the class has it.
-    fingerprint : str
-        A hash of the weights as they were loaded.
-    """
+    """A BLIP-2 with its processor; nothing is trainable, and its Q-Former is image-optional."""
 
     name: str
     model: Blip2ForImageTextRetrieval
     processor: Blip2Processor
     device: str = "cpu"
-    precision: str = "fp32"
-    fingerprint: str = ""
+    precision: str = "fp32"  # of the image encoder; the Q-Former stays float32, as the class has it
+    fingerprint: str = ""  # a hash of the weights as they were loaded
 
     @property
     def n_queries(self) -> int:
@@ -123,11 +118,6 @@ class Blip2:
         )  # fmt: skip
         return {name: read[name].to(self.device) for name in ("input_ids", "attention_mask")}
 
-    def n_cut(self, texts: Sequence[str]) -> int:
-        """How many texts are longer than the Q-Former reads."""
-        read = self.processor.tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]
-        return sum(len(ids) > self.text_length for ids in read)
-
 
 @dataclass(frozen=True)
 class States:
@@ -152,19 +142,9 @@ def cached_states(
 ) -> States:  # fmt: skip
     """The states of images, computed where they are not kept yet; half precision on disk.
 
-    Parameters
-    ----------
-    states_of : callable
-        Images to (n, tokens, width).
-    names : sequence of str
-        Ids of images of ``source``; drawn ones are drawn at ``px`` pixels.
-    fingerprint, kind : str
-        Of the model with its preprocessing, and what the states are called.
-
-    Raises
-    ------
-    ValueError
-        If the encoder gives a number that is not finite.
+    ``states_of`` makes (n, tokens, width) of images; drawn ones are drawn at ``px`` pixels.
+    ``fingerprint`` is that of the model with its preprocessing, ``kind`` what the states are
+    called. Raises ``ValueError`` if the encoder gives a number that is not finite.
     """
     names = tuple(dict.fromkeys(names))
 
@@ -208,20 +188,10 @@ def text_rows(model: nn.Module, input_ids: Tensor, attention_mask: Tensor) -> Te
 def read_together(
     model: nn.Module, queries: Tensor, tokens: Tokens, states: Tensor | None
 ) -> Tensor:
-    """Query tokens and a text read together, with an image or without one.
+    """Query tokens and a text read together: (b, n + l, width), the queries first.
 
-    Parameters
-    ----------
-    queries : (1 or b, n, width) float
-        The model's query tokens, or what stands in their place.
-    tokens : dict of (b, l) int64
-    states : (b, t, vision width) float, or None
-        None: cross-attention is skipped.
-
-    Returns
-    -------
-    (b, n + l, width) float
-        The queries first, then the text.
+    ``queries`` are (1 or b, n, width): the model's query tokens, or what stands in their place.
+    Without ``states``, (b, t, vision width), cross-attention is skipped.
     """
     ids, mask = tokens["input_ids"], tokens["attention_mask"]
     queries = queries.expand(len(ids), -1, -1)
@@ -236,18 +206,9 @@ def read_together(
 def load_blip2(model: str, *, device: str = "auto", precision: str = "fp32") -> Blip2:
     """Open a BLIP-2 for retrieval: ``tiny-blip2``, a folder, or a hub id such as HUB.
 
-    ``precision``, ``fp32`` or ``bf16``, is that of the image encoder. Raises ``ModelError`` if the
-    model is not found, is incomplete, or is no BLIP-2 that reads texts.
+    ``precision``, ``fp32`` or ``bf16``, is that of the image encoder.
     """
-    if precision not in DTYPES:
-        raise ModelError(f"unknown precision {precision!r}: use one of {', '.join(DTYPES)}")
-    checkpoint = find_checkpoint(model, tiny=(NAME,))
-    config = opened(AutoConfig, checkpoint, what="config.json")
-    if config.model_type != "blip-2":
-        raise ModelError(
-            f"model {model!r} is a {config.model_type!r} model, no BLIP-2: give {NAME}, a "
-            f"directory, or a hub id such as {HUB}"
-        )
+    checkpoint, config = find_config(model, precision, kind="BLIP-2", tiny=NAME, hub=HUB)
     if not config.qformer_config.use_qformer_text_input:
         raise ModelError(
             f"the Q-Former of {model!r} reads no text: it is a BLIP-2 for captioning; give one for "
@@ -267,6 +228,22 @@ def load_blip2(model: str, *, device: str = "auto", precision: str = "fp32") -> 
     network = network.eval().requires_grad_(False).to(target)
     network.vision_model.to(DTYPES[precision])
     return Blip2(checkpoint.name, network, processor, target, precision, fingerprint)
+
+
+def find_config(
+    model: str, precision: str, *, kind: str, tiny: str, hub: str
+) -> tuple[Checkpoint, PretrainedConfig]:
+    """The checkpoint of a model and its configuration; ``ModelError`` if it is of another kind."""
+    if precision not in DTYPES:
+        raise ModelError(f"unknown precision {precision!r}: use one of {', '.join(DTYPES)}")
+    checkpoint = find_checkpoint(model, tiny=(tiny,))
+    config = opened(AutoConfig, checkpoint, what="config.json")
+    if config.model_type != kind.lower():
+        raise ModelError(
+            f"model {model!r} is a {config.model_type!r} model, no {kind}: give {tiny}, a "
+            f"directory, or a hub id such as {hub}"
+        )
+    return checkpoint, config
 
 
 def zero_shot_rows(blip2: Blip2, states: States, names: Sequence[str], texts: Sequence[str]):

@@ -5,7 +5,7 @@ Every model is a module with ``forward(reference, text, gallery) -> scores``: (q
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -19,12 +19,11 @@ from helpers.data.sets import LazyImages
 from helpers.models.encoder import Encoder
 from helpers.topics.cir.metrics import hit10, rank_frame
 from helpers.topics.cir.triplets import Source, Triplet, TripletSet, image_names, take
-from helpers.training.loop import Fitted, Settings, fit
+from helpers.training.loop import Fitted, Settings, evaluation_steps, fit
 
 QUERIES_AT_ONCE = 512
 SCALE = 100.0  # where the inverse temperature begins, as in CLIP4CIR
 SMOOTHING = 0.1
-State = Mapping[str, Tensor]
 Scorer = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -55,20 +54,11 @@ def embed_images(encoder: Encoder, source: Source, *parts: str) -> ImageRows:
 
 @dataclass(frozen=True)
 class Features:
-    """Triplets as a frozen dual encoder embeds them.
+    """Triplets as a frozen dual encoder embeds them."""
 
-    Attributes
-    ----------
-    sets : tuple of TripletSet
-        A set for each gallery.
-    images : ImageRows
-    texts : (q, d) float32, unit rows
-        The modification texts, set after set.
-    """
-
-    sets: tuple[TripletSet, ...]
+    sets: tuple[TripletSet, ...]  # a set for each gallery
     images: ImageRows
-    texts: np.ndarray
+    texts: np.ndarray  # (q, d) float32, unit rows: the modification texts, set after set
 
     @property
     def triplets(self) -> tuple[Triplet, ...]:
@@ -89,9 +79,8 @@ class Features:
         """``n`` triplets of a single set that a seed draws; 0: all."""
         if not n:
             return self
-        (one,) = self.sets
-        few = take(one, n, seed=seed)
-        place = {triplet.pair_id: i for i, triplet in enumerate(one.triplets)}
+        few = take(self.sets[0], n, seed=seed)
+        place = {triplet.pair_id: i for i, triplet in enumerate(self.triplets)}
         rows = [place[triplet.pair_id] for triplet in few.triplets]
         return Features((few,), self.images, self.texts[rows])
 
@@ -112,12 +101,9 @@ def embed(
 
 def join_sets(sets: Sequence[TripletSet]) -> TripletSet:
     """Several sets as one, over all their images: to train on."""
-    first, *others = sets
-    if not others:
-        return first
     gallery = tuple(dict.fromkeys(name for one in sets for name in one.gallery))
     triplets = tuple(triplet for one in sets for triplet in one.triplets)
-    return replace(first, triplets=triplets, gallery=gallery, rejects=())
+    return replace(sets[0], triplets=triplets, gallery=gallery)
 
 
 class Single(nn.Module):
@@ -153,17 +139,16 @@ class Combiner(nn.Module):
 
     Baldrati et al., "Effective conditioned and composed image retrieval combining CLIP-based
     features" (2022), figure 3: ``normalize(f(image, text) + s * text + (1 - s) * image)`` with a
-    mixing weight ``s`` in (0, 1) of its own for each query. ``width`` is that of each projected
-    side; 0: four times the embedding's, as in the paper.
+    mixing weight ``s`` in (0, 1) of its own for each query.
     """
 
-    def __init__(self, dim: int, *, width: int = 0, dropout: float = 0.5):
+    def __init__(self, dim: int):
         super().__init__()
-        width = width or 4 * dim
-        self.image, self.text = (_layer(dim, width, dropout) for _ in range(2))
-        self.joint = _layer(2 * width, 2 * width, dropout)
+        width = 4 * dim  # of each projected side, as in the paper
+        self.image, self.text = _layer(dim, width), _layer(dim, width)
+        self.joint = _layer(2 * width, 2 * width)
         self.output = nn.Linear(2 * width, dim)
-        mixing = _layer(2 * width, 2 * width, dropout)
+        mixing = _layer(2 * width, 2 * width)
         self.mixing = nn.Sequential(*mixing, nn.Linear(2 * width, 1), nn.Sigmoid())
 
     def forward(self, reference: Tensor, text: Tensor, gallery: Tensor) -> Tensor:
@@ -220,8 +205,8 @@ class Artemis(nn.Module):
         return sum(_weighted_cosine(unit, weights, gallery) for unit, weights in pairs)
 
 
-def _layer(d_in: int, d_out: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(d_in, d_out), nn.ReLU(), nn.Dropout(dropout))
+def _layer(d_in: int, d_out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(d_in, d_out), nn.ReLU(), nn.Dropout(0.5))
 
 
 def _weighted_cosine(unit: Tensor, weights: Tensor, gallery: Tensor) -> Tensor:
@@ -238,21 +223,15 @@ _SINGLE = {"image only": (1.0, 0.0), "text only": (0.0, 1.0), "sum": (1.0, 1.0)}
 TRAINED = {"combiner": Combiner, "TIRG": Tirg, "ARTEMIS": Artemis}
 
 
-def build(name: str, dim: int, *, seed: int = 42, **options: float) -> nn.Module:
-    """A model by its name, its first weights drawn from a seed; torch's state is left alone.
-
-    ``options`` are those of its class. Raises ``ValueError`` if the name is unknown.
-
-    >>> build("sum", 4)(torch.eye(4)[:1], torch.eye(4)[1:2], torch.eye(4)).argmax().item()
-    0
-    """
+def build(name: str, dim: int, *, seed: int = 42) -> nn.Module:
+    """A model by its name, its first weights drawn from a seed; torch's state is left alone."""
     if name in BASELINES:
         return Single(*_SINGLE[name]) if name in _SINGLE else Product()
     if name not in TRAINED:
         raise ValueError(f"unknown model {name!r}: use one of {', '.join((*BASELINES, *TRAINED))}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return with_scale(TRAINED[name](dim, **options))
+        return with_scale(TRAINED[name](dim))
 
 
 def with_scale(model: nn.Module, scale: float = SCALE) -> nn.Module:
@@ -266,19 +245,9 @@ def query_to_target(
 ) -> Tensor:
     """Cross-entropy of each query over the targets of the batch; no target looks for its query.
 
-    Parameters
-    ----------
-    scores : (q, t) float
-        Of the batch's queries with its distinct targets.
-    positives : (q, t) bool
-        Every true target among them: a query shares its weight among its positives.
-    logit_scale : () float
-        A logarithm; the scores are multiplied by its exponential.
-
-    Raises
-    ------
-    ValueError
-        If a query has no positive in the batch.
+    ``scores`` (q, t) are multiplied by the exponential of ``logit_scale``; ``positives`` (q, t)
+    bool are all true targets among the distinct ones of the batch, and a query shares its weight
+    among them. Raises ``ValueError`` if it has none.
     """
     if not bool(positives.any(dim=1).all()):
         query = int((~positives.any(dim=1)).nonzero()[0])
@@ -291,12 +260,7 @@ def query_to_target(
 def draw_batch(
     targets: Sequence[Sequence[int]], size: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Queries, the distinct targets drawn for them, and which of these answer which query.
-
-    Returns
-    -------
-    (b,) int queries, (t,) int rows of targets, (b, t) bool positives
-    """
+    """Queries (b,), the distinct targets drawn for them (t,), and which answers which, (b, t)."""
     queries = rng.permutation(len(targets))[:size]
     drawn = [targets[q][int(rng.integers(len(targets[q])))] for q in queries]
     columns = np.unique(drawn)
@@ -337,7 +301,7 @@ def train(
 
     settings = Settings(
         steps=steps, batch_size=batch_size, learning_rate=learning_rate, warmup=0.05, clip=0.0,
-        evaluations=evaluation_steps(steps, evaluations), start_counts=True, seed=seed,
+        evaluations=when_evaluated(steps, evaluations), start_counts=True, seed=seed,
     )  # fmt: skip
     fitted = fit(
         model, lambda step, rng: loss_of(model, features, batch_size, rng), settings=settings,
@@ -348,14 +312,9 @@ def train(
     return fitted
 
 
-def evaluation_steps(steps: int, n: int) -> tuple[int, ...]:
-    """The start, and ``n`` geometric steps from 10 to the last.
-
-    >>> evaluation_steps(80, 4)
-    (0, 10, 20, 40, 80)
-    """
-    found = np.geomspace(min(10, steps), steps, n) if n > 1 else [steps]
-    return tuple(sorted({0, *(round(float(step)) for step in found)}))
+def when_evaluated(steps: int, n: int) -> tuple[int, ...]:
+    """The start, and ``n`` geometric steps from 10 to the last."""
+    return (0, *evaluation_steps(Settings(evaluations=n), steps, 0))
 
 
 def scores_of(model: Scorer, features: Features) -> list[np.ndarray]:
@@ -364,15 +323,13 @@ def scores_of(model: Scorer, features: Features) -> list[np.ndarray]:
     ``model`` is a module or a function of (q, d) references, (q, d) texts and a (g, d) gallery.
     """
     trained = isinstance(model, nn.Module) and model.training
-    found, start = [], 0
+    found, start, rows = [], 0, features.images.rows
     if trained:
         model.eval()
-    rows = features.images.rows
     with torch.inference_mode():
         for one in features.sets:
             gallery = torch.from_numpy(rows[[features.images.place[n] for n in one.gallery]])
-            blocks = []
-            stop = start + len(one.triplets)
+            blocks, stop = [], start + len(one.triplets)
             for at in range(start, stop, QUERIES_AT_ONCE):
                 part = slice(at, min(at + QUERIES_AT_ONCE, stop))
                 sides = rows[features.references[part]], features.texts[part]

@@ -13,18 +13,19 @@ from safetensors.torch import load, save
 
 from helpers import paths
 from helpers.evaluation.metrics import summary
+from helpers.evaluation.stats import Sample, estimate
 from helpers.models.encoder import Encoder
 from helpers.report import tables
 from helpers.store.zones import open_zone, write_file_atomically
-from helpers.study import Study
+from helpers.study import Design, Study
 from helpers.topics.cir import composers, metrics, queries
-from helpers.topics.cir.benchmarks import IMAGES, image_loader, read_cirr
+from helpers.topics.cir.benchmarks import IMAGES, image_loader, keep_pictured, read_cirr
 from helpers.topics.cir.blip2 import Blip2, States, zero_shot_rows
 from helpers.topics.cir.generator import load_generator
-from helpers.topics.cir.images import keep_pictured
-from helpers.topics.cir.qformer import COLLAPSED, Sprc, Trained, scores_of
+from helpers.topics.cir.qformer import COLLAPSED, Trained
 from helpers.topics.cir.synthesis import Synthetic
 from helpers.topics.cir.triplets import Source, Triplet, TripletError, TripletSet
+from helpers.training.loop import Fitted
 
 LEVELS = ("hit@1", "hit@10", "hit@50")
 WEIGHTS = "fine-tuning-zone/experiments/composed"
@@ -67,26 +68,41 @@ def minus(live: Study, base: str, *, test: str) -> tuple[pd.DataFrame, str]:
     return table, f"hit@10 minus {base}: {told}."
 
 
+def gain(live: Study, arm: str, base: str, *, test: str) -> tuple[str, str]:
+    """One model minus another at hit@10; and whether it is ``above``, ``below`` or ``level``."""
+    one = live.difference(arm, base, test=test)
+    right = "above" if one.value > 0 else "below" if one.value < 0 else "level"
+    return f" {arm} minus {base}: {tables.points(one)}.", right
+
+
 def needs_table(ranks: Mapping[str, pd.DataFrame], labels: np.ndarray) -> tuple[pd.DataFrame, str]:
     """hit@10 of each model by what the queries need; the share that needs both sides."""
     rows = []
     for need in ("all", *queries.NEEDS):
-        chosen = np.ones(len(labels), bool) if need == "all" else labels == need
-        values = {name: tables.number(summary(one["rank"].to_numpy()[chosen], "hit@10"), "hit@10")
-                  for name, one in ranks.items() if chosen.any()}  # fmt: skip
-        rows.append({"needs": need, "queries": int(chosen.sum()), **values})
+        chosen = np.flatnonzero(labels == need) if need != "all" else np.arange(len(labels))
+        values = {name: _hit10(one.loc[one["query"].isin(chosen), "rank"])
+                  for name, one in ranks.items() if len(chosen)}  # fmt: skip
+        rows.append({"needs": need, "queries": len(chosen), **values})
     share = tables.number((labels == "both").mean(), "hit@10")
     found = f"{share} of the queries need both sides: neither finds a target among its first ten."
     return pd.DataFrame(rows).fillna("–"), found
 
 
-def audited(found: Mapping[str, float], auditor: str) -> str:
-    """What another model finds with one side alone of the queries that are said to need both."""
-    told = " and ".join(
-        f"{side} {tables.number(found[f'{side}, both'], 'hit@10')} (of all queries "
-        f"{tables.number(found[side], 'hit@10')})" for side in composers.BASELINES[:2]
-    )  # fmt: skip
-    return f" Audit by {auditor}, which set no label: of these it finds with {told}."
+def _hit10(ranks: pd.Series) -> str:
+    return tables.number(summary(ranks.to_numpy(), "hit@10"), "hit@10")
+
+
+def audited(blip2: Blip2, data: Source, states: States, labels: np.ndarray) -> str:
+    """What a BLIP-2, which set no label, finds with one side alone of the queries "both".
+
+    Where nothing is left to find for one side alone, the labels hold.
+    """
+    told = []
+    for side in composers.BASELINES[:2]:
+        ranks = zero_shot_ranks(side, blip2, data, states)["rank"]
+        told.append(f"{side} {_hit10(ranks[labels == 'both'])} (of all queries {_hit10(ranks)})")
+    found = " and ".join(told)
+    return f" Audit by {blip2.name}, which set no label: of these it finds with {found}."
 
 
 def kinds_table(
@@ -97,20 +113,23 @@ def kinds_table(
     for name, one in scores.items():
         found = queries.results_of(one, data.sets["test"], data.truth)
         shares = {k: f"{v:.1%}" for k, v in found.shares().items()}
-        gap = f"{found.gap.mean():.1%}"
+        gap = share_text(found.gap, [t.group for t in data.triplets("test")])
         rows.append({"model": name, **shares, "composition gap": gap})
-    first, last = rows[0], rows[-1]
-    found = f"Composition gap: {first['model']} {first['composition gap']}, "
-    return pd.DataFrame(rows), found + f"{last['model']} {last['composition gap']}."
+    told = ", ".join(f"{row['model']} {row['composition gap']}" for row in rows)
+    return pd.DataFrame(rows), f"Composition gap: {told}."
+
+
+def share_text(values: Sequence[bool], groups: Sequence[str]) -> str:
+    """A share with its interval over groups; without one, where there are fewer than two."""
+    values = np.asarray(values, float)
+    if len(values) < 2:
+        return f"{values.sum():g} of {len(values)}"
+    return tables.value_text(estimate(Sample(values[None], list(groups)), bounds=(0, 1)), "hit")
 
 
 def wordings(model: composers.Scorer, base: Encoder, data: Source, images, n: int = 4) -> str:
     """How far the wording decides, over ``n`` texts that ask for the same."""
-    ranks = [
-        composers.ranks_of(model, composers.embed(base, sets, images))["rank"]
-        for sets in queries.reworded(data.sets["test"], data.truth, n)
-    ]
-    found = queries.wording_spread(np.array(ranks))
+    found = queries.wordings(model, base, data, images, n)
     low, high = (tables.number(found[end], "hit@10") for end in ("low", "high"))
     return (
         f" In {n} wordings hit@10 goes from {low} to {high}; {found['undecided']:.1%} of the "
@@ -120,8 +139,8 @@ def wordings(model: composers.Scorer, base: Encoder, data: Source, images, n: in
 
 def texts_found(audits: Mapping[str, pd.DataFrame]) -> str:
     """The share of complete and hallucinated texts of each writer, where they can be judged."""
-    told = [f"{name}: complete {one['complete'].mean():.1%}, hallucinated "
-            f"{one['hallucinated'].mean():.1%}" for name, one in audits.items()
+    told = [f"{name}: complete {share_text(one['complete'], one['pair_id'])}, hallucinated "
+            f"{share_text(one['hallucinated'], one['pair_id'])}" for name, one in audits.items()
             if "complete" in one]  # fmt: skip
     return "; ".join(told) + "." if told else "Nobody has written down what these images show."
 
@@ -132,55 +151,47 @@ def mined_found(made: Synthetic, audit: pd.DataFrame) -> str:
     found = f"{kept.sum():,} of {len(kept):,} pairs are kept."
     if "differing" not in audit:
         return found
-    near = (audit["differing"] <= 2).mean()
-    found += f" {near:.1%} of the pairs differ in one or two attributes"
-    shares = [audit.loc[rows, "hallucinated"].mean() for rows in (slice(None), kept)]
-    return found + f"; hallucinated: {shares[0]:.1%} of all texts, {shares[1]:.1%} of those kept."
+    near = share_text(audit["differing"] <= 2, audit["pair_id"])
+    wrong = [share_text(one["hallucinated"], one["pair_id"]) for one in (audit, audit[kept])]
+    found += f" {near} of the pairs differ in one or two attributes"
+    return found + f"; hallucinated: {wrong[0]} of all texts, {wrong[1]} of those kept."
 
 
 def protocols(
-    scorers: Mapping[str, composers.Scorer], tests: Mapping[str, composers.Features]
+    scored: Sequence[tuple[Source, Mapping[str, Sequence[np.ndarray]]]],
 ) -> tuple[pd.DataFrame, str, list[dict[str, Any]]]:
-    """What each data set's protocol reports for each model: table, sentence, flat records.
+    """What each data set's protocol reports for the test scores of each model.
 
-    Drawn triplets have no published protocol: hit@1, 10 and 50.
+    A table, a sentence, flat records. Drawn triplets have no published protocol: hit@1, 10 and 50.
     """
-    columns, records, best = {}, [], []
-    for test, features in tests.items():
-        for name, scorer in scorers.items():
-            scores = composers.scores_of(scorer, features)
-            found = metrics.protocol(scores, features.sets)
-            if not found:
-                ranks = metrics.rank_frame(scores, features.sets)["rank"].to_numpy()
-                found = {level: summary(ranks, level) for level in LEVELS}
-            n = len(features.triplets)
-            about = {"model": name, "data": test, "split": "test", "n": n}
-            records += [{**about, "metric": m, "value": v} for m, v in found.items()]
-            columns[f"{test}, {name}"] = {m: f"{100 * v:.1f}" for m, v in found.items()}
-        first = next(m for m in found)
-        values = {
-            r["model"]: r["value"] for r in records if (r["data"], r["metric"]) == (test, first)
-        }
+    rows, records, best = [], [], []
+    for data, models in scored:
+        sets, values = data.sets["test"], {}
+        about = {"data": data.name, "split": "test", "n": len(data.triplets("test"))}
+        for name, scores in models.items():
+            ranks = metrics.rank_frame(scores, sets)["rank"].to_numpy()
+            found = metrics.protocol(scores, sets) or {m: summary(ranks, m) for m in LEVELS}
+            records += [{**about, "model": name, "metric": m, "value": v} for m, v in found.items()]
+            shown = {m: f"{100 * v:.1f}" for m, v in found.items()}
+            rows.append({"data": data.name, "model": name, **shown})
+            values[name], first = next(iter(found.values())), next(iter(found))
         top = max(values, key=values.get)
-        best.append(f"{test}: {first} is highest for {top}, {100 * values[top]:.1f} %")
-    table = pd.DataFrame(columns).fillna("–").rename_axis("percent").reset_index()
-    return table, "; ".join(best) + ".", records
+        best.append(f"{data.name}: {first} is highest for {top}, {100 * values[top]:.1f} %")
+    return pd.DataFrame(rows).fillna("–"), "; ".join(best) + ".", records
 
 
-def write_submissions(
-    folder: Path, source: str, scorer: composers.Scorer, base: Encoder
-) -> list[Path]:
-    """Both files for CIRR's test server by a trained model; none for another source.
+def write_submissions(folder: Path, source: str, scorer: composers.Scorer, base: Encoder) -> str:
+    """Write both files for CIRR's test server by a trained model; none for another source.
 
     Of ``test1`` where its annotations and images lie in the source's folder, else of ``val``; none
     either where fewer images are left than the server wants for a query.
     """
     kind, _, place = source.partition(":")
     if kind != "cirr":
-        return []
+        return ""
     asked = _pictured(paths.find(place), "test1") or _pictured(paths.find(place), "val")
     if asked is None:
-        return []
+        return ""
     load = image_loader(paths.find(place) / IMAGES, asked.files)
     read = Source(asked.name, {"test": (asked,)}, load, str)
     features = composers.embed(base, [asked], composers.embed_images(base, read))
@@ -190,8 +201,8 @@ def write_submissions(
         path = folder / f"{asked.split}_pred_ranks_{metric}.json"
         content = metrics.submission(scores, asked, metric)
         write_file_atomically(path, json.dumps(content).encode())
-        written.append(path)
-    return written
+        written.append(path.name)
+    return f" For CIRR's test server: {' and '.join(written)}."
 
 
 def _pictured(folder: Path, split: str) -> TripletSet | None:
@@ -215,19 +226,32 @@ def keep_weights(zone: str, name: str, model: torch.nn.Module) -> str:
     return f"{key} of zone {opened.name}: {sum(v.numel() for v in state.values()):,} numbers."
 
 
-def spreads_found(runs: Mapping[str, pd.DataFrame]) -> str:
-    """The spread of p at the end of each training, and whether it counts as collapsed."""
-    told = []
-    for name, steps in runs.items():
-        last = steps["spread"].tail(5).mean()
-        told.append(f"{name} {last:.2%}" + " (collapsed)" * bool(last < COLLAPSED))
-    return f"Share of p that differs between queries at the end: {'; '.join(told)}."
+def collapses(runs: Mapping[str, Trained]) -> tuple[dict[str, float], str]:
+    """The spread of p at the end of each training; and, in words, what loss and search say.
+
+    At the end: the means over the last five batches, hit@10 on validation after the last step.
+    """
+    ends, told = {}, []
+    for name, one in runs.items():
+        last = one.steps.tail(5)
+        ends[name] = float(last["spread"].mean())
+        hits = tables.number(one.fitted.evaluations["score"].iloc[-1], "hit@10")
+        collapsed = "collapsed, " * (ends[name] < COLLAPSED)
+        told.append(f"{name}: {collapsed}{ends[name]:.2%} differs, p2p {last['p2p'].mean():.4f}, "
+                    f"hit@10 {hits}")  # fmt: skip
+    return ends, f"At the end, on validation: {'; '.join(told)}."
 
 
-def spread_lines(runs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """The spread of p by step and training, for ``plots.lines_with_intervals``."""
-    parts = [steps[["step", "spread"]].assign(run=name) for name, steps in runs.items()]
-    return pd.concat(parts).rename(columns={"spread": "value"})
+def by_step(runs: Mapping[str, pd.DataFrame], column: str) -> pd.DataFrame:
+    """A column of frames with a ``step``, by training, for ``plots.lines_with_intervals``."""
+    parts = [one[["step", column]].assign(run=name) for name, one in runs.items()]
+    return pd.concat(parts).rename(columns={column: "value"})
+
+
+def reported(design: Design) -> str:
+    """What the source reports of what a design asks."""
+    told = [f"{h.name} {h.reported:+.2f} ({h.source})" for h in design.hypotheses if h.reported]
+    return f"{design.sizes} Reported elsewhere, in points: {'; '.join(told)}."
 
 
 def verdicts(judged: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -265,29 +289,23 @@ def with_reverse_texts(
     return tuple(full), said
 
 
-def image_only(blip2: Blip2, data: Source, states: States) -> pd.DataFrame:
-    """Ranks of a search with the reference alone, by the images of a BLIP-2."""
-    sets, names = data.sets["test"], data.names("test")
-    images, texts = zero_shot_rows(blip2, states, names, ["-"])
-    rows = np.repeat(texts, len(data.triplets("test")), axis=0)
-    features = composers.Features(sets, composers.ImageRows(names, images), rows)
-    return composers.ranks_of(composers.build("image only", images.shape[1]), features)
+def zero_shot_ranks(
+    side: str, blip2: Blip2, data: Source, states: States, *, part: str = "test"
+) -> pd.DataFrame:
+    """Ranks of a part by ``image only`` or ``text only`` of a BLIP-2 without training."""
+    names, captions = data.names(part), [t.caption for t in data.triplets(part)]
+    images, texts = zero_shot_rows(blip2, states, names, captions)
+    features = composers.Features(data.sets[part], composers.ImageRows(names, images), texts)
+    return composers.ranks_of(composers.build(side, images.shape[1]), features)
 
 
-def curves(runs: Mapping[str, Trained]) -> pd.DataFrame:
-    """hit@10 on validation by step and training, for ``plots.lines_with_intervals``."""
-    parts = [one.fitted.evaluations[["step", "score"]].assign(run=n) for n, one in runs.items()]
-    return pd.concat(parts).rename(columns={"score": "value"})
-
-
-def steps_found(runs: Mapping[str, Trained]) -> str:
-    """The step that validation selected in each training, with its score."""
+def steps_found(runs: Mapping[str, Fitted]) -> str:
+    """The step that validation selected in each training, with its score; 0: no step helped."""
     told = []
     for name, one in runs.items():
-        scores = one.fitted.evaluations.set_index("step")["score"]
-        best = one.fitted.best_step
-        told.append(f"{name} after {best} steps ({tables.number(scores[best], 'hit@10')})")
-    return f"Selected: {', '.join(told)}."
+        score = one.evaluations.set_index("step")["score"][one.best_step]
+        told.append(f"{name} step {one.best_step} ({tables.number(score, 'hit@10')})")
+    return f" Selected on validation: {', '.join(told)}."
 
 
 def told_by(
@@ -301,17 +319,3 @@ def told_by(
         for one in sets
     ]  # fmt: skip
     return [one for one in kept if one.triplets]
-
-
-def qformer_records(
-    trained: Mapping[str, Sprc], blip2: Blip2, data: Sequence[tuple[Source, States]]
-) -> list[dict[str, Any]]:
-    """What each data set's protocol reports for trained Q-Formers, as flat records."""
-    records = []
-    for source, states in data:
-        sets = source.sets["test"]
-        about = {"data": source.name, "split": "test", "n": len(source.triplets("test"))}
-        for name, model in trained.items():
-            found = metrics.protocol(scores_of(model, blip2, sets, states), sets)
-            records += [{**about, "model": name, "metric": m, "value": v} for m, v in found.items()]
-    return records

@@ -43,8 +43,9 @@ def composed_gallery(
     """
     lines = [(query, name) for query in queries for name in scores]
     fig, axes = plt.subplots(
-        len(lines), k + 2, figsize=(1.35 * (k + 2) + 0.6, 1.6 * len(lines) + 0.6), squeeze=False
-    )
+        len(lines), k + 2, figsize=(1.35 * (k + 2) + 0.9, 1.6 * len(lines) + 0.6), squeeze=False,
+        gridspec_kw={"width_ratios": [1, 1.3, *[1] * k]},
+    )  # fmt: skip
     excluded = one.excluded()
     for row, (query, name) in zip(axes, lines, strict=True):
         triplet = one.triplets[query]
@@ -55,10 +56,10 @@ def composed_gallery(
             found = one.gallery[place]
             _show(ax, source.load_image(found))
             hit = found in triplet.targets
-            style = (HIT, 3, "-") if hit else (MISS, 1.2, (0, (4, 3)))
-            look = dict(zip(("ec", "lw", "ls"), style, strict=True))
-            ax.add_patch(Rectangle((0, 0), 1, 1, transform=ax.transAxes, fill=False, clip_on=False,
-                                   **look))  # fmt: skip
+            ax.add_patch(Rectangle(
+                (0, 0), 1, 1, transform=ax.transAxes, fill=False, clip_on=False,
+                ec=HIT if hit else MISS, lw=3 if hit else 1.2, ls="-" if hit else (0, (4, 3)),
+            ))  # fmt: skip
             score = f"{'✓ ' * hit}{scores[name][query, place]:.2f}"
             ax.text(0.5, -0.05, score, transform=ax.transAxes, va="top", ha="center", fontsize=8,
                     color=HIT if hit else MUTED)  # fmt: skip
@@ -71,7 +72,7 @@ def text_gallery(
     audit: pd.DataFrame, triplets: Sequence[Triplet], load: Load, *, n: int = 6,
     heading: str,
 ) -> Figure:  # fmt: skip
-    """Reference, target, the generated text and the human one: the first ``n`` texts."""
+    """Reference, target, the generated text and the annotated one: the first ``n`` texts."""
     rows = list(zip(audit.to_dict("records"), triplets, strict=True))[:n]
     lines = -(-len(rows) // 2)
     fig, axes = plt.subplots(
@@ -87,8 +88,8 @@ def text_gallery(
         _show(after, load(one.targets[0]))
         judged = "" if "complete" not in told else "complete" if told["complete"] else (
             f"names {told['invented']}" if told["hallucinated"] else "not complete")  # fmt: skip
-        people = f"by people: “{one.caption}”" if one.caption else ""
-        _say(words, judged, f"“{told['text']}”", people)
+        annotated = f"annotated: “{one.caption}”" if one.caption else ""
+        _say(words, judged, f"“{told['text']}”", annotated)
     _finish(fig, heading, left=0.01, wspace=0.08, hspace=0.12)
     return fig
 
@@ -102,7 +103,7 @@ def _say(ax: Axes, label: str, text: str, below: str = "") -> None:
     ax.set(xlim=(0, 1), ylim=(0, 1))
     ax.set_axis_off()
     ax.text(0.03, 0.99, plain(label), va="top", fontsize=8.5, color=INK, fontweight="bold")
-    ax.text(0.03, 0.80, wrapped(text, width=24, lines=4), va="top", fontsize=8.8)
+    ax.text(0.03, 0.80, wrapped(text, width=22, lines=4), va="top", fontsize=8.5)
     ax.text(0.03, 0.02, wrapped(below, width=28, lines=3), va="bottom", fontsize=8, color=MUTED)
 
 

@@ -20,7 +20,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import (
-    AutoConfig,
     AutoTokenizer,
     InstructBlipForConditionalGeneration,
     PreTrainedTokenizerBase,
@@ -39,7 +38,7 @@ from helpers.models.checkpoints import (
 )
 from helpers.models.encoder import DTYPES, weights_fingerprint
 from helpers.repro import hash_of, pick_device
-from helpers.topics.cir.blip2 import States, cached_states
+from helpers.topics.cir.blip2 import States, cached_states, find_config
 from helpers.topics.cir.triplets import Source, Triplet
 from helpers.training.loop import Fitted, Settings, fit
 
@@ -111,32 +110,17 @@ class HybridInstructBlip(InstructBlipForConditionalGeneration):
 
 @dataclass(frozen=True)
 class Generator:
-    """An InstructBLIP with its two tokenizers, ready to write.
-
-    Attributes
-    ----------
-    name : str
-    model : InstructBlipForConditionalGeneration
-        In evaluation mode, on ``device``; no parameter asks for a gradient.
-    tokenizer, qformer_tokenizer : PreTrainedTokenizerBase
-        Of the language model, and of the Q-Former, which reads the instruction too.
-    mean, std : tuple of float
-        Of the image encoder's preprocessing, a channel each.
-    fingerprint : str
-        A hash of all weights as they were loaded.
-    instruction : str
-        The same for all pairs.
-    """
+    """An InstructBLIP with its two tokenizers, in evaluation mode, ready to write."""
 
     name: str
     model: InstructBlipForConditionalGeneration
-    tokenizer: PreTrainedTokenizerBase
-    qformer_tokenizer: PreTrainedTokenizerBase
-    mean: tuple[float, ...]
+    tokenizer: PreTrainedTokenizerBase  # of the language model
+    qformer_tokenizer: PreTrainedTokenizerBase  # of the Q-Former, which reads the instruction too
+    mean: tuple[float, ...]  # of the image encoder's preprocessing, a channel each
     std: tuple[float, ...]
     device: str = "cpu"
-    fingerprint: str = ""
-    instruction: str = CHANGE
+    fingerprint: str = ""  # a hash of all weights as they were loaded
+    instruction: str = CHANGE  # the same for all pairs
 
     @property
     def image_px(self) -> int:
@@ -286,11 +270,7 @@ def only_trained(model: nn.Module) -> list[str]:
     """Let exactly Q-Former, query tokens and projection ask for gradients; returns their names."""
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith(TRAINED))
-    found = [name for name, p in model.named_parameters() if p.requires_grad]
-    for part in TRAINED:
-        if not any(name.startswith(part) for name in found):
-            raise ValueError(f"{type(model).__name__} has no {part.rstrip('.')} to train")
-    return found
+    return [name for name, p in model.named_parameters() if p.requires_grad]
 
 
 def parts_of(model: nn.Module) -> pd.DataFrame:
@@ -327,10 +307,7 @@ def train(
     learning_rate: float = 1e-3, batch_size: int = 64, seed: int = 42, state: Path | None = None,
     progress: bool = False,
 ) -> Fitted:  # fmt: skip
-    """Train Q-Former, query tokens and projection in place, on texts of both directions.
-
-    Raises ``RuntimeError`` if a frozen weight changed.
-    """
+    """Train Q-Former, query tokens and projection in place, on texts of both directions."""
     both = [(t.reference, t.targets[0], t.caption) for t in triplets]
     both += [(t.targets[0], t.reference, t.reverse) for t in triplets if t.reverse.strip()]
     frozen = [generator.model.vision_model, generator.model.language_model]
@@ -363,18 +340,8 @@ def load_generator(
 
     ``precision``, ``fp32`` or ``bf16``, is that of image encoder and language model; what is
     trained stays in fp32, since most steps of a small rate are lost in the eight digits of bf16.
-    Raises ``ModelError`` if the model is not found, is not whole, or its language model is an
-    encoder-decoder (Flan-T5).
     """
-    if precision not in DTYPES:
-        raise ModelError(f"unknown precision {precision!r}: use one of {', '.join(DTYPES)}")
-    checkpoint = find_checkpoint(model, tiny=(NAME,))
-    config = opened(AutoConfig, checkpoint, what="config.json")
-    if config.model_type != "instructblip":
-        raise ModelError(
-            f"model {model!r} is a {config.model_type!r} model, no InstructBLIP: give {NAME}, a "
-            f"directory, or a hub id such as {HUB}"
-        )
+    checkpoint, _ = find_config(model, precision, kind="InstructBLIP", tiny=NAME, hub=HUB)
     weights = check_files(checkpoint, folders=("", QFORMER))
     network, loaded = opened(
         HybridInstructBlip, checkpoint, what=weights, dtype=DTYPES[precision],

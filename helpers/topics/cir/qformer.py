@@ -24,10 +24,9 @@ from torch.nn import functional
 from helpers.topics.cir.blip2 import Blip2, States, Tokens, image_tokens, read_together
 from helpers.topics.cir.composers import (
     SMOOTHING,
-    State,
     draw_batch,
-    evaluation_steps,
     query_to_target,
+    when_evaluated,
     with_scale,
 )
 from helpers.topics.cir.metrics import hit10, rank_frame
@@ -120,29 +119,14 @@ def similarity(queries: Tensor, targets: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class TripletBatch:
-    """b triplets with the states of their images.
+    """b triplets with the states of their images."""
 
-    Attributes
-    ----------
-    tokens : dict of (b, l) int64
-        The modifications.
-    references : (b, t, w) float32
-    targets : (u, t, w) float32
-        The distinct targets of the batch.
-    positives : (b, u) bool
-        Every true target among them.
-    own : (b,) int64
-        The column of a true target of each triplet.
-    reverse : dict of (b, l) int64, optional
-        The texts that lead back from target to reference.
-    """
-
-    tokens: Tokens
-    references: Tensor
-    targets: Tensor
-    positives: Tensor
-    own: Tensor
-    reverse: Tokens | None = None
+    tokens: Tokens  # (b, l) int64: the modifications
+    references: Tensor  # (b, t, w) float32
+    targets: Tensor  # (u, t, w) float32: the distinct targets of the batch
+    positives: Tensor  # (b, u) bool: every true target among them
+    own: Tensor  # (b,) int64: the column of a true target of each triplet
+    reverse: Tokens | None = None  # the texts that lead back from target to reference
 
 
 def triplet_batch(
@@ -155,14 +139,12 @@ def triplet_batch(
     queries, columns, positives = draw_batch(
         [[place[name] for name in one.targets] for one in triplets], size, rng
     )
-    chosen, device = [triplets[i] for i in queries], blip2.device
-    answers = torch.from_numpy(positives)
+    chosen, answers = [triplets[i] for i in queries], torch.from_numpy(positives).to(blip2.device)
     return TripletBatch(
-        tokens=blip2.tokens([one.caption for one in chosen]),
-        references=states.of([one.reference for one in chosen]).to(device),
-        targets=states.of([names[i] for i in columns]).to(device),
-        positives=answers.to(device),
-        own=answers.int().argmax(dim=1).to(device),
+        *_read(blip2, chosen, states),
+        targets=states.of([names[i] for i in columns]).to(blip2.device),
+        positives=answers,
+        own=answers.int().argmax(dim=1),
         reverse=blip2.tokens([one.reverse for one in chosen]) if reverse else None,
     )
 
@@ -177,26 +159,11 @@ def losses(
     model: Sprc, batch: TripletBatch, *, t2t: float = 1.0, p2p: float = P2P, detach: bool = True,
     smoothing: float = SMOOTHING,
 ) -> tuple[Tensor, dict[str, Tensor], Tensor]:  # fmt: skip
-    """The loss of a batch, its parts, and ``p``.
+    """The loss of a batch, its parts, and ``p``, (b, n_queries, width) without a gradient.
 
-    Parameters
-    ----------
-    t2t, p2p : float
-        Weights beside q2t, which counts 1; 0 leaves a loss out.
-    detach : bool
-        Whether the reverse side of p2p is a fixed aim, without a gradient.
-
-    Returns
-    -------
-    () float32, dict of () float32, (b, n_queries, width) float32 without a gradient
-
-    Raises
-    ------
-    ValueError
-        If p2p counts and the batch has no reverse texts.
+    ``t2t`` and ``p2p`` are weights beside q2t, which counts 1; 0 leaves a loss out. With ``detach``
+    the reverse side of p2p is a fixed aim, without a gradient.
     """
-    if p2p and batch.reverse is None:
-        raise ValueError("p2p counts and the batch has no reverse texts: give them, or weight 0")
     targets = model.targets(batch.targets)  # (u, n, d)
     joined = model.joint(batch.tokens, batch.references)
     p = joined[:, : model.n_queries]  # (b, n, width)
@@ -220,12 +187,8 @@ def losses(
 class Trained:
     """How a training went; the weights are in the model.
 
-    Attributes
-    ----------
-    fitted : Fitted
-    steps : DataFrame
-        A row a step: ``step``, ``q2t``, ``t2t`` and ``p2p`` where they count, and ``spread`` of
-        ``p`` over the queries of the batch.
+    ``steps`` has a row a step: ``step``, ``q2t``, ``t2t`` and ``p2p`` where they count, and
+    ``spread`` of ``p`` over the queries of the batch.
     """
 
     fitted: Fitted
@@ -241,7 +204,7 @@ def train(
     """Train a Q-Former in place; it ends with the weights that validate best, its start included.
 
     ``p2p`` is 0.5 by default with two hops and 0 with one; ``keep="last"`` ends with the last
-    weights. Raises ``ValueError`` if a triplet cannot be trained on.
+    weights.
     """
     weight = (P2P if model.hops == 2 else 0.0) if p2p is None else p2p
     check_triplets(triplets, reverse=weight > 0)
@@ -260,7 +223,7 @@ def train(
 
     settings = Settings(
         steps=steps, batch_size=batch_size, learning_rate=learning_rate, weight_decay=0.05,
-        evaluations=evaluation_steps(steps, evaluations), start_counts=True, seed=seed, keep=keep,
+        evaluations=when_evaluated(steps, evaluations), start_counts=True, seed=seed, keep=keep,
     )  # fmt: skip
     fitted = fit(model, loss, settings=settings, evaluate=score, progress=progress)
     model.requires_grad_(True)
@@ -268,7 +231,7 @@ def train(
 
 
 def check_triplets(triplets: Sequence[Triplet], *, reverse: bool) -> None:
-    """Refuse triplets that cannot be trained on: the ``ValueError`` names the first."""
+    """Refuse triplets that cannot be trained on, by the id of the first."""
     if len(triplets) < 2:
         raise ValueError(f"{len(triplets)} triplets have no negatives: give at least two")
     for one in triplets:
@@ -281,36 +244,34 @@ def check_triplets(triplets: Sequence[Triplet], *, reverse: bool) -> None:
             )
 
 
-def weights_of(model: nn.Module) -> State:
-    """A copy of all weights, on the CPU: a start for further training."""
-    return {name: one.detach().cpu().clone() for name, one in model.state_dict().items()}
-
-
 def scores_of(
     model: Sprc, blip2: Blip2, sets: Sequence[TripletSet], states: States, *, batch_size: int = 128
 ) -> list[np.ndarray]:
     """(q, g) float32 scores of each set's queries with its gallery, in the gallery's order."""
     was, device = model.training, blip2.device
-    model.eval()
 
     def batched(items: Sequence, run) -> Tensor:
         starts = range(0, len(items), batch_size)
         return torch.cat([run(items[at : at + batch_size]).float() for at in starts])
 
     def queries(some: Sequence[Triplet]) -> Tensor:
-        tokens = blip2.tokens([one.caption for one in some])
-        return model.queries(tokens, states.of([one.reference for one in some]).to(device))
+        return model.queries(*_read(blip2, some, states))
 
+    def targets(names: Sequence[str]) -> Tensor:
+        return model.targets(states.of(names).to(device))
+
+    model.eval()
     with torch.inference_mode():
-        found = [
-            similarity(
-                batched(one.triplets, queries),
-                batched(one.gallery, lambda names: model.targets(states.of(names).to(device))),
-            )
-            for one in sets
-        ]
+        found = [similarity(batched(one.triplets, queries), batched(one.gallery, targets))
+                 for one in sets]  # fmt: skip
     model.train(was)
     return [scores.cpu().numpy() for scores in found]
+
+
+def _read(blip2: Blip2, some: Sequence[Triplet], states: States) -> tuple[Tokens, Tensor]:
+    """The modifications of some triplets, and the states of their references."""
+    seen = states.of([one.reference for one in some]).to(blip2.device)
+    return blip2.tokens([one.caption for one in some]), seen
 
 
 def ranks_of(model: Sprc, blip2: Blip2, sets: Sequence[TripletSet], states: States) -> pd.DataFrame:
@@ -320,14 +281,11 @@ def ranks_of(model: Sprc, blip2: Blip2, sets: Sequence[TripletSet], states: Stat
 
 def joint_tokens(model: Sprc, blip2: Blip2, triplets: Sequence[Triplet], states: States) -> Tensor:
     """``p``, the query tokens after the first hop: (q, n_queries, width) float32."""
-    found = []
+    parts = [triplets[at : at + 128] for at in range(0, len(triplets), 128)]
     with torch.inference_mode():
-        for at in range(0, len(triplets), 128):
-            some = triplets[at : at + 128]
-            tokens = blip2.tokens([one.caption for one in some])
-            seen = states.of([one.reference for one in some]).to(blip2.device)
-            found.append(model.joint(tokens, seen)[:, : model.n_queries].cpu())
-    return torch.cat(found)
+        return torch.cat([
+            model.joint(*_read(blip2, some, states))[:, : model.n_queries].cpu() for some in parts
+        ])  # fmt: skip
 
 
 def spread(p: Tensor) -> float:

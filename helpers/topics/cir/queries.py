@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from helpers.topics.cir.triplets import TripletSet
+from helpers.models.encoder import Encoder
+from helpers.topics.cir import composers
+from helpers.topics.cir.triplets import Source, TripletSet
 
 NEEDS = ("image", "text", "either", "both")
 KINDS = ("target", "change only", "rest only", "neither")
@@ -19,13 +21,8 @@ KINDS = ("target", "change only", "rest only", "neither")
 def needs(image_ranks, text_ranks, *, k: int = 10) -> np.ndarray:
     """(q,) what finds each query: ``image``, ``text`` or ``either`` alone, or only ``both``.
 
-    Parameters
-    ----------
-    image_ranks, text_ranks : (q,) or (m, q) float
-        Ranks of the first target with that side alone, of one model or of m; one of them suffices.
-
-    >>> needs([1, 1, 90, 90], [1, 90, 1, 90]).tolist()
-    ['either', 'image', 'text', 'both']
+    Ranks of the first target with one side alone are (q,), or (m, q) of m models, of which one
+    suffices.
     """
     image, text = ((np.atleast_2d(ranks) <= k).any(axis=0) for ranks in (image_ranks, text_ranks))
     return np.select([image & text, image, text], ["either", "image", "text"], default="both")
@@ -35,11 +32,8 @@ def needs(image_ranks, text_ranks, *, k: int = 10) -> np.ndarray:
 class Results:
     """What the first k results of each query show.
 
-    Attributes
-    ----------
-    kinds : (q, 4) int
-        How many are of each of ``KINDS``: fulfill the change and keep the rest, one of the two, or
-        neither.
+    ``kinds`` (q, 4) counts those of each of ``KINDS``: that fulfill the change and keep the rest,
+    one of the two, or neither.
     """
 
     kinds: np.ndarray
@@ -87,6 +81,16 @@ def results_of(
             kind = np.select([fulfills & keeps, fulfills, keeps], [0, 1, 2], default=3)
             found.append(np.bincount(kind, minlength=4))
     return Results(np.array(found))
+
+
+def wordings(
+    model: composers.Scorer, base: Encoder, source: Source, images: composers.ImageRows, n: int
+) -> dict[str, float]:
+    """How far the wording decides, over ``n`` texts that ask for the same as each test query."""
+    return wording_spread([
+        composers.ranks_of(model, composers.embed(base, sets, images))["rank"].to_numpy()
+        for sets in reworded(source.sets["test"], source.truth, n)
+    ])  # fmt: skip
 
 
 def reworded(sets: Sequence[TripletSet], truth: Any, n: int) -> list[tuple[TripletSet, ...]]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,13 @@ from filelock import FileLock
 from safetensors.torch import load_file, save_file
 from scipy.stats import beta, binomtest, t
 
-from helpers.evaluation.metrics import summary
 from helpers.evaluation.stats import Estimate, Sample, estimate
 from helpers.experiment import Experiment
 from helpers.grid import Result
-from helpers.report import tables
 from helpers.repro import hash_of
 from helpers.study import UNTRAINED, Design, Study
-from helpers.topics.cir import audit, composers, qformer, queries, synthesis
-from helpers.topics.cir.blip2 import Blip2, States, blip2_states, load_blip2, zero_shot_rows
+from helpers.topics.cir import audit, composers, findings, qformer, queries, synthesis
+from helpers.topics.cir.blip2 import Blip2, States, blip2_states, load_blip2
 from helpers.topics.cir.composers import BASELINES, Features, ImageRows, embed, embed_images
 from helpers.topics.cir.generator import Generator, load_generator
 from helpers.topics.cir.metrics import hit10, rank_frame
@@ -32,24 +31,24 @@ SHOWN = ("image only", "text only", "product", "combiner, 100", "TIRG, 100", "AR
          "SPRC, 100")  # fmt: skip
 WORDINGS = 6
 CODE = ("composers", "qformer", "blip2", "generator", "synthesis", "metrics", "queries")
-ARMS = {"combiner": "CLIP4CIR", "TIRG": "TIRG", "ARTEMIS": "ARTEMIS", "SPRC": "SPRC"}
 
 
+@dataclass(frozen=True)
 class Training(Experiment):
     """Trains a composer as an arm of the design asks, and ranks the tests.
 
     ``design.data`` names ``train``, ``pool``, ``validation`` and ``test`` (of one kitchen), and,
-    where an arm is tested on them, ``cars``.
+    where an arm is tested on them, ``cars``. What several runs share is kept in ``work``.
     """
+
+    work: Path = Path()
 
     @cached_property
     def source(self) -> Source:
         """The triplets of the kitchen."""
         about = {name: one for name, one in self.design.data.items() if name != "cars"}
-        places = {one["source"] for one in about.values()}
-        if len(places) != 1:
-            raise ValueError(f"design of lesson {self.design.lesson}: parts of {sorted(places)}")
-        return drawn_source(places.pop(), about)
+        (place,) = {one["source"] for one in about.values()}
+        return drawn_source(place, about)
 
     @cached_property
     def cars(self) -> Source:
@@ -65,9 +64,8 @@ class Training(Experiment):
     @cached_property
     def features(self) -> dict[str, Features]:
         """The kitchen's parts that models on embeddings train and are tested on."""
-        sets = self.source.sets
-        return {part: embed(self.base, sets[part], self.images)
-                for part in ("train", "validation", "test")}  # fmt: skip
+        parts = ("train", "validation", "test")
+        return {part: embed(self.base, self.source.sets[part], self.images) for part in parts}
 
     @cached_property
     def far(self) -> Features:
@@ -76,23 +74,15 @@ class Training(Experiment):
 
     @cached_property
     def blip2(self) -> Blip2:
-        """The BLIP-2 whose Q-Former is trained."""
         return load_blip2(self.design.settings["blip2"], device=self.device)
 
     @cached_property
     def states(self) -> States:
-        """What its image encoder gives for the kitchen's images."""
         return blip2_states(self.blip2, self.source)
 
     @cached_property
     def generator(self) -> Generator:
-        """The writer of synthetic triplets."""
         return load_generator(self.design.settings["generator"], device=self.device)
-
-    @cached_property
-    def work(self) -> Path:
-        """Where what several runs share is kept; set by :func:`run_study`."""
-        raise ValueError("Training.work: run_study says where the study keeps what runs share")
 
     def shared(self, name: str, make) -> pd.DataFrame:
         """A frame that the first process makes and all others read."""
@@ -126,17 +116,13 @@ class Training(Experiment):
         """The triplets to pretrain on, and a source of their images; as many in every arm.
 
         ``texts``: ``pairs`` (the generator's), ``captions`` (the difference of two captions by
-        the same generator), ``true`` (what people would write), ``images`` (true texts with
+        the same generator), ``true`` (the annotated ones), ``images`` (true texts with
         synthesized targets).
         """
         kept = self.mined[self.mined["reason"] == synthesis.KEPT]
         if texts in ("pairs", "captions"):
             columns = ("text", "reverse") if texts == "pairs" else ("captions", "captions reverse")
-            rows = kept[["pair_id", "reference", "target", *columns]].itertuples(index=False)
-            return self.source, tuple(
-                Triplet(pair, a, (b,), text or "nothing", group=pair, reverse=back or "nothing")
-                for pair, a, b, text, back in rows
-            )
+            return self.source, synthesis.triplets_of(kept, *columns)
         n = min(len(kept), len(self.source.triplets("pool")))
         if texts == "images":
             return synthesis.synthesized(self.source, "pool", n)
@@ -172,71 +158,72 @@ class Training(Experiment):
         return Result(ranks, info, frames)
 
     def _composer(self, seed: int, factors: Mapping[str, Any]) -> Result:
-        began, name = time.perf_counter(), factors["model"]
-        train, held = self.features["train"], self.features["validation"]
-        model = composers.build(name, train.texts.shape[1], seed=seed)
+        began, train, held = (
+            time.perf_counter(),
+            self.features["train"],
+            self.features["validation"],
+        )
+        model = composers.build(factors["model"], train.texts.shape[1], seed=seed)
         options = {"learning_rate": factors["rate"], "seed": seed}
-        if "pretraining" in factors:
-            texts = factors["pretraining"]
 
-            def pretrain(fresh) -> None:
-                source, triplets = self.written(texts)
-                one = as_set(triplets, texts)
-                images = self.images
-                if texts == "images":
-                    targets = [t.targets[0] for t in triplets]
-                    rows = self.base.images([source.load_image(n) for n in targets])
-                    images = images.join(ImageRows(tuple(targets), rows))
-                known = embed(self.base, [one], images)
-                composers.train(fresh, known, held, steps=factors["pretraining_steps"], **options)
+        def pretrain() -> None:
+            texts, steps = factors["pretraining"], factors["pretraining_steps"]
+            source, triplets = self.written(texts)
+            images = self.images
+            if texts == "images":
+                targets = [t.targets[0] for t in triplets]
+                rows = self.base.images([source.load_image(n) for n in targets])
+                images = images.join(ImageRows(tuple(targets), rows))
+            known = embed(self.base, [as_set(triplets, texts)], images)
+            composers.train(model, known, held, steps=steps, **options)
 
-            self._pretrained(model, factors, seed, pretrain)
+        self._pretrained(model, factors, seed, pretrain)
         few = train.part(share_of(train, factors["share"]), seed=seed)
         fitted = composers.train(model, few, held, steps=factors["steps"], **options)
         ranks, info = self._ranked(composers.scores_of(model, self.features["test"]))
         if factors.get("wordings"):
-            info |= self.wordings(model)
+            found = queries.wordings(model, self.base, self.source, self.images, WORDINGS)
+            info |= {f"wording {name}": value for name, value in found.items()}
         if factors.get("cars"):
             ranks = pd.concat([ranks, composers.ranks_of(model, self.far).assign(test=CARS)])
         return self._finished(ranks, info, fitted, began)
 
     def _qformer(self, seed: int, factors: Mapping[str, Any]) -> Result:
-        began, name = time.perf_counter(), factors["model"]
-        model, sets = qformer.build(name, self.blip2), self.source.sets
-        names = ("p2p", "t2t", "detach", "keep")
-        options = {k: factors[k] for k in names if k in factors}
-        options |= {"learning_rate": factors["rate"], "seed": seed}
-        if "pretraining" in factors:
+        began, model = time.perf_counter(), qformer.build(factors["model"], self.blip2)
+        known = {k: factors[k] for k in ("p2p", "t2t", "detach", "keep") if k in factors}
+        known |= {"learning_rate": factors["rate"], "seed": seed}
 
-            def pretrain(fresh) -> None:
-                _, triplets = self.written(factors["pretraining"])
-                qformer.train(fresh, self.blip2, triplets, self.states, sets["validation"],
-                              steps=factors["pretraining_steps"], **options)  # fmt: skip
+        def trained(triplets: Sequence[Triplet], steps: int) -> qformer.Trained:
+            return qformer.train(model, self.blip2, triplets, self.states,
+                                 self.source.sets["validation"], steps=steps, **known)  # fmt: skip
 
-            self._pretrained(model, factors, seed, pretrain)
+        def pretrain() -> None:
+            trained(self.written(factors["pretraining"])[1], factors["pretraining_steps"])
+
+        self._pretrained(model, factors, seed, pretrain)
         train = self.features["train"]
         few = train.part(share_of(train, factors["share"]), seed=seed).triplets
-        trained = qformer.train(model, self.blip2, few, self.states, sets["validation"],
-                                steps=factors["steps"], **options)  # fmt: skip
-        scores = qformer.scores_of(model, self.blip2, sets["test"], self.states)
+        run = trained(few, factors["steps"])
+        scores = qformer.scores_of(model, self.blip2, self.source.sets["test"], self.states)
         ranks, info = self._ranked(scores)
         held = self.source.triplets("validation")
         p = qformer.joint_tokens(model, self.blip2, held, self.states)
         info |= {"spread": qformer.spread(p), "effective rank": qformer.effective_rank(p)}
-        result = self._finished(ranks, info, trained.fitted, began)
-        return Result(result.ranks, result.info, {**result.frames, "steps": trained.steps})
+        return self._finished(ranks, info, run.fitted, began, steps=run.steps)
 
     def _pretrained(self, model, factors: Mapping[str, Any], seed: int, pretrain) -> None:
-        """Fill a model with pretrained weights, which the first process trains.
+        """Fill a model with pretrained weights, if an arm has them; the first process trains them.
 
         Arms that differ only in what follows take the same ones.
         """
+        if "pretraining" not in factors:
+            return
         later = ("share", "steps", "wordings", "cars", "equal")
         about = hash_of([sorted((k, v) for k, v in factors.items() if k not in later), seed])
         place = self.work / f"pretrained-{about}.safetensors"
         with FileLock(place.with_suffix(".lock")):
             if not place.is_file():
-                pretrain(model)
+                pretrain()
                 partial = place.with_suffix(".partial")
                 save_file({k: v.contiguous() for k, v in model.state_dict().items()}, partial)
                 partial.rename(place)
@@ -250,21 +237,14 @@ class Training(Experiment):
         return rank_frame(scores, sets).assign(test=TEST), info
 
     def _finished(
-        self, ranks: pd.DataFrame, info: dict[str, float], fitted: Fitted, began: float
-    ) -> Result:
+        self, ranks: pd.DataFrame, info: dict[str, float], fitted: Fitted, began: float,
+        **frames: pd.DataFrame,
+    ) -> Result:  # fmt: skip
         info |= {"seconds": time.perf_counter() - began, "best_step": fitted.best_step}
-        return Result(ranks, info, {"evaluations": selected_scores(fitted)})
-
-    def wordings(self, model) -> dict[str, float]:
-        """How far the wording of a query decides, over paraphrases of every test query."""
-        known, ranks = self.features["test"], []
-        for sets in queries.reworded(known.sets, self.source.truth, WORDINGS):
-            ranks.append(composers.ranks_of(model, embed(self.base, sets, self.images))["rank"])
-        found = queries.wording_spread(np.array(ranks))
-        return {f"wording {name}": value for name, value in found.items()}
+        return Result(ranks, info, {"evaluations": selected_scores(fitted), **frames})
 
     def audited(self) -> pd.DataFrame:
-        """Texts of the test triplets by both writers, held against people's and the truth."""
+        """Texts of the test triplets by both writers, against the annotated ones and the truth."""
 
         def make() -> pd.DataFrame:
             triplets = self.source.triplets("test")
@@ -293,12 +273,6 @@ def as_set(triplets: Sequence[Triplet], name: str) -> TripletSet:
     return TripletSet(name, "train", tuple(triplets), tuple(dict.fromkeys(ends)))
 
 
-def as_triplets(table: pd.DataFrame) -> list[Triplet]:
-    """The rows of a table of mined pairs as triplets without texts, to be audited."""
-    rows = zip(table["pair_id"], table["reference"], table["target"], strict=True)
-    return [Triplet(pair, a, (b,), "", group=pair) for pair, a, b in rows]
-
-
 def share_of(features: Features, percent: float) -> int:
     """How many triplets a share of the annotated ones is; 0: all."""
     return 0 if percent >= 100 else max(2, round(len(features.triplets) * percent / 100))
@@ -312,8 +286,7 @@ def selected_scores(fitted: Fitted) -> pd.DataFrame:
 
 def run_study(design: Design, folder: Path, *, device: str = "cpu") -> Study:
     """Train what the design asks; finished runs in ``folder`` are not trained again."""
-    experiment = Training(design, device)
-    experiment.__dict__["work"] = folder / "shared"
+    experiment = Training(design, device, folder / "shared")
     experiment.work.mkdir(parents=True, exist_ok=True)
     settings = design.settings
     blip2 = load_blip2(settings["blip2"]).fingerprint if "blip2" in settings else ""
@@ -358,49 +331,23 @@ def collapsed_share(spreads: np.ndarray) -> Estimate:
                     n_seeds=n)  # fmt: skip
 
 
-def need_labels(study: Study, *, test: str = TEST) -> pd.Series:
-    """What each query of a study needs: ``image``, ``text``, ``either`` or ``both``, by query.
+def need_labels(study: Study) -> pd.Series:
+    """What each query of the kitchen needs: ``image``, ``text``, ``either`` or ``both``, by query.
 
     One side finds it if it does so under any of the base models.
     """
-    ranks = study.ranks[study.ranks["test"] == test]
+    ranks = study.ranks[study.ranks["test"] == TEST]
     wide = ranks[ranks["seed"] == UNTRAINED].pivot(index="query", columns="arm", values="rank")
     sides = ([c for c in wide if c.startswith(side)] for side in ("image only", "text only"))
     labels = queries.needs(*(wide[columns].to_numpy().T for columns in sides))
     return pd.Series(labels, index=wide.index)
 
 
-def by_need(
-    study: Study, arms: Sequence[str], labels: pd.Series, *, test: str = TEST
-) -> pd.DataFrame:
-    """hit@10 of some arms on the queries of each need, and on all; how many there are."""
-    ranks = study.ranks[study.ranks["test"] == test]
-    rows = []
-    for need in ("all", *queries.NEEDS):
-        chosen = labels.index if need == "all" else labels.index[labels == need]
-        part = ranks[ranks["query"].isin(chosen)]
-        values = {arm: summary(part.loc[part["arm"] == arm, "rank"].to_numpy(), "hit@10")
-                  for arm in arms if len(chosen)}  # fmt: skip
-        shown = {arm: tables.number(value, "hit@10") for arm, value in values.items()}
-        rows.append({"needs": need, "queries": len(chosen), **shown})
-    return pd.DataFrame(rows).fillna("–")
-
-
-def audit_by(
-    blip2: Blip2, source: Source, states: States, labels: np.ndarray, *, part: str = "test"
-) -> dict[str, float]:
-    """What image only and text only of a BLIP-2 find, all queries and those labeled ``both``.
-
-    The labels come from other models: where nothing is left to find for one side alone, they hold.
-    """
-    names, captions = source.names(part), [t.caption for t in source.triplets(part)]
-    images, texts = zero_shot_rows(blip2, states, names, captions)
-    features, found = Features(source.sets[part], ImageRows(names, images), texts), {}
-    for side in BASELINES[:2]:
-        scorer = composers.build(side, images.shape[1])
-        hits = composers.ranks_of(scorer, features)["rank"].to_numpy() <= 10
-        found |= {side: float(hits.mean()), f"{side}, both": float(hits[labels == "both"].mean())}
-    return found
+def by_need(study: Study, *, arms: Sequence[str] = SHOWN) -> tuple[pd.DataFrame, str]:
+    """hit@10 of some arms by what the queries of the kitchen need, means over seeds."""
+    ranks = study.ranks[study.ranks["test"] == TEST]
+    frames = {arm: ranks[ranks["arm"] == arm] for arm in arms}
+    return findings.needs_table(frames, need_labels(study).to_numpy())
 
 
 def pretraining_table(study: Study, design: Design) -> pd.DataFrame:

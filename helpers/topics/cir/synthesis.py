@@ -7,9 +7,8 @@ in practice, texts and captions, and never at the truth, which the audit keeps f
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import faiss
@@ -42,27 +41,12 @@ def mine_pairs(
 ) -> list[Pair]:  # fmt: skip
     """Each image with its nearest neighbors of the same category, most similar first.
 
-    Parameters
-    ----------
-    rows : (n, d) float32, unit rows
-    names, categories : (n,) str
-    per_image : int
-        In how many pairs an image may be.
-    n_pairs : int
-        The most similar pairs at most; 0: all.
-    ceiling : float
-        Pairs with a cosine above it are the same image twice.
-    depth : int
-        Neighbors of an image that are looked at.
-
-    Returns
-    -------
-    list of (reference, target)
-        No two hold the same two images; which of them is the reference is drawn.
+    Of ``rows`` (n, d), ``depth`` neighbors of each are looked at; an image may be in ``per_image``
+    pairs, and those with a cosine above ``ceiling`` are the same image twice. Gives ``n_pairs`` of
+    (reference, target) at most (0: all): no two hold the same two images, and which of them is the
+    reference is drawn.
     """
     rows = np.ascontiguousarray(check_embeddings(rows, name="images"), dtype=np.float32)
-    if not len(rows) == len(names) == len(categories):
-        raise ValueError(f"{len(rows)} rows, {len(names)} names, {len(categories)} categories")
     found: dict[tuple[int, int], float] = {}
     for category in np.unique(np.asarray(categories)):
         inside = np.flatnonzero(np.asarray(categories) == category)
@@ -110,15 +94,10 @@ def unsupported(text: str, first: Sequence[str], second: Sequence[str], truth: A
 
 @dataclass(frozen=True)
 class Synthetic:
-    """Generated triplets, and what became of every pair.
+    """Generated triplets, the kept ones, and what became of every pair.
 
-    Attributes
-    ----------
-    triplets : tuple of Triplet
-        The kept ones, ready to train with: both texts, one target, the category as group.
-    table : DataFrame
-        A row a mined pair: ``pair_id``, ``reference``, ``target``, ``text``, ``reverse``,
-        ``reason`` (``kept``, or the first that applies).
+    ``table`` has a row a mined pair: ``pair_id``, ``reference``, ``target``, ``text``, ``reverse``,
+    ``reason`` (``kept``, or the first that applies).
     """
 
     triplets: tuple[Triplet, ...]
@@ -160,13 +139,19 @@ def filtered(
         rows.append((f"mined-{i:05d}", a, b, forward, back, reason))
     columns = ["pair_id", "reference", "target", "text", "reverse", "reason"]
     table = pd.DataFrame(rows, columns=columns)
-    kept = table[table["reason"] == KEPT]
-    triplets = tuple(
-        Triplet(one.pair_id, one.reference, (one.target,), one.text, group=one.pair_id,
-                reverse=one.reverse)
-        for one in kept.itertuples()
-    )  # fmt: skip
-    return Synthetic(triplets, table)
+    return Synthetic(triplets_of(table[table["reason"] == KEPT], "text", "reverse"), table)
+
+
+def triplets_of(table: pd.DataFrame, text: str = "", reverse: str = "") -> tuple[Triplet, ...]:
+    """The rows of a table of mined pairs as triplets, with the texts of two columns, if any.
+
+    Where a column's text is empty, as of two equal captions, it is "nothing".
+    """
+    texts = [table[name].replace("", "nothing") if name else [""] * len(table)
+             for name in (text, reverse)]  # fmt: skip
+    rows = zip(table["pair_id"], table["reference"], table["target"], *texts, strict=True)
+    return tuple(Triplet(pair, a, (b,), to, group=pair, reverse=back)
+                 for pair, a, b, to, back in rows)  # fmt: skip
 
 
 def generated(
@@ -199,9 +184,6 @@ def difference_text(before: str, after: str, truth: Any, rng: np.random.Generato
     """What leads from one caption to the other, in at most two phrases; empty if nothing does.
 
     Where captions cannot be read by rule, the words that are in one of them alone.
-
-    >>> difference_text("a long sleeved shirt", "a short sleeved shirt", None, None)
-    'with short instead of long'
     """
     if truth is not None and truth.reads and any(truth.told([text]) for text in (before, after)):
         return truth.difference(before, after, rng)
@@ -219,11 +201,11 @@ SYNTHESIZED = "@diffusion"  # behind the id of an image in the other style
 def synthesized(source: Source, part: str, n: int) -> tuple[Source, tuple[Triplet, ...]]:
     """The same triplets with targets that a generative model would paint, and a source for both.
 
-    The text is applied to the reference, as in CompoDiff (Gu et al. 2023). A drawn target comes in
-    the world's style of diffusion images; :func:`painted` makes one of a photograph.
+    The text is applied to the reference, as in CompoDiff (Gu et al. 2023): a drawn target comes in
+    the world's style of diffusion images.
     """
     if source.truth is None:
-        raise ValueError(source.unknown("synthesized targets; painted() makes them by a pipeline"))
+        raise ValueError(source.unknown("synthesized targets"))
 
     def load(name: str, *, px: int = 0) -> Image.Image:
         plain = name.removesuffix(SYNTHESIZED)
@@ -235,15 +217,3 @@ def synthesized(source: Source, part: str, n: int) -> tuple[Source, tuple[Triple
         replace(one, targets=(one.targets[0] + SYNTHESIZED,)) for one in source.triplets(part)[:n]
     )
     return replace(source, load_image=load), triplets
-
-
-def painted(folder: Path) -> Callable[[Image.Image, str], Image.Image]:
-    """What paints a target from a reference and a text: a diffusers pipeline of a directory.
-
-    One that edits images by instruction, such as ``timbrooks/instruct-pix2pix``. Nothing is
-    downloaded.
-    """
-    from diffusers import DiffusionPipeline
-
-    pipeline = DiffusionPipeline.from_pretrained(str(folder), local_files_only=True)
-    return lambda image, text: pipeline(prompt=text, image=image.convert("RGB")).images[0]

@@ -4,6 +4,7 @@ What a benchmark's files say is checked here in one way: every triplet that cann
 reported by its pair id, and the counts reconcile.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -23,80 +24,42 @@ class TripletError(ValueError):
 
 @dataclass(frozen=True)
 class Triplet:
-    """One query of composed retrieval.
-
-    Attributes
-    ----------
-    pair_id : str
-    reference : str
-        The image that is modified.
-    targets : tuple of str
-        The images that answer; empty where a test server keeps them.
-    caption : str
-        The modification, as the model reads it.
-    subset : tuple of str
-        CIRR: the five images that are like the reference, the target among them.
-    group : str
-        What queries share that are not independent: resample these for intervals.
-    reverse : str
-        The text that leads from the target back to the reference, where it is known.
-    changed : tuple of str
-        Of drawn images: the attributes that the text changes; all others stay.
-    held_out : bool
-        Of drawn images: whether training has no triplet of this combination.
-    """
+    """One query of composed retrieval; images are named by their ids."""
 
     pair_id: str
     reference: str
-    targets: tuple[str, ...]
-    caption: str
-    subset: tuple[str, ...] = ()
-    group: str = ""
-    reverse: str = ""
-    changed: tuple[str, ...] = ()
-    held_out: bool = False
+    targets: tuple[str, ...]  # the images that answer; empty where a test server keeps them
+    caption: str  # the modification, as the model reads it
+    subset: tuple[str, ...] = ()  # CIRR: the five images like the reference, the target among them
+    group: str = ""  # what queries share that are not independent: resampled for intervals
+    reverse: str = ""  # the text that leads back from target to reference, where it is known
+    changed: tuple[str, ...] = ()  # of drawn images: the attributes that change; all others stay
+    held_out: bool = False  # of drawn images: whether training has none of this combination
 
 
 @dataclass(frozen=True)
 class TripletSet:
     """The queries and the gallery of a benchmark's split.
 
-    Attributes
-    ----------
-    name, split : str
-    triplets : tuple of Triplet
-    gallery : tuple of str
-        Ids of the images among which targets are looked for, in the file's order.
-    files : mapping of str
-        The file of an image's id, relative to the folder of the images.
-    exclude_reference : bool
-        Whether the reference leaves its own query's ranking, by the benchmark's protocol.
-    rejects : tuple of Reject
-        What was not used, by pair id; notes of kind ``field`` left their triplet in, and those of
-        kind ``image`` name an image that left the gallery.
-    n_read : int
-        Entries of the annotations: ``len(triplets)`` and the rejected ones (queries, where one
-        entry makes two).
+    ``rejects`` name what was not used, by pair id; notes of kind ``field`` left their triplet in,
+    and those of kind ``image`` name an image that left the gallery.
     """
 
     name: str
     split: str
     triplets: tuple[Triplet, ...]
-    gallery: tuple[str, ...]
-    files: Mapping[str, str] = field(default_factory=dict)
-    exclude_reference: bool = False
+    gallery: tuple[str, ...]  # the images among which targets are looked for, in the file's order
+    files: Mapping[str, str] = field(default_factory=dict)  # of an id, relative to the images
+    exclude_reference: bool = False  # from its own query's ranking, by the benchmark's protocol
     rejects: tuple[Reject, ...] = ()
-    n_read: int = 0
+    n_read: int = 0  # entries of the annotations: len(triplets) and the rejected ones
 
     def rows(self) -> dict[str, int]:
         """The gallery's row of each id."""
         return {name: row for row, name in enumerate(self.gallery)}
 
     def positives(self) -> list[list[int]]:
-        """The gallery's rows of each query's targets.
-
-        Raises ``TripletError`` where targets are hidden.
-        """
+        """The gallery's rows of each query's targets; ``TripletError`` where they are hidden."""
         if hidden := [t.pair_id for t in self.triplets if not t.targets]:
             raise TripletError(
                 f"{self.name} {self.split}: the targets of {len(hidden)} queries are not public "
@@ -121,24 +84,16 @@ def collect(
 ) -> TripletSet:
     """Check every query against the gallery and gather what is good.
 
-    A query is rejected, by its pair id, where its id was there before, its reference or subset is
-    not among the known images, or a target is not in the gallery. An empty caption is noted and
-    the query kept: the protocol's denominator counts it, and a submission has to answer it.
-
-    Raises
-    ------
-    TripletError
-        If the gallery names an image twice, or no query is left.
+    An empty caption is noted and its query kept: the protocol's denominator counts it, and a
+    submission has to answer it. Raises ``TripletError`` if the gallery names an image twice, or no
+    query is left.
     """
     if len(set(gallery)) != len(gallery):
         twice = next(x for i, x in enumerate(gallery) if x in set(gallery[:i]))
         raise TripletError(f"{name} {split}: the gallery names image {twice!r} twice")
     known = set(gallery) | set(options.get("files", ()))
     inside = set(gallery)
-    kept: list[Triplet] = []
-    rejects: list[Reject] = []
-    seen: set[str] = set()
-    n_read = 0
+    kept, rejects, seen, n_read = [], [], set(), 0
     for number, query in enumerate(queries, start=1):
         if isinstance(query, Reject):
             rejects.append(query)
@@ -166,28 +121,17 @@ def collect(
 class Source:
     """Triplets by part, with their images.
 
-    Attributes
-    ----------
-    name : str
-    sets : mapping of tuple of TripletSet
-        ``train``, ``validation``, ``test``, and ``pool`` (images that nobody annotated), each with
-        a set for each of its galleries; no reference is in two parts.
-    load_image : callable
-        An id to its image; drawn ones at ``px`` pixels where that is given.
-    image_hash : callable
-        An id to a SHA-256 of what decides the image.
-    truth : object, optional
-        What every image shows, where they are drawn: ``helpers.world.changes.ComposedWorld``.
-    left_out : str
-        How much has no image, in a sentence; empty: nothing.
+    Parts are ``train``, ``validation``, ``test`` and ``pool`` (images that nobody annotated), each
+    with a set for each of its galleries; no reference is in two parts. ``truth`` is what every
+    image shows, where they are drawn: ``helpers.world.changes.ComposedWorld``.
     """
 
     name: str
     sets: Mapping[str, tuple[TripletSet, ...]]
-    load_image: Callable[..., Image.Image]
-    image_hash: Callable[[str], str]
+    load_image: Callable[..., Image.Image]  # by id; drawn ones at ``px`` pixels if that is given
+    image_hash: Callable[[str], str]  # a SHA-256 of what decides the image of an id
     truth: Any = field(default=None, repr=False)
-    left_out: str = ""
+    left_out: str = ""  # how much has no image, in a sentence
 
     def triplets(self, part: str) -> tuple[Triplet, ...]:
         """The triplets of a part, gallery after gallery."""
@@ -219,13 +163,14 @@ def drawn_source(source: str, parts: Mapping[str, Mapping[str, Any]], *, seed: i
     """
     drawn = import_module(WORLD).open_triplets(source.removeprefix("world:"), parts, seed=seed)
     kept = cache(drawn.load_image)  # 12 KB an image, and several models read each
-    sets = {part: tuple(map(only_used, some)) if part == "train" else some
-            for part, some in drawn.parts.items()}  # fmt: skip
+    sets = dict(drawn.parts)
+    if "train" in sets:  # where nothing is searched: without distractors
+        sets["train"] = tuple(map(only_used, sets["train"]))
     return Source(source, sets, kept, drawn.image_hash, drawn)
 
 
 def only_used(triplets: TripletSet) -> TripletSet:
-    """The set with a gallery of references and targets alone: nothing is searched in training."""
+    """The set with a gallery of references and targets alone."""
     used = {n for one in triplets.triplets for n in (one.reference, *one.targets)}
     return replace(triplets, gallery=tuple(n for n in triplets.gallery if n in used))
 
@@ -254,18 +199,12 @@ def split_groups(
     triplets: Sequence[Triplet], n: int, *, seed: int
 ) -> tuple[tuple[Triplet, ...], tuple[Triplet, ...]]:
     """All but about ``n`` triplets, and the rest; queries of one group stay together."""
-    groups = list(dict.fromkeys(one.group for one in triplets))
-    order = np.random.default_rng([seed, 6]).permutation(len(groups))
-    sizes = dict.fromkeys(groups, 0)
-    for one in triplets:
-        sizes[one.group] += 1
-    aside: set[str] = set()
-    taken = 0
-    for i in order:
-        if taken >= n:
+    sizes = Counter(one.group for one in triplets)
+    groups, aside = list(sizes), set()
+    for i in np.random.default_rng([seed, 6]).permutation(len(groups)):
+        if sum(sizes[group] for group in aside) >= n:
             break
         aside.add(groups[i])
-        taken += sizes[groups[i]]
     kept = tuple(one for one in triplets if one.group not in aside)
     return kept, tuple(one for one in triplets if one.group in aside)
 

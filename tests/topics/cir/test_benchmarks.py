@@ -6,9 +6,15 @@ import pytest
 from PIL import Image
 
 from helpers.topics.cir import benchmarks
-from helpers.topics.cir.benchmarks import CATEGORIES, open_triplets, read_circo, read_cirr
+from helpers.topics.cir.benchmarks import (
+    CATEGORIES,
+    keep_pictured,
+    left_out,
+    open_triplets,
+    read_circo,
+    read_cirr,
+)
 from helpers.topics.cir.benchmarks import read_fashioniq as read_clothes
-from helpers.topics.cir.images import keep_pictured, left_out
 from helpers.topics.cir.triplets import Triplet, TripletError, collect, split_groups, take
 
 QUERIES = {"dress": 2017, "shirt": 2038, "toptee": 1961}

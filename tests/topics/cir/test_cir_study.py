@@ -118,9 +118,8 @@ def test_a_finished_study_goes_on_and_one_of_another_design_is_refused(
 
 @pytest.mark.slow
 def test_what_a_query_needs_is_read_from_all_untrained_arms(measured):
-    labels = study.need_labels(measured)
-    assert set(labels) <= set(queries.NEEDS)
-    table = study.by_need(measured, ["image only", "combiner, 50"], labels)
+    assert set(study.need_labels(measured)) <= set(queries.NEEDS)
+    table, _ = study.by_need(measured, arms=["image only", "combiner, 50"])
     assert table["queries"].iloc[1:].sum() == table["queries"].iloc[0] == 16
 
 

@@ -9,13 +9,15 @@ import pytest
 from torch import nn
 
 from helpers.evaluation.stats import Estimate
-from helpers.study import Study
+from helpers.study import Design, Study
 from helpers.topics.cir import audit, composers, findings, galleries, metrics
 from helpers.topics.cir.benchmarks import open_triplets
+from helpers.topics.cir.qformer import Trained
 from helpers.topics.cir.synthesis import KEPT, Synthetic
-from helpers.topics.cir.triplets import drawn_source
+from helpers.topics.cir.triplets import Source, drawn_source
 from helpers.training.loop import Fitted
 from tests.behaviour.source_inputs import benchmarks
+from tests.recompute import STUDIES
 from tests.small_models import small_encoder
 from tests.topics.cir import made_up
 from tests.topics.cir.small import small_source, small_triplets
@@ -106,7 +108,9 @@ def test_kinds_and_wordings_of_drawn_triplets(drawn, monkeypatch):
 def test_texts_are_shown_with_their_verdicts(drawn):
     asked = drawn.triplets("test")[:3]
     told = audit.audit_texts([t.caption for t in asked], asked, drawn.truth)
-    assert findings.texts_found({"people": told}) == "people: complete 100.0%, hallucinated 0.0%."
+    assert findings.texts_found({"people": told}) == (
+        "people: complete 100.0 % [29.2, 100.0], hallucinated 0.0 % [0.0, 70.8]."
+    )
     assert findings.texts_found({"people": told[["text"]]}).startswith("Nobody has written down")
     figure = galleries.text_gallery(told, asked, drawn.load_image, n=3, heading="texts")
     assert len(figure.axes) == 12
@@ -116,31 +120,42 @@ def test_texts_are_shown_with_their_verdicts(drawn):
 
 def test_kept_pairs_are_counted_and_judged():
     table = pd.DataFrame({"reason": [KEPT, "the texts disagree", KEPT, "no text"]})
-    judged = pd.DataFrame({"differing": [1, 2, 3, 4], "hallucinated": [False, True, True, True]})
+    judged = pd.DataFrame(
+        {
+            "pair_id": list("abcd"),
+            "differing": [1, 2, 3, 4],
+            "hallucinated": [False, True, True, True],
+        }
+    )
     found = findings.mined_found(Synthetic((), table), judged)
-    assert found.startswith("2 of 4 pairs are kept. 50.0% of the pairs differ")
-    assert "75.0% of all texts, 50.0% of those kept" in found
+    assert found.startswith("2 of 4 pairs are kept. 50.0 % [")
+    assert "hallucinated: 75.0 % [" in found
+    assert "of all texts, 50.0 % [" in found
     assert findings.mined_found(Synthetic((), table), judged[[]]) == "2 of 4 pairs are kept."
 
 
 def test_protocols_tell_the_best_of_each_data_set():
     known = made_up.features(30, seed=1)
-    models = {n: composers.build(n, made_up.DIM) for n in ("image only", "sum")}
-    table, found, records = findings.protocols(models, {"made up": known})
+    data = Source("made up", {"test": known.sets}, None, None)
+    scores = {n: composers.scores_of(composers.build(n, made_up.DIM), known)
+              for n in ("image only", "sum")}  # fmt: skip
+    table, found, records = findings.protocols([(data, scores)])
     assert {r["metric"] for r in records} == set(findings.LEVELS)
     best = max((r for r in records if r["metric"] == "hit@1"), key=lambda r: r["value"])
     assert found == f"made up: hit@1 is highest for {best['model']}, {100 * best['value']:.1f} %."
-    assert list(table.columns) == ["percent", "made up, image only", "made up, sum"]
+    assert list(table.columns) == ["data", "model", *findings.LEVELS]
 
 
 def test_files_to_submit_are_written_for_cirr_alone(tmp_path, monkeypatch):
     source, base = benchmarks(tmp_path)["cirr"], small_encoder("siglip")
     scorer = composers.build("sum", base.dimension)
-    assert findings.write_submissions(tmp_path, "world:kitchen", scorer, base) == []
+    assert findings.write_submissions(tmp_path, "world:kitchen", scorer, base) == ""
     too_few = findings.write_submissions(tmp_path / "out", source, scorer, base)
-    assert too_few == []  # eight images beside the reference, the server wants fifty
+    assert too_few == ""  # eight images beside the reference, the server wants fifty
     monkeypatch.setitem(metrics.SUBMITTED, "recall", 5)
-    paths = findings.write_submissions(tmp_path / "out", source, scorer, base)
+    said = findings.write_submissions(tmp_path / "out", source, scorer, base)
+    paths = sorted((tmp_path / "out").glob("*.json"))
+    assert all(path.name in said for path in paths)
     asked = open_triplets(source, counts={"test": 0}, seed=1).triplets("test")
     whole = [t for t in asked if len(t.subset) == metrics.SUBSET]
     assert len(paths) == 2
@@ -156,23 +171,34 @@ def test_weights_are_read_again_after_they_are_written(tmp_path):
     assert said.endswith(": 8 numbers.")
 
 
-def test_a_collapse_is_named():
-    runs = {"loose": pd.DataFrame({"step": range(6), "spread": [0.9] + [0.01] * 5}),
-            "held": pd.DataFrame({"step": range(6), "spread": [0.5] * 6})}  # fmt: skip
-    found = findings.spreads_found(runs)
-    assert found.endswith("end: loose 1.00% (collapsed); held 50.00%.")
-    assert findings.spread_lines(runs).groupby("run").size().to_dict() == {"held": 6, "loose": 6}
+def run_of(spread, scores):
+    """A training as the tables read it: spreads by step, scores by evaluation."""
+    steps = pd.DataFrame({"step": range(len(spread)), "spread": spread, "p2p": 0.25})
+    held = pd.DataFrame({"step": [0, 5], "score": scores})
+    fitted = Fitted(pd.DataFrame({"step": [0]}), held, 5, stopped_early=False, seconds=1.0)
+    return Trained(fitted, steps)
+
+
+def test_a_collapse_is_named_with_its_loss_and_what_it_finds():
+    runs = {"loose": run_of([0.9] + [0.01] * 5, [0.2, 0.04]), "held": run_of([0.5] * 6, [0, 0.3])}
+    ends, found = findings.collapses(runs)
+    assert ends == pytest.approx({"loose": 0.01, "held": 0.5})
+    assert "loose: collapsed, 1.00% differs, p2p 0.2500, hit@10 4.0 %; held: 50.00%" in found
+    lines = findings.by_step({name: one.steps for name, one in runs.items()}, "spread")
+    assert lines.groupby("run")["value"].count().to_dict() == {"held": 6, "loose": 6}
 
 
 def test_selected_steps_and_highest_gains_are_told():
-    scores = pd.DataFrame({"step": [0, 5], "score": [0.1, 0.25]})
-    fitted = Fitted(pd.DataFrame({"step": [0]}), scores, 5, stopped_early=False, seconds=1.0)
-    run = type("Run", (), {"fitted": fitted})
-    assert findings.steps_found({"SPRC": run}) == "Selected: SPRC after 5 steps (25.0 %)."
-    assert findings.curves({"SPRC": run})["value"].tolist() == [0.1, 0.25]
+    said = findings.steps_found({"SPRC": run_of([0.5], [0.1, 0.25]).fitted})
+    assert said == " Selected on validation: SPRC step 5 (25.0 %)."
     one, two = (Estimate(v, v - 0.01, v + 0.01, 0.5, 0.01, df=9.0, n=9) for v in (0.01, 0.03))
     shares = pd.DataFrame({"share": [1, 100], "arm": ["TIRG"] * 2, "estimate": [one, two]})
     assert findings.shares_found(shares).startswith("Highest above image only: TIRG at 100 %: +3.0")
+
+
+def test_what_is_reported_elsewhere_is_read_from_the_design():
+    said = findings.reported(Design.load(STUDIES / "07_cir_synthesis"))
+    assert "pretraining of TIRG +13.65 (system E" in said
 
 
 def test_triplets_with_reverse_texts_need_no_generator():

@@ -130,8 +130,6 @@ def test_the_parts_add_up_by_their_weights(batch):
     alone, parts, _ = qformer.losses(model, batch, t2t=0.0, p2p=0.0)
     assert set(parts) == {"q2t"}
     assert alone.item() == pytest.approx(parts["q2t"].item())
-    with pytest.raises(ValueError, match="no reverse texts"):
-        qformer.losses(model, replace(batch, reverse=None))
 
 
 def test_detached_the_reverse_side_gets_no_gradient(batch):
@@ -191,7 +189,7 @@ def test_training_selects_on_validation_and_records_its_parts(states):
     assert set(trained.steps) == {"step", "q2t", "t2t", "p2p", "spread"}
     assert trained.steps["step"].tolist() == [1, 2, 3, 4]
     assert all(p.requires_grad for p in model.parameters())
-    start = qformer.weights_of(model)
+    start = {name: one.clone() for name, one in model.state_dict().items()}
     one = Sprc(small_blip2())
     one.load_state_dict(start)
     alone = qformer.train(one, small_blip2(), SET.triplets, known, [held], t2t=0.0, keep="last",
@@ -238,7 +236,8 @@ def test_states_are_kept_on_disk_in_half_precision(tmp_path, monkeypatch):
 
 def test_tiny_blip2_opens_and_reads_images_and_texts():
     blip2 = load_blip2("tiny-blip2", device="cpu")
-    assert (blip2.n_queries, blip2.n_cut(["tofu " * 60, "tofu"])) == (8, 1)
+    assert blip2.n_queries == 8
+    assert blip2.tokens(["tofu " * 99])["input_ids"].shape == (1, blip2.text_length)
     drawn = distinct_states(SET)  # 24 wide: of another encoder
     with pytest.raises(RuntimeError):
         zero_shot_rows(blip2, drawn, ["t0"], ["tofu"])

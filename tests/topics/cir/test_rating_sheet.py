@@ -15,6 +15,7 @@ from helpers.topics.cir.rating_sheet import (
     RatingItem,
     choose_samples,
     read_ratings,
+    summary,
     write_rating_sheet,
 )
 
@@ -43,8 +44,7 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def sheet(tmp_path):
-    path = tmp_path / "sheet.html"
-    return path, write_rating_sheet(path, ITEMS)
+    return write_rating_sheet(tmp_path / "sheet.html", ITEMS)
 
 
 def ratings(tmp_path, rows, columns=COLUMNS):
@@ -56,19 +56,19 @@ def ratings(tmp_path, rows, columns=COLUMNS):
 
 
 def test_every_text_is_asked_every_question(sheet):
-    page = Page(sheet[0].read_text())
+    page = Page(sheet.path.read_text())
     sections = [a["data-id"] for tag, a in page.tags if tag == "section"]
     assert sections == [item.id for item in ITEMS]
     asked = [a["data-question"] for tag, a in page.tags if tag == "fieldset"]
-    assert asked == [q.key for q in QUESTIONS] * len(ITEMS)
+    assert asked == list(QUESTIONS) * len(ITEMS)
     radios = [a for tag, a in page.tags if tag == "input" and a.get("type") == "radio"]
-    assert len(radios) == len(ITEMS) * sum(len(q.answers) for q in QUESTIONS)
+    assert len(radios) == len(ITEMS) * sum(len(answers) for _, answers in QUESTIONS.values())
     assert len({a["name"] for a in radios}) == len(ITEMS) * len(QUESTIONS)
     assert sum(tag == "img" for tag, _ in page.tags) == 2 * len(ITEMS)
 
 
 def test_the_file_reaches_for_nothing(sheet):
-    text = sheet[0].read_text()
+    text = sheet.path.read_text()
     assert not re.findall(r"https?://|//cdn|@import|fetch\(|XMLHttp", text)
     for tag, attributes in Page(text).tags:
         assert attributes.get("src", "data:image/jpeg;").startswith("data:image/jpeg;"), tag
@@ -77,7 +77,7 @@ def test_the_file_reaches_for_nothing(sheet):
 
 
 def test_a_text_is_shown_and_never_run(sheet):
-    text = sheet[0].read_text()
+    text = sheet.path.read_text()
     assert "<script>alert(1)" not in text
     assert "<script>alert(1)</script> & co" in Page(text).words
     assert sum(tag == "script" for tag, _ in Page(text).tags) == 2
@@ -85,14 +85,15 @@ def test_a_text_is_shown_and_never_run(sheet):
 
 def test_ratings_come_back_as_they_were_given(sheet, tmp_path):
     rows = [
-        (sheet[1], "a-1", "true", "yes", "7"),
-        (sheet[1], 'b"<2', "true", "no", "7"),
-        (sheet[1], "a-1", "true", "partly", "8"),
+        (sheet.id, "a-1", "true", "yes", "7"),
+        (sheet.id, 'b"<2', "true", "no", "NA"),
+        (sheet.id, "a-1", "true", "partly", "007"),
     ]
-    ids = [item.id for item in ITEMS]
-    found = read_ratings(ratings(tmp_path, rows), sheet=sheet[1], ids=ids)
+    found = read_ratings(ratings(tmp_path, rows), sheet)
     assert list(found.itertuples(index=False, name=None)) == rows
-    assert read_ratings(ratings(tmp_path, []), sheet=sheet[1], ids=ids).empty
+    assert read_ratings(ratings(tmp_path, []), sheet).empty
+    shares = summary(found).set_index("question")
+    assert shares.loc["true", ["texts", "raters"]].tolist() == [2, 3]
 
 
 @pytest.mark.parametrize(
@@ -105,24 +106,26 @@ def test_ratings_come_back_as_they_were_given(sheet, tmp_path):
     ],
 )
 def test_what_does_not_fit_is_refused_by_its_line(sheet, tmp_path, row, message):
-    good = (sheet[1], "a-1", "true", "yes", "")
-    bad = (row[0] or sheet[1], *row[1:])
+    good = (sheet.id, "a-1", "true", "yes", "")
+    bad = (row[0] or sheet.id, *row[1:])
     path = ratings(tmp_path, [good, bad])
     with pytest.raises(RatingError, match=f"line 3.*{message}"):
-        read_ratings(path, sheet=sheet[1], ids=[item.id for item in ITEMS])
+        read_ratings(path, sheet)
 
 
 def test_two_answers_and_other_columns_are_refused(sheet, tmp_path):
-    row, ids = (sheet[1], "a-1", "true", "yes", ""), ["a-1"]
+    row = (sheet.id, "a-1", "true", "yes", "")
     with pytest.raises(RatingError, match="twice"):
-        read_ratings(ratings(tmp_path, [row, row]), sheet=sheet[1], ids=ids)
+        read_ratings(ratings(tmp_path, [row, row]), sheet)
     with pytest.raises(RatingError, match="columns are"):
-        read_ratings(ratings(tmp_path, [row], (*COLUMNS[::-1][:4], "x")), sheet=sheet[1], ids=ids)
+        read_ratings(ratings(tmp_path, [row], (*COLUMNS[::-1][:4], "x")), sheet)
+    with pytest.raises(RatingError, match="is no CSV of ratings"):
+        read_ratings(ratings(tmp_path, [row, (*row, *row)]), sheet)
 
 
 def test_another_sheet_has_another_id(tmp_path, sheet):
-    assert write_rating_sheet(tmp_path / "b.html", ITEMS) == sheet[1]
-    assert write_rating_sheet(tmp_path / "b.html", ITEMS[:2]) != sheet[1]
+    assert write_rating_sheet(tmp_path / "b.html", ITEMS).id == sheet.id
+    assert write_rating_sheet(tmp_path / "b.html", ITEMS[:2]).id != sheet.id
     with pytest.raises(RatingError, match="1 ids"):
         write_rating_sheet(tmp_path / "b.html", [ITEMS[0]] * 2)
     with pytest.raises(RatingError, match="0 items"):
