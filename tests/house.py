@@ -7,7 +7,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BACK_ROOM = ("helpers.world", "helpers.pretraining", "helpers.course")
-FIRST = "helpers.first"
 
 
 def modules() -> dict[str, Path]:

@@ -4,7 +4,6 @@ import pytest
 
 from helpers.course.form import is_second_edition
 from tests.house import (
-    FIRST,
     MODULES,
     ROOT,
     closure,
@@ -15,13 +14,12 @@ from tests.house import (
     lines,
 )
 
-NEW = [name for name in MODULES if not name.startswith(FIRST)]
+NEW = list(MODULES)
 PORTED = {number: path for number, path in lessons().items() if is_second_edition(path)}
-MAY_CALL_BOTH = "helpers.course"
 OPENS_THE_WORLD = {"helpers.data.sources", "helpers.data.sets"}
 # Numbers that can only fall. The design asks for a core of 8,500 lines, for 30 modules with 5,000
 # lines under lesson 03, and for 12 imports; what is above that stands at the figure of today.
-MAX_LINES = {"helpers/first": 4_269, "tests/first": 3_733, "core": 9_285, "topics": 20_340}
+MAX_LINES = {"tests/first": 748, "core": 9_285, "topics": 20_340}
 MAX_UNDER = {  # 05: a study, a search, a leaderboard; 07, 12: Q-Formers; 11: two topics
     "03": (31, 6_596), "05": (49, 10_500), "07": (46, 10_600), "11": (54, 11_345),
     "12": (45, 10_560),
@@ -41,11 +39,10 @@ def wrong_imports(name: str, source: str) -> set[str]:
     """The imports of a module that the layers do not allow."""
     wrong = set()
     for other in imports_of(source):
-        into_first = other.startswith(FIRST) and not name.startswith(MAY_CALL_BOTH)
         into_topic = topic_of(other) and topic_of(other) != topic_of(name)
         may_open = name in OPENS_THE_WORLD or is_back_room(name)
         into_back_room = is_back_room(other) and not may_open
-        if into_first or (into_topic and not is_back_room(name)) or into_back_room:
+        if (into_topic and not is_back_room(name)) or into_back_room:
             wrong.add(other)
     return wrong
 
@@ -63,9 +60,7 @@ def test_core_imports_no_topic_and_a_topic_no_other(name):
         ("helpers.topics.zero_shot", "from helpers.study import Study", set()),
         ("helpers.topics.zero_shot", "def f():\n    import helpers.topics.adaptation",
          {"helpers.topics.adaptation"}),
-        ("helpers.report.plots", "import helpers.first.course", {"helpers.first.course"}),
         ("helpers.report.plots", "from helpers.course import form", {"helpers.course.form"}),
-        ("helpers.course.cli", "from helpers.first import course", set()),
     ],
 )  # fmt: skip
 def test_a_wrong_import_is_found(name, source, wrong):
@@ -78,9 +73,8 @@ def lines_below(folder: str) -> int:
     return sum(path.read_text(encoding="utf-8").count("\n") for path in files)
 
 
-@pytest.mark.parametrize("folder", ["helpers/first", "tests/first"])
-def test_what_waits_to_be_ported_does_not_grow(folder):
-    assert lines_below(folder) <= MAX_LINES[folder]
+def test_what_waits_to_be_ported_does_not_grow():
+    assert lines_below("tests/first") <= MAX_LINES["tests/first"]
 
 
 def test_the_new_house_keeps_its_size():
@@ -100,7 +94,6 @@ def test_what_lies_under_a_lesson(number):
     imported = lesson_imports(PORTED[number])
     under = closure(imported)
     most_modules, most_lines = MAX_UNDER.get(number, MAX_UNDER_ANY)
-    assert not [name for name in under if name.startswith(FIRST)]
     assert len(imported) <= MAX_IMPORTED.get(number, 12), sorted(imported)
     assert len(under) <= most_modules, sorted(under)
     assert lines(under) <= most_lines

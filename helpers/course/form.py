@@ -19,7 +19,7 @@ BY_BEGIN = {"report", "seed"}  # parameters that ``results.begin`` reads
 MAX_WORDS = 120
 MAX_PARAMETERS = 20
 MIN_EXERCISES = 3
-DECLARATION = re.compile(r"(\w+): (str|int|float|bool) = .+  # .+")
+DECLARATION = re.compile(r"(\w+): (str|int|float|bool) = (.+?)  # (.+)")
 SOLUTION = re.compile(r"<details><summary>Solution</summary>\n\n```python\n(.*?)\n```", re.DOTALL)
 JUPYTER_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{8}")
 IMAGE = re.compile(r"!\[(.*?)\]\((?!https?:)(.*?)\)")
@@ -38,13 +38,13 @@ def is_second_edition(path: Path) -> bool:
 
 
 def source(cell: Cell) -> str:
-    """The text of a cell."""
-    return "".join(cell["source"])
+    """The text of a cell, which the format stores as one string or as a list of lines."""
+    return "".join(cell.get("source", ""))
 
 
 def tags(cell: Cell) -> list[str]:
     """The tags of a cell."""
-    return cell["metadata"].get("tags", [])
+    return cell.get("metadata", {}).get("tags", [])
 
 
 def code_lines(cell: Cell) -> int:
@@ -79,12 +79,25 @@ def problems(path: Path) -> list[str]:
     and cells with ids that Jupyter gives are passed over. ``make lint`` looks for outputs.
     """
     notebook = read(path)
-    cells = [c for c in notebook["cells"] if not JUPYTER_ID.fullmatch(str(c.get("id", "")))]
-    notebook = {**notebook, "cells": cells}
+    notebook = {**notebook, "cells": own_cells(notebook)}
+    if broken := list(_syntax(notebook)):
+        return broken
     return [
         *_metadata(notebook, path.stem), *_sizes(notebook), *_parameters(notebook),
         *_exercises(notebook), *_images(notebook, path.parent),
     ]  # fmt: skip
+
+
+def own_cells(notebook: Mapping[str, Any]) -> list[Cell]:
+    """The cells that the course made: its ids are words, Jupyter's are not."""
+    return [c for c in notebook["cells"] if not JUPYTER_ID.fullmatch(str(c.get("id", "")))]
+
+
+def is_used(notebook: Mapping[str, Any]) -> bool:
+    """Whether a learner has run cells of a lesson or added some."""
+    cells = notebook["cells"]
+    ran = any(c.get("outputs") or c.get("execution_count") is not None for c in cells)
+    return ran or len(own_cells(notebook)) < len(cells)
 
 
 def solution_problems(notebook: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -94,7 +107,7 @@ def solution_problems(notebook: Mapping[str, Any]) -> dict[str, list[str]]:
     """
     from helpers.topics.exercises import engine
 
-    found = {}
+    notebook, found = {**notebook, "cells": own_cells(notebook)}, {}
     for name, code in solutions(notebook).items():
         verdicts: list[Any] = []
 
@@ -131,6 +144,14 @@ def _code(notebook: Mapping[str, Any]) -> list[Cell]:
     return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
 
 
+def _syntax(notebook: Mapping[str, Any]) -> Iterator[str]:
+    for cell in _code(notebook):
+        try:
+            ast.parse("" if "exercise" in tags(cell) else source(cell))
+        except SyntaxError as error:
+            yield f"cell {cell.get('id')}, line {error.lineno}: {error.msg}"
+
+
 def _metadata(notebook: Mapping[str, Any], stem: str) -> Iterator[str]:
     about = notebook["metadata"].get("course", {})
     if notebook["metadata"].get("kernelspec", {}).get("name") != "python3":
@@ -139,6 +160,9 @@ def _metadata(notebook: Mapping[str, Any], stem: str) -> Iterator[str]:
         yield "metadata course.question is no question"
     if not isinstance(about.get("minutes"), int | float) or about["minutes"] <= 0:
         yield "metadata course.minutes is not a number above 0"
+    below = about.get("builds_on")
+    if not isinstance(below, list) or not all(str(n) < stem[:2] for n in below):
+        yield f"metadata course.builds_on is {below!r}, no list of earlier lessons"
     if about.get("slug") != stem:
         yield f"metadata course.slug is {about.get('slug')!r}, the file is {stem!r}"
     if source(notebook["cells"][0]).splitlines()[0] != f"# {about.get('question')}":

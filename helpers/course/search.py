@@ -17,12 +17,11 @@ from typing import Any
 
 from helpers import paths
 from helpers.course import search_view as view
+from helpers.course.lessons import CourseError, did_you_mean
+from helpers.course.plan import warning_of_search
+from helpers.course.rules import nothing_at, rule_of
+from helpers.course.state import run_folder
 from helpers.course.thumbnails import WAYS
-from helpers.first.runner.choices import rule_of
-from helpers.first.runner.lessons import CourseError, did_you_mean
-from helpers.first.runner.meaning import warning_of_search
-from helpers.first.runner.places import nothing_at
-from helpers.first.runner.staging import run_folder
 
 DEFAULT_MODEL = "tiny-siglip"
 NO_ADAPTER = "none"

@@ -4,9 +4,9 @@ import argparse
 import logging
 import sys
 
+from helpers.course.lessons import CourseError
+from helpers.course.plan import warning_of_search
 from helpers.course.search import add_pack, opened
-from helpers.first.runner.lessons import CourseError
-from helpers.first.runner.meaning import warning_of_search
 
 EXAMPLES = """\
 examples:

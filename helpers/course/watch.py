@@ -12,10 +12,9 @@ import numpy as np
 
 from helpers import paths
 from helpers.course.search import add_pack, opened
-from helpers.first.runner.choices import rule_of
-from helpers.first.runner.lessons import CourseError
-from helpers.first.runner.places import nothing_at
-from helpers.first.runner.staging import run_folder
+from helpers.course.lessons import CourseError
+from helpers.course.rules import nothing_at, rule_of
+from helpers.course.state import run_folder
 
 SEED = 42  # of every draw: the same arrivals have the same alarm
 MOST = 2000  # known images that arrivals are held against; more cost time and change little

@@ -11,6 +11,7 @@ from tests.behaviour.conftest import copy_of_the_project, lessons, run_in
 ANSWERED = next(path.stem for path in lessons() if "baseline" in path.stem)
 NUMBER = ANSWERED[:2]
 OUTPUT = {"name": "stdout", "output_type": "stream", "text": ["Nearly: ties take their mean.\n"]}
+SOLUTION = "<summary>Solution</summary>\n\n```python\n"  # folded in the exercise's own cell
 LONG = "\n".join(f"step_{i} = {i}" for i in range(80))
 
 
@@ -25,11 +26,6 @@ def changed(checkout: Path, change, lesson: str = ANSWERED) -> bytes:
     change(notebook)
     path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path.read_bytes()
-
-
-def lesson_with_solutions() -> str:
-    """A lesson whose solutions are cells of their own."""
-    return next(path.stem for path in lessons() if '"solution"' in path.read_text("utf-8"))
 
 
 def answer(notebook: dict) -> None:
@@ -58,7 +54,7 @@ def answered(tmp_path_factory):
 
 def test_answers_do_not_fail_the_tests_of_lessons(answered):
     """Fault 3: what make test runs on notebooks, beside running them."""
-    done = run_in(answered, "pytest -q -p no:cacheprovider tests/first/test_notebooks.py")
+    done = run_in(answered, "pytest -q -p no:cacheprovider tests/test_lessons.py")
     assert done.code == 0, done.text
 
 
@@ -77,18 +73,18 @@ def test_course_check_still_finds_defects_and_says_how_to_put_the_lesson_back(fr
         answer(notebook)
         notebook["metadata"]["course"].pop("question")
         notebook["cells"][0].pop("id")
-        solutions = [c for c in notebook["cells"] if "solution" in c["metadata"].get("tags", ())]
-        solutions[0]["source"] = "never_defined(1)"
+        solutions = [c for c in notebook["cells"] if SOLUTION in "".join(c["source"])]
+        head, _, rest = "".join(solutions[0]["source"]).partition(SOLUTION)
+        solutions[0]["source"] = f"{head}{SOLUTION}never_defined(1)\n{rest}"
 
-    lesson = lesson_with_solutions()
-    changed(fresh_checkout, spoil, lesson)
+    changed(fresh_checkout, spoil)
     done = run_in(fresh_checkout, "course check")
     assert done.code == 1, done.text
-    assert f"FAIL  lesson {lesson}" in done.out
+    assert f"FAIL  lesson {ANSWERED}" in done.out
     for said in ("course.question", "a cell has no id", "'never_defined' is not defined"):
         assert said in done.out
     assert done.out.count("FAIL") == 2
-    assert f"course reset {lesson[:2]}" in done.out
+    assert f"course reset {NUMBER}" in done.out
     assert "Traceback" not in done.text
 
 

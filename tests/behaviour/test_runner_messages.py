@@ -43,8 +43,8 @@ MISTAKES = [
      "lora, dora or rslora"),
     ("course run --only 05 -p modules=q_proj,vproj", "modules 'q_proj,vproj' of {05}: 'vproj' is "
      "unknown; use some of q_proj, k_proj, v_proj, out_proj, fc1, fc2; did you mean 'v_proj'?"),
-    ("course run --only 09 -p learning_rates=0.1,high", "learning_rates '0.1,high' of {09}: 'high' "
-     "will not do; give numbers with commas, each above 0, such as 0.001"),
+    ("course run --only 05 -p search_rates=0.1,high", "search_rates '0.1,high' of {05}: 'high' "
+     "will not do; give 2 numbers with commas, each above 0, such as 0.001"),
     ("course run --only 03 -p source=nothing.csv", "source 'nothing.csv' of {03}: nothing is at "
      "{root}/nothing.csv; give a file or folder that is there, or world:kitchen"),
     ("course run --only 03 -p source=world:kichen", "source 'world:kichen' of {03}: unknown world "

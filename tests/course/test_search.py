@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from helpers.course import cli, search, search_view, thumbnails
-from helpers.first.runner.lessons import CourseError
+from helpers.course.lessons import CourseError
 from helpers.store.zones import open_zone
 from helpers.topics.serving import pack as packs
 from helpers.topics.serving.index import FlatIndex, Space

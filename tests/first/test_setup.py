@@ -2,24 +2,53 @@
 
 import ast
 import importlib.util
+import re
 import sys
 import tomllib
-from importlib.metadata import packages_distributions, version
+from collections.abc import Iterable
+from importlib.metadata import packages_distributions, requires, version
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.markers import default_environment
 from packaging.requirements import Requirement
 
 import helpers
-from helpers.first.runner.environment import canonical, closure, pins
+from helpers.course.checks import pins
 
 ROOT = Path(helpers.__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 DIRECT = PROJECT["dependencies"]
 DEV = PROJECT["optional-dependencies"]["dev"]
-PINS = pins((ROOT / "constraints.txt").read_text(encoding="utf-8"))
+PINS = pins()
 UNIX_ONLY = {"pexpect", "ptyprocess"}
+
+
+def canonical(name: str) -> str:
+    """A package's name as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def wanted(requirements: Iterable[str], extras: Iterable[str] = ()) -> list[Requirement]:
+    """The requirements that hold on this machine, for these extras."""
+    environments = [{**default_environment(), "extra": extra} for extra in (*extras, "")]
+    parsed = map(Requirement, requirements)
+    return [
+        r for r in parsed if r.marker is None or any(r.marker.evaluate(e) for e in environments)
+    ]
+
+
+def closure(requirements: Iterable[str]) -> set[str]:
+    """The names of all installed packages that requirements lead to, themselves included."""
+    todo, seen = wanted(requirements), set()
+    while todo:
+        requirement = todo.pop()
+        key = (canonical(requirement.name), frozenset(requirement.extras))
+        if key not in seen:
+            seen.add(key)
+            todo += wanted(requires(requirement.name) or (), requirement.extras)
+    return {name for name, _ in seen}
 
 
 def names(requirements: list[str]) -> set[str]:
@@ -41,11 +70,11 @@ def test_torch_is_pinned_and_s3fs_is_recent():
 
 def test_the_constraints_pin_the_whole_closure_and_nothing_else():
     """What the dependencies lead to on this platform is pinned, at the installed version."""
-    wanted = closure(DIRECT + DEV)
-    assert wanted - set(PINS) == set()
-    assert set(PINS) - wanted <= UNIX_ONLY
-    installed = {name: version(name).partition("+")[0] for name in wanted}
-    assert installed == {name: PINS[name] for name in wanted}
+    found = closure(DIRECT + DEV)
+    assert found - set(PINS) == set()
+    assert set(PINS) - found <= UNIX_ONLY
+    installed = {name: version(name).partition("+")[0] for name in found}
+    assert installed == {name: PINS[name] for name in found}
 
 
 def test_packages_of_one_platform_are_marked():

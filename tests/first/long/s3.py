@@ -97,7 +97,7 @@ def _home(folder: Path) -> Path:
 
 def _numbers(endpoint: str, home: Path, name: str, *options: str) -> set[tuple[str, ...]]:
     """The rows of a run's table that are no times; none where the run failed."""
-    command = [sys.executable, "-m", "helpers.first.course", "run", "--name", name, *options]
+    command = [sys.executable, "-m", "helpers.course.cli", "run", "--name", name, *options]
     variables = environment(endpoint, COURSE_HOME=str(home))
     done = subprocess.run(
         command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False

@@ -1,1 +1,0 @@
-"""The first edition of the package: it waits here until every lesson is ported."""

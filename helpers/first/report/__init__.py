@@ -1,1 +1,0 @@
-"""What a lesson shows and leaves behind: results, figures, galleries, tables, checked exercises."""

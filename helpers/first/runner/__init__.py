@@ -1,1 +1,0 @@
-"""The runner: it executes lessons with parameters and keeps their reports."""
