@@ -61,19 +61,18 @@ class ThisPython(AsyncKernelManager):
 class Failure(Exception):
     """A lesson that did not run to its end: the cell (from 1), what happened, and the remedy.
 
-    Cell 0 is none of them: ``line`` says where it was instead, if not before the first. ``kind`` is
-    the name of the error's class, for whoever reads the partial notebook.
+    ``cell`` may also say where it was instead. ``kind`` is the name of the error's class, for
+    whoever reads the partial notebook.
     """
 
     lesson: str
-    cell: int
-    line: str
+    cell: int | str
     error: str
     remedy: str
     kind: str = ""
 
     def __str__(self) -> str:
-        where = "" if self.cell else f" {self.line or 'before its first cell'}"
+        where = f" {self.cell}" if isinstance(self.cell, str) else ""
         stop = "" if self.error.endswith((".", "?", "!")) else "."
         return f"{self.lesson} failed{where}: {self.error}{stop} {self.remedy}".rstrip()
 
@@ -140,10 +139,8 @@ def execute(
             progress(ids.index(cell["id"]) + 1, len(ids))
 
     def failure(text: str, remedy: str, kind: str) -> Failure:
-        code = (line.strip() for line in form.source(at).splitlines())
-        first = next((line for line in code if line and not line.startswith("#")), "")
-        number = ids.index(at["id"]) + 1 if at.get("id") in ids else 0
-        return Failure(lesson.slug, number, first[:80], text, remedy, kind)
+        cell = ids.index(at["id"]) + 1 if at.get("id") in ids else "before its first cell"
+        return Failure(lesson.slug, cell, text, remedy, kind)
 
     try:
         notebook = execute_notebook(
@@ -160,7 +157,7 @@ def execute(
         remedy = "A lesson runs to its last cell: leave out what ends it (exit, quit, sys.exit)"
         raise failure(sentence(error["ename"], error["evalue"]), remedy, error["ename"])
     if fault := incomplete(notebook):
-        raise Failure(lesson.slug, 0, AFTER, fault, "Run it again; if it recurs, report it")
+        raise Failure(lesson.slug, AFTER, fault, "Run it again; if it recurs, report it")
     return notebook
 
 
@@ -208,8 +205,7 @@ def _keep_failed(plan: Plan, partial: Path, failure: Failure, key: str) -> None:
         notebook = nbformat.read(plan.lesson.path, as_version=4)
     notebook.metadata["course_failure"] = {
         "key": key,
-        "where": f"cell {failure.cell}" if failure.cell else failure.error,
-        "line": failure.line,
+        "where": failure.error if isinstance(failure.cell, str) else f"cell {failure.cell}",
         "error": f"{failure.kind}: {failure.error}" if failure.kind else failure.error,
         "at": _stamp(),
     }
@@ -228,7 +224,7 @@ def _finish(plan: Plan, notebook: NotebookNode, folder: Path, record: dict[str, 
         read_results(folder / "results.json")
     except (OSError, ValueError) as error:
         text = f"its results.json is not valid: {error}".replace(folder.name, slug)
-        raise Failure(slug, 0, AFTER, text, "Its last cell has to call finish") from error
+        raise Failure(slug, AFTER, text, "Its last cell has to call finish") from error
     notebook = tidy(notebook, replace={folder.name: slug, str(paths.root()): "."})
     page = to_html(notebook, title=plan.lesson.question, run=folder.parent)
     try:
@@ -242,7 +238,7 @@ def _finish(plan: Plan, notebook: NotebookNode, folder: Path, record: dict[str, 
     except OSError as error:
         remedy = MAKE_ROOM if error.errno in FULL else "Run it again"
         text = f"its report could not be written: {error}"
-        raise Failure(slug, 0, AFTER, text, remedy) from error
+        raise Failure(slug, AFTER, text, remedy) from error
     state.failed_notebook(plan.name, slug).unlink(missing_ok=True)
 
 

@@ -63,39 +63,19 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Lesson:
-    """One numbered notebook and what the ``course`` entry of its metadata says."""
+    """One numbered notebook and what the ``course`` entry of its metadata says.
+
+    ``minutes`` are those on two cores with its own parameters, ``builds_on`` the numbers of the
+    lessons whose results it takes.
+    """
 
     path: Path
+    slug: str
+    number: str
+    question: str
+    minutes: float
+    builds_on: tuple[str, ...]
     notebook: Mapping[str, Any] = field(repr=False, compare=False)
-
-    @property
-    def slug(self) -> str:
-        """Its name, such as ``03_baseline_eval``."""
-        return self.path.stem
-
-    @property
-    def number(self) -> str:
-        """Its two digits."""
-        return self.slug[:2]
-
-    @property
-    def _about(self) -> Mapping[str, Any]:
-        return self.notebook.get("metadata", {}).get("course", {})
-
-    @property
-    def question(self) -> str:
-        """What it asks; its name where it does not say."""
-        return str(self._about.get("question", "")) or self.slug
-
-    @property
-    def minutes(self) -> float:
-        """What it takes on two cores with its own parameters."""
-        return float(self._about.get("minutes", 0))
-
-    @property
-    def builds_on(self) -> tuple[str, ...]:
-        """The numbers of the lessons whose results it takes."""
-        return tuple(map(str, self._about.get("builds_on", ())))
 
     @property
     def hash(self) -> str:
@@ -158,7 +138,10 @@ def read_lesson(path: Path) -> Lesson:
         ) from error
     if not isinstance(notebook, dict) or not isinstance(notebook.get("cells"), list):
         raise CourseError(f"{path} is not a notebook: it has no list of cells")
-    return Lesson(path, notebook)
+    about, slug = notebook.get("metadata", {}).get("course", {}), path.stem
+    question, minutes = str(about.get("question") or slug), float(about.get("minutes", 0))
+    below = tuple(map(str, about.get("builds_on", ())))
+    return Lesson(path, slug, slug[:2], question, minutes, below, notebook)
 
 
 def find_lessons() -> tuple[Lesson, ...]:

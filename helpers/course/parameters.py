@@ -1,9 +1,8 @@
 """The values of a lesson's parameters: from ``-p``, YAML and profiles, or a kernel's own names.
 
-Every value is kept as the text that the user wrote until the declared type says what it is, so that
-"007" stays "007" for a str and is refused for an int. YAML is read as a tree of nodes, never turned
-into objects: ``no`` for a str is refused rather than passed on as False, and ``1e-4``, which YAML
-1.1 calls a str, is a number where a number is declared.
+Every value is the text that the user wrote until the declared type says what it is: "007" stays
+"007" for a str and is refused for an int. YAML is read as a tree of texts, never turned into
+objects: ``no`` for a str is "no", not False, and ``1e-4`` is a number where a number is declared.
 """
 
 import math
@@ -24,7 +23,7 @@ from helpers.course.lessons import (
     did_you_mean,
     read_lesson,
 )
-from helpers.course.rules import conflict, out_of_range, rule_of
+from helpers.course.rules import Place, conflict, out_of_range, rule_of
 from helpers.store.credentials import KEY_VARIABLES, without_keys
 
 DEFAULT_PROFILE = "tiny"  # the notebooks' own values: it needs no folder
@@ -32,23 +31,19 @@ RESERVED = {"report": "the runner sets it; name the run with --name instead"}
 LONGEST = 200  # letters of a value in a message
 INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]*)")
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
-# What YAML may have taken a plain value for, by declared type.
-YAML_TYPES = {"int": {"int"}, "float": {"float", "int", "str"}, "bool": {"bool"},
-              "str": {"str", "int", "float"}}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Given:
-    """A value as the user wrote it: its text, where, and what YAML took it for ("" from ``-p``).
+    """A value as the user wrote it, and where: its text, or the ``parts`` of what is no one text.
 
-    Of a list, ``parts`` are the texts of its values.
+    ``kind`` is "" or what the value is instead: "list", "list of lists", "mapping".
     """
 
     name: str
     text: str
     where: str
-    yaml_type: str = ""
-    quoted: bool = False
+    kind: str = ""
     parts: tuple[str, ...] = ()
 
 
@@ -97,14 +92,13 @@ def _given(key: yaml.Node, value: yaml.Node, where: str) -> Given:
     if not isinstance(key, yaml.ScalarNode):
         raise CourseError(f"{where}: a name is expected at line {key.start_mark.line + 1}")
     place = f"{where}, line {value.start_mark.line + 1},"
+    if isinstance(value, yaml.ScalarNode):
+        return Given(key.value, value.value, place)
     if isinstance(value, yaml.MappingNode):
         return Given(key.value, "{...}", place, "mapping")
-    if isinstance(value, yaml.SequenceNode):
-        plain = all(isinstance(node, yaml.ScalarNode) for node in value.value)
-        parts = tuple(node.value for node in value.value) if plain else ()
-        return Given(key.value, "[...]", place, "list" if plain else "list of lists", parts=parts)
-    kind = value.tag.rsplit(":", 1)[-1]
-    return Given(key.value, value.value, place, kind, quoted=value.style is not None)
+    plain = all(isinstance(node, yaml.ScalarNode) for node in value.value)
+    parts = tuple(node.value for node in value.value) if plain else ()
+    return Given(key.value, "[...]", place, "list" if plain else "list of lists", parts)
 
 
 def _without_twice(given: Sequence[Given], where: str) -> tuple[Given, ...]:
@@ -201,16 +195,17 @@ def parse(given: Given, parameter: Parameter, lesson: str) -> Value:
     0.0001
     """
     rule, kind, text = rule_of(parameter.name, lesson), parameter.type, given.text
-    wrong = _wrong_yaml(given, kind, bool(rule.separator)) or _wrong_text(text, kind)
-    if not wrong and kind == "str":
-        text = f"{rule.separator} ".join(given.parts) if given.yaml_type == "list" else text
-        if text == parameter.default or not (why := rule.problem(text)):
+    if given.kind and not (given.kind == "list" and rule.separator):
+        wrong = f"a parameter is one value, and this is a {given.kind}"
+    elif kind == "str":
+        text = f"{rule.separator} ".join(given.parts) if given.kind else text
+        why = "" if text == parameter.default else rule.problem(text)
+        if not why:
             return text if text == parameter.default else rule.settled(text)
-        where = f" ({given.where.rstrip(',')})" if given.yaml_type else ""
+        where = f" ({given.where.rstrip(',')})" if ", line " in given.where else ""
         raise CourseError(f"{given.name} {shown(text)} of {lesson}{where}{why}")
-    if not wrong:
-        value = text.lower() == "true" if kind == "bool" else float(text)
-        value = int(text) if kind == "int" else value
+    elif not (wrong := _wrong_text(text, kind)):
+        value = {"int": int, "float": float, "bool": "true".__eq__}[kind](text.lower())
         if not (wanted := out_of_range(given.name, value)):
             return value
         wrong = f"it has to be {wanted} ({given.name}: {parameter.meaning})"
@@ -225,24 +220,9 @@ def _wrong_text(text: str, kind: str) -> str:
         return "an int has no leading zeros" if leading else "not an int, such as 8"
     if kind == "float" and not (NUMBER.fullmatch(text) and math.isfinite(float(text))):
         return "not a finite number, such as 3, 0.5 or 1e-4"
-    return "a bool is true or false" if kind == "bool" and text.lower() not in BOOLS else ""
-
-
-BOOLS = ("true", "false")
-
-
-def _wrong_yaml(given: Given, kind: str, is_list: bool) -> str:
-    """Why a YAML value cannot be of the declared type; empty where it can."""
-    if given.yaml_type in {"", *YAML_TYPES[kind]} and not (given.quoted and kind != "str"):
-        return ""
-    if given.yaml_type == "list" and kind == "str" and is_list:
-        return ""
-    if given.yaml_type in ("list", "list of lists", "mapping", "null"):
-        return f"a parameter is one value, and this is a {given.yaml_type}"
-    if given.quoted and kind != "str":
-        return f"it is quoted, which makes it a str; write {given.name}: {given.text}"
-    quote = f"; quote it: {given.name}: '{given.text}'" if kind == "str" else ""
-    return f"YAML reads it as {given.yaml_type}{quote}"
+    if kind == "bool" and text.lower() not in ("true", "false"):
+        return "a bool is true or false"
+    return ""
 
 
 def check_values(values: Mapping[str, Value], lesson: Lesson) -> None:
@@ -278,15 +258,15 @@ def _in_kernel(value: Any, parameter: Parameter, lesson: str) -> Given:
     """A value of the kernel as if it had been written down."""
     name, where = parameter.name, "this notebook"
     if isinstance(value, list | tuple):
-        return Given(name, shown(value), where, "list", parts=tuple(map(str, value)))
+        return Given(name, shown(value), where, "list", tuple(map(str, value)))
     if value is None or isinstance(value, dict):
         kind = "nothing" if value is None else "a mapping"
         raise CourseError(
             f"{name} of {lesson} is {kind}, and {parameter.type} is declared; as text it is given "
             f"with -r {name} VALUE"
         )
-    text = parameter.type == "str" and not isinstance(value, str)
-    if text and not rule_of(name, lesson).number:
+    rule, text = rule_of(name, lesson), parameter.type == "str" and not isinstance(value, str)
+    if text and isinstance(rule, Place) and rule.new:
         raise CourseError(
             f"{name} of {lesson} is the number {value}, and a text is wanted: papermill's -p drops "
             f"zeros and points; give it with -r {name} VALUE, which keeps it as it is written"

@@ -20,6 +20,7 @@ from helpers.course.parameters import (
 from helpers.course.rules import BENCHMARKS, is_drawn, trained_on_drawings
 from helpers.store.zones import write_file_atomically
 
+SOURCE = ".source"
 SUGGESTED = {
     "model": "openai/clip-vit-base-patch32",
     "blip2": "Salesforce/blip2-itm-vit-g",
@@ -94,8 +95,8 @@ def recorded_plan(lesson: Lesson, *, name: str) -> Plan:
     return _plan(lesson, given, name=name, profile=known)
 
 
-# One source for all lessons of a run, until a command says otherwise: that of the newest report, or
-# the one that --new-source wrote down. Then every report of the source before is stale.
+# One source for all lessons of a run, until a command says otherwise: what the last one was given
+# is written into the run's folder, and every report on another is stale.
 
 
 def _alone(given: Mapping[str, Any]) -> bool:
@@ -103,58 +104,42 @@ def _alone(given: Mapping[str, Any]) -> bool:
     return str(given.get("source", "")).partition(":")[0] in BENCHMARKS
 
 
-def _shared(given: Mapping[str, Any]) -> str:
-    """The source that a user gave for all lessons; empty: each lesson's own."""
-    return "" if _alone(given) else str(given.get("source", ""))
-
-
-def _records(name: str) -> list[dict[str, Any]]:
-    """The records of a run's reports that have a source, the oldest first."""
-    slugs = (path.parent.name for path in state.run_folder(name).glob("*/run.json"))
-    found = [record for slug in slugs if (record := state.read_record(name, slug))]
-    found = [one for one in found if "source" in one["fingerprint"]["parameters"]]
-    return sorted(found, key=lambda one: (one["started"], one["lesson"]))
-
-
 def source_of(name: str) -> str:
-    """The source that was given for a run; empty: none, or there is no run."""
-    file, records = state.run_folder(name) / ".source", _records(name)
-    if file.is_file():
-        return file.read_text(encoding="utf-8").strip()
-    return _shared(records[-1]["given"]) if records else ""
+    """The source that was given for a run; empty: none, so that each lesson has its own."""
+    file = state.run_folder(name) / SOURCE
+    return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
+
+
+def keep_source(name: str, plans: Sequence[Plan]) -> None:
+    """Write down the source that plans were given; the caller holds the lock of the run."""
+    for plan in plans:
+        if "source" in plan.values and not _alone(plan.given):
+            file = state.run_folder(name) / SOURCE
+            write_file_atomically(file, f"{plan.given.get('source', '')}\n".encode())
+            return
 
 
 def check_source(name: str, plans: Sequence[Plan]) -> None:
     """Refuse to bring another source into a run: ``CourseError`` names both and the ways out."""
     present = source_of(name)
-    for record in sorted(_records(name), key=lambda one: one["lesson"]):
-        before = record["fingerprint"]["parameters"]["source"]
+    for folder in sorted(state.run_folder(name).glob("[0-9][0-9]_*/")):
+        record = state.read_record(name, folder.name)
+        before = record and record["fingerprint"]["parameters"].get("source")
+        if not before or _alone(record["given"]) or record["given"].get("source", "") != present:
+            continue  # it has none, or is stale already
         for plan in plans:
-            now = plan.values.get("source", before)
-            given = present or _shared(plan.given)  # at least one of the two was given by the user
-            if _shared(record["given"]) != present or _alone(plan.given) or not given:
+            now, asked = plan.values.get("source", before), plan.given.get("source", "")
+            if now == before or _alone(plan.given) or not (present or asked):
                 continue
-            if now != before:
-                names, remedy = f"names {now!r}", "take another --name"
-                if "source" not in plan.given:
-                    names = f"names none, which means {now!r}"
-                    remedy = f"add -p source={before}, take another --name"
-                raise CourseError(
-                    f"run {name!r} stands on source {before!r} (lesson {record['lesson'][:2]}), "
-                    f"and this command {names}: {remedy}, or say with --new-source that it is "
-                    f"meant, which makes every lesson on {before!r} stale"
-                )
-
-
-def keep_source(name: str, plans: Sequence[Plan]) -> None:
-    """Write down the source of the plans, where the reports alone would say another.
-
-    The caller holds the lock of the run.
-    """
-    given = [plan.given for plan in plans if "source" in plan.values and not _alone(plan.given)]
-    if given and _records(name) and source_of(name) != _shared(given[0]):
-        file = state.run_folder(name) / ".source"
-        write_file_atomically(file, f"{_shared(given[0])}\n".encode())
+            names, remedy = f"names {now!r}", "take another --name"
+            if not asked:
+                names = f"names none, which means {now!r}"
+                remedy = f"add -p source={before}, take another --name"
+            raise CourseError(
+                f"run {name!r} stands on source {before!r} (lesson {folder.name[:2]}), and this "
+                f"command {names}: {remedy}, or say with --new-source that it is meant, which "
+                f"makes every lesson on {before!r} stale"
+            )
 
 
 # Numbers that mean nothing: of a model that was trained on drawings, about photographs.

@@ -1,7 +1,10 @@
 """``course reset``: a lesson as the course made it; the learner's own version is kept."""
 
 import argparse
+import contextlib
+import itertools
 import subprocess
+from itertools import count
 from pathlib import Path
 
 from helpers import paths
@@ -56,27 +59,23 @@ def _notebook(name: str) -> Path:
 
 
 def _original(path: Path) -> bytes:
+    """What git has of a notebook."""
     place = f"HEAD:./{path.relative_to(paths.root()).as_posix()}"
-    try:
-        done = subprocess.run(
-            ["git", "show", place], cwd=paths.root(), capture_output=True, check=False
-        )
-    except FileNotFoundError:  # no git on this machine
-        done = None
-    if done is None or done.returncode:
-        raise CourseError(
-            f"{paths.root()} is no git repository that holds {path.name}, so its original is not "
-            "here: download it again from where the course came from and put it in its place "
-            "(nothing is changed)"
-        )
-    return done.stdout
+    with contextlib.suppress(FileNotFoundError):  # no git on this machine
+        command = ["git", "show", place]
+        done = subprocess.run(command, cwd=paths.root(), capture_output=True, check=False)
+        if not done.returncode:
+            return done.stdout
+    raise CourseError(
+        f"{paths.root()} is no git repository that holds {path.name}, so its original is not here: "
+        "download it again from where the course came from and put it in its place (nothing is "
+        "changed)"
+    )
 
 
 def _free(path: Path) -> Path:
     """A name in ``answers/`` that no earlier version has."""
     folder = paths.root() / ANSWERS
     folder.mkdir(exist_ok=True)
-    number, place = 2, folder / path.name
-    while place.exists():
-        number, place = number + 1, folder / f"{path.stem}-{number}{path.suffix}"
-    return place
+    names = itertools.chain([path.name], (f"{path.stem}-{n}{path.suffix}" for n in count(2)))
+    return next(folder / name for name in names if not (folder / name).exists())

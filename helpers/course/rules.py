@@ -78,11 +78,9 @@ class Text:
     """Any text.
 
     ``separator`` is what parts of a list stand between; empty: the parameter is one value.
-    ``number`` says whether a number may stand for its text.
     """
 
     separator: str = ""
-    number: bool = True
 
     def parts(self, text: str) -> list[str]:
         """The parts of a list, without spaces around them."""
@@ -279,13 +277,13 @@ MIXTURE = r"(\d+ real)?( \+ )?(\d+ synthetic( gap (0?\.\d+|[01]))?)?( watermarke
 TEXTS: Mapping[str, Text] = {
     **dict.fromkeys(["source", "other", "replay", "transfer", "cars"], Source()),
     **dict.fromkeys(["real", "synthetic"], Source(domain=True)),
-    **dict.fromkeys(["zone", "report"], Place(new=True, number=False)),
+    **dict.fromkeys(["zone", "report"], Place(new=True)),
     **dict.fromkeys(["masks", "adapter", "arrivals"], Place()),
     **dict.fromkeys(["augmentation", "ratings"], Place(kind="file")),
     **dict.fromkeys(["model", "second", "blip2", "generator"], Model()),
     **dict.fromkeys(["translator_model", "query", "labeled"], Text()),
     **dict.fromkeys(["query_writer", "query_judge"], QUERIES),
-    "database": Place(kind="file", new=True, number=False),
+    "database": Place(kind="file", new=True),
     "detector": Model(words=("fitted",)),
     "translator": Model(words=("glossary",), address=True),
     "inpainter": Model(words=("navier-stokes", "telea")),

@@ -167,7 +167,8 @@ class Session:
             kept = state.failed_notebook(self.name, slug)
             if kept.is_file():
                 stop = "" if said.endswith((".", "?", "!")) else "."
-                cell = f" (cell {failure.cell} of the lesson)" if failure.cell else ""
+                told = isinstance(failure.cell, int)
+                cell = f" (cell {failure.cell} of the lesson)" if told else ""
                 said += f"{stop} See {_relative(kept)}{cell}"
             self._end(number, "failed", said)
 

@@ -126,7 +126,7 @@ def test_a_profile_with_a_misspelt_name_is_refused(home, kernel, capsys):
     [
         (["-p", "rnak=3"], "unknown parameter 'rnak'"),
         (["-p", "rank=3.5"], "parameter 'rank' of 01_a is int"),
-        (["-y", "rank: yes"], "YAML reads it as bool"),
+        (["-y", "rank: yes"], "rank' of 01_a is int, -y, line 1, gives 'yes': not an int"),
         (["-f", "none.yaml"], "cannot read the parameters file"),
         (["--only", "17"], "--only names no lesson '17'"),
         (["--name", "../up"], "no folder name"),
