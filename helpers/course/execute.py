@@ -112,23 +112,10 @@ def execute(
 ) -> NotebookNode:  # fmt: skip
     """Run a notebook from the root of the course and return it with its outputs.
 
-    Parameters
-    ----------
-    lesson : Lesson
-    output : Path
-        The file that papermill saves to after every cell.
-    parameters : mapping
-        Values for the cell that papermill adds after the parameters cell.
-    timeout : float
-        Seconds that one cell may take; 0 for no limit.
-    progress : callable, optional
-        Called with the number of the cell that starts and the number of cells.
-
-    Raises
-    ------
-    Failure
-        If a cell raised or ended the program, was stopped by the time-out, or did not run in its
-        turn, or the kernel died or never started.
+    papermill saves to ``output`` after every cell, each of which may take ``timeout`` seconds (0:
+    no limit); ``progress`` is called with the number of the cell that starts and that of all cells.
+    Raises ``Failure`` if a cell raised or ended the program, was stopped by the time-out, or did
+    not run in its turn, or the kernel died or never started.
     """
     ids = [cell.get("id") for cell in lesson.notebook["cells"]]
     at: dict[str, Any] = {}  # the cell that runs
@@ -189,6 +176,17 @@ def tidy(notebook: NotebookNode, *, replace: Mapping[str, str]) -> NotebookNode:
     return tidied
 
 
+def finding(notebook: Mapping[str, Any]) -> str:
+    """The first sentence on what was found, of the committed study or else of this run, as text."""
+    outputs = (o for cell in notebook["cells"] for o in cell.get("outputs", ()))
+    texts = [o["data"].get("text/markdown", "") for o in outputs if "data" in o]
+    for start in ("**Finding**", "**Found:**"):
+        for text in texts:
+            if text.startswith(start):
+                return text.replace("**", "")
+    return ""
+
+
 def _stamp() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
@@ -226,7 +224,8 @@ def _finish(plan: Plan, notebook: NotebookNode, folder: Path, record: dict[str, 
         text = f"its results.json is not valid: {error}".replace(folder.name, slug)
         raise Failure(slug, AFTER, text, "Its last cell has to call finish") from error
     notebook = tidy(notebook, replace={folder.name: slug, str(paths.root()): "."})
-    page = to_html(notebook, title=plan.lesson.question, run=folder.parent)
+    record["finding"] = finding(notebook)
+    page = to_html(notebook, title=plan.lesson.question, slug=slug, run=folder.parent)
     try:
         (folder / "lesson.ipynb").write_text(nbformat.writes(notebook), encoding="utf-8")
         (folder / "lesson.html").write_text(page, encoding="utf-8")
@@ -248,25 +247,10 @@ def produce(
 ) -> float:  # fmt: skip
     """Run a lesson and keep its report; an earlier one stays until the new one is whole.
 
-    Parameters
-    ----------
-    plan : Plan
-    now : mapping
-        The fingerprint of what the report will depend on, taken before the run.
-    timeout, progress
-        As of :func:`execute`.
-    stopping : threading.Event, optional
-        Set when the user stops the run: what fails then is no news and is not kept.
-
-    Returns
-    -------
-    float
-        The seconds that the lesson took.
-
-    Raises
-    ------
-    Failure
-        If it did not run to its end or left no valid results; its partial notebook is kept.
+    ``now`` is the fingerprint of what the report will depend on, taken before the run; ``stopping``
+    is set when the user stops the run: what fails then is no news and is not kept. Returns the
+    seconds that the lesson took. Raises ``Failure`` if it did not run to its end or left no valid
+    results; its partial notebook is kept.
     """
     folder, key = staging.staging_folder(plan.name, plan.lesson.slug), repro.hash_of(now)
     values = plan.passed | {"report": folder.relative_to(paths.root()).as_posix()}

@@ -19,7 +19,7 @@ from nbformat import NotebookNode, from_dict
 from pygments.formatters import HtmlFormatter
 
 from helpers import paths
-from helpers.course.index import page
+from helpers.course.index import render
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 TAGS = re.findall(r"\w+", """a abbr b blockquote br caption code col colgroup dd del details div dl
@@ -41,25 +41,7 @@ HELD = ("data:image/png;", "data:image/jpeg;", "data:image/svg+xml;")
 IMG = re.compile(r"<img\b(?:\"[^\"]*\"|'[^']*'|[^'\">])*>", re.IGNORECASE)
 NOTEBOOK = re.compile(r"(\w+)\.ipynb")
 TEMPLATE = "{%- extends 'classic/base.html.j2' -%}"
-STYLE = """
-:root { color-scheme: only light; } body { margin: 0 auto; max-width: 60rem; padding: 1.5rem;
-  color: #1c2330; background: #fff; font: 16px/1.6 system-ui, sans-serif; }
-h1, h2, h3 { line-height: 1.25; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #e3e6ec; }
-pre, code { font: 13.5px/1.5 ui-monospace, Consolas, monospace; }
-.input_area pre { background: #f6f7f9; border-left: 3px solid #b9c2d0; padding: .6rem .8rem;
-  margin: .6rem 0 0; }
-pre, math[display=block] { overflow-x: auto; max-width: 100%; }
-.output_area { margin: .4rem 0 .4rem .9rem; overflow-x: auto; }
-.output_area pre { white-space: pre-wrap; margin: .3rem 0; }
-.output_stderr pre { color: #6b7280; } .output_error pre { background: #fdeeee; }
-.prompt, .anchor-link { display: none; } img { max-width: 100%; height: auto; }
-table { border-collapse: collapse; font-size: 14px; margin: .6rem 0; }
-th, td { padding: .3rem .7rem; border-bottom: 1px solid #e3e6ec; text-align: left; }
-thead th { border-bottom: 2px solid #b9c2d0; } tbody tr:hover { background: #f6f7f9; }
-blockquote { margin: 1rem 0; padding: .2rem 1rem; border-left: 4px solid #2f6f9f;
-  background: #f1f6fa; }
-summary { cursor: pointer; color: #2f6f9f; }
-"""
+HEADING = re.compile(r'<h2 id="([^"]+)">(.*?)<a class="anchor-link"', re.DOTALL)
 
 
 def _allow(tag: str, name: str, value: str) -> bool:
@@ -120,17 +102,18 @@ class _Page(HTMLExporter):
     @pass_context
     def markdown2html(self, context: Context, source: str) -> str:
         renderer = _Renderer(
-            escape=False, embed_images=True, path=str(paths.notebooks()), exclude_anchor_links=True,
-            attachments=context.get("cell", {}).get("attachments", {}),
+            escape=False, embed_images=True, path=str(paths.notebooks()),
+            exclude_anchor_links=False, attachments=context.get("cell", {}).get("attachments", {}),
         )  # fmt: skip
         renderer.run = self.run
         return MarkdownWithMath(renderer=renderer).render(source)
 
 
-def to_html(notebook: NotebookNode, *, title: str, run: Path | None = None) -> str:
-    """The page of an executed notebook; ``run`` is the folder with the pages of other lessons.
+def to_html(notebook: NotebookNode, *, title: str, slug: str = "", run: Path | None = None) -> str:
+    """The page of an executed notebook.
 
-    Progress bars and other widgets, which need scripts, are left out.
+    Progress bars and other widgets, which need scripts, are left out. ``run`` is the folder with
+    the pages of other lessons: it links to those before and after ``slug``.
     """
     cells = [
         {**cell, "outputs": [o for o in cell["outputs"] if WIDGET not in o.get("data", {})]}
@@ -142,5 +125,19 @@ def to_html(notebook: NotebookNode, *, title: str, run: Path | None = None) -> s
     exporter.log.setLevel("ERROR")
     exporter.register_filter("clean_html", sanitize)
     body, _ = exporter.from_notebook_node(from_dict({**notebook, "cells": cells}))
-    colors = HtmlFormatter(style="default").get_style_defs(".highlight")
-    return page(title, f"{STYLE}\n{colors}", body)
+    light, dark = (
+        HtmlFormatter(style=style).get_style_defs(".highlight") for style in ("default", "nord")
+    )
+    return render(
+        "lesson.html.j2", title=title, body=body, headings=HEADING.findall(body),
+        beside=_beside(slug, run) if run else [],
+        style=f"{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}",
+    )  # fmt: skip
+
+
+def _beside(slug: str, run: Path) -> list[tuple[str, str]]:
+    """The lessons before and after one that have pages, and what the links to them say."""
+    others = sorted(page.parent.name for page in run.glob("[0-9][0-9]_*/lesson.html"))
+    before, after = [n for n in others if n < slug], [n for n in others if n > slug]
+    found = [("Previous", before[-1:]), ("Next", after[:1])]
+    return [(name, f"{word}: lesson {name[:2]}") for word, names in found for name in names]

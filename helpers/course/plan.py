@@ -4,8 +4,10 @@ import shlex
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from helpers import paths
 from helpers.course import state
 from helpers.course.lessons import CourseError, Lesson, Value
 from helpers.course.parameters import (
@@ -17,7 +19,7 @@ from helpers.course.parameters import (
     profiles,
     resolve,
 )
-from helpers.course.rules import BENCHMARKS, is_drawn, trained_on_drawings
+from helpers.course.rules import BENCHMARKS
 from helpers.store.zones import write_file_atomically
 
 SOURCE = ".source"
@@ -157,10 +159,16 @@ def without_meaning(values: Mapping[str, Any]) -> dict[str, str]:
         images = [values["cars"]]
     elif "real" in values:
         images = [values["real"] or source, values["synthetic"]]
-    if all(map(is_drawn, images)):
+    if all(not image or image.startswith("world:") for image in images):
         return {}
     named = {name: str(values.get(name, "")) for name in SUGGESTED}
-    return {name: model for name, model in named.items() if trained_on_drawings(model)}
+    return {name: model for name, model in named.items() if _trained_on_drawings(model)}
+
+
+def _trained_on_drawings(model: str) -> bool:
+    """Whether a model was trained on drawn images alone: by what lies beside its weights."""
+    folders = (paths.tiny() / model, paths.root() / Path(model).expanduser())
+    return bool(model) and any((folder / "training.json").is_file() for folder in folders)
 
 
 def _warning(models: Sequence[str], command: Sequence[str]) -> str:

@@ -8,7 +8,6 @@ is looked for where the command was given, then below the course's root.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from helpers import paths
@@ -349,18 +348,3 @@ def _augmentation(file: str) -> str:
     except ConfigError as error:
         return str(error)
     return ""
-
-
-def is_drawn(source: str) -> bool:
-    """Whether the images of a source are drawn by the course; of none, they are.
-
-    >>> is_drawn("world:kitchen"), is_drawn("photos/captions.csv")
-    (True, False)
-    """
-    return not source or source.startswith("world:")
-
-
-def trained_on_drawings(model: str) -> bool:
-    """Whether a model was trained on drawn images alone: by what lies beside its weights."""
-    folders = (paths.tiny() / model, Path(model).expanduser(), paths.root() / model)
-    return bool(model) and any((folder / "training.json").is_file() for folder in folders)

@@ -65,7 +65,7 @@ def test_headings_tables_images_and_folds_survive():
     image = f"<img src='data:image/png;base64,{PIXEL}' alt='dish'>"
     outputs = [output(image__png=PIXEL), output(text__html=table + image)]
     found = page(v4.new_markdown_cell(text), v4.new_code_cell("1", outputs=outputs))
-    for part in ("<h1>Soup?</h1>", "<td>2</td>", "<th>x</th>", 'alt="dish"'):
+    for part in ('<h1 id="Soup?">Soup?', "<td>2</td>", "<th>x</th>", 'alt="dish"'):
         assert part in found
     assert found.count(f"data:image/png;base64,{PIXEL}") == 2
 
@@ -100,6 +100,22 @@ def test_a_fold_holds_what_stands_in_it(image):
     assert "<em>A</em>" in inside
     assert "highlight" in inside
     assert inside.count("<img") == bool(image)
+
+
+def test_a_page_links_to_its_sections_and_to_the_pages_beside_it(tmp_path):
+    for name in ("01_a", "03_b", "08_d"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "lesson.html").touch()
+    cells = [v4.new_markdown_cell("# Soup?\n\n## How *hot*?"), v4.new_markdown_cell("## Why?")]
+    notebook = v4.new_notebook(cells=cells)
+    found = to_html(notebook, title="x", slug="03_b", run=tmp_path)
+    assert 'href="../index.html">All lessons' in found
+    assert 'href="../01_a/lesson.html">Previous: lesson 01' in found
+    assert 'href="../08_d/lesson.html">Next: lesson 08' in found
+    links = re.findall(r'<li><a href="#([^"]+)">([^<]+)</a>', found)
+    assert [text for _, text in links] == ["How hot?", "Why?"]
+    for target, _ in links:
+        assert f'id="{target}"' in found
 
 
 def test_a_link_to_a_lesson_leads_to_its_page_or_nowhere(tmp_path):

@@ -17,40 +17,42 @@ def record(metric: str, **changes) -> dict:
 @pytest.mark.parametrize(
     ("changes", "shown"),
     [
-        ({"low": 0.25, "high": 0.75, "n": 54}, ">0.500 [0.250, 0.750]</td><td"),
-        ({"value": 1234.0, "unit": "images/s"}, ">1,234 images/s<"),
-        ({"value": None, "flag": "n/a", "reason": "gallery has 6"}, ">n/a (gallery has 6)<"),
+        ({"low": 0.25, "high": 0.75, "n": 54}, ("0.500 [0.250, 0.750]", "", "54")),
+        ({"value": 1234.0, "unit": "images/s"}, ("1,234 images/s", "", "")),
+        ({"value": None, "flag": "n/a", "reason": "has 6"}, ("n/a (has 6)", "", "")),
         ({"value": None, "flag": "above", "low": 0.1, "high_flag": "above"},
-         ">above the measured range [0.100, above]<"),
-        ({"chance": 0.2}, ">0.200<"),
+         ("above the measured range [0.100, above]", "", "")),
+        ({"chance": 0.2}, ("0.500", "0.200", "")),
     ],
 )  # fmt: skip
 def test_a_number_shows_with_interval_unit_and_chance(changes, shown):
-    row = index._row(record("hit@1", **changes))
-    assert "<td>hit@1</td><td>text to image</td><td>m</td><td>d test</td>" in row
-    assert shown in row
+    (row,) = index.rows_of([record("hit@1", **changes)])
+    assert row == ("hit@1", "text to image", "m", "d test", *shown)
 
 
-def test_numbers_with_an_interval_come_first_and_many_are_folded():
-    records = [record(f"plain{i}") for i in range(index.SHOWN)]
-    table = index._table([*records, record("headline", low=0.1, high=0.9)])
-    assert table.index("headline") < table.index("plain0")
-    shown, folded = table.split("<details>")
-    assert f"plain{index.SHOWN - 1}" not in shown
-    assert f"plain{index.SHOWN - 1}" in folded
+def test_numbers_with_an_interval_come_first():
+    records = [record("plain 1"), record("plain 2"), record("headline", low=0.1, high=0.9)]
+    assert [row[0] for row in index.rows_of(records)] == ["headline", "plain 1", "plain 2"]
+
+
+def page(question="What is it?", judged="never run", records=(), warning="") -> str:
+    """The front page of one lesson."""
+    lesson = read_lesson(write_lesson("01_a", question=question))
+    one = index.article(recorded_plan(lesson, name="tiny"), judged, records, warning)
+    return index.render("index.html.j2", title="x", lessons=[one], heads=index.HEADS, shown=2)
+
+
+def test_many_numbers_are_folded(home):
+    shown, folded = page(records=[record(f"plain {i}") for i in range(3)]).split("<details>")
+    assert "plain 1" in shown
+    assert "plain 2" not in shown
+    assert "plain 2" in folded
     assert "1 more numbers" in folded
-    assert index._table([]) == ""
-
-
-def plan(question="What is it?"):
-    return recorded_plan(read_lesson(write_lesson("01_a", question=question)), name="tiny")
 
 
 def test_text_from_outside_stays_text(home):
     evil = "<script>alert(1)</script>"
-    found = index.article(
-        plan("<i>Is it?</i>"), f"failed: {evil}", [record(evil, model=evil)], evil
-    )
+    found = page("<i>Is it?</i>", f"failed: {evil}", [record(evil, model=evil)], evil)
     assert "<script" not in found
     assert found.count("&lt;script&gt;") == 4
     assert "&lt;i&gt;Is it?&lt;/i&gt;" in found
@@ -61,7 +63,7 @@ def test_the_first_figures_are_shown_with_quoted_names(home):
     folder.mkdir(parents=True)
     for name in ("a b.png", "b'x.png", "c.png", "d.png", "e.txt"):
         (folder / name).write_bytes(b"")
-    found = index.article(plan(), "never run", [])
+    found = page()
     assert found.count("<img") == index.THUMBNAILS
     assert 'src="01_a/figures/a%20b.png"' in found
     assert 'src="01_a/figures/b%27x.png"' in found
