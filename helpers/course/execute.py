@@ -30,9 +30,9 @@ from papermill.execute import execute_notebook  # its optional stores announce t
 
 from helpers import paths, repro
 from helpers.course import form, staging, state
-from helpers.course.html import to_html
 from helpers.course.index import read_results
 from helpers.course.lessons import UNEXPECTED, Lesson, Value, one_line
+from helpers.course.page import to_html
 from helpers.course.plan import Plan
 from helpers.store.zones import write_file_atomically
 

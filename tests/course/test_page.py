@@ -5,7 +5,7 @@ import re
 import pytest
 from nbformat import v4
 
-from helpers.course.html import WIDGET, sanitize, to_html
+from helpers.course.page import WIDGET, sanitize, to_html
 
 PIXEL = "R0lGODdhAQABAIAAAP7//wAAACwAAAAAAQABAAACAkQBADs="  # any bytes do
 
@@ -82,6 +82,13 @@ def test_the_title_is_escaped_and_nothing_is_fetched():
     assert "<title>A &amp; B</title>" in found
     assert not re.search(r"(src|href)=\"?https?:", found)
     assert "<script" not in found
+
+
+def test_bookkeeping_is_folded_and_other_code_is_not():
+    begin = v4.new_code_cell("import os\n\nlesson = results.begin('01_a', globals())")
+    folded, open_ = page(begin, v4.new_code_cell("shown = 1")).split("</details>")
+    assert "import" in folded.split("<details>")[1]
+    assert "shown" in open_
 
 
 def test_a_progress_bar_is_left_out_and_the_notebook_left_alone():

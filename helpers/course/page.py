@@ -40,7 +40,13 @@ LINK = re.compile(r"https?:|mailto:|[^:]*$|[^:/?#]*[/?#]", re.IGNORECASE)  # or 
 HELD = ("data:image/png;", "data:image/jpeg;", "data:image/svg+xml;")
 IMG = re.compile(r"<img\b(?:\"[^\"]*\"|'[^']*'|[^'\">])*>", re.IGNORECASE)
 NOTEBOOK = re.compile(r"(\w+)\.ipynb")
-TEMPLATE = "{%- extends 'classic/base.html.j2' -%}"
+TEMPLATE = """{%- extends 'classic/base.html.j2' -%}
+{% block input_group -%}
+{%- if 'results.begin(' in cell.source -%}
+<details><summary>Imports and set-up</summary>{{ super() }}</details>
+{%- else -%}{{ super() }}{%- endif -%}
+{%- endblock %}
+"""
 HEADING = re.compile(r'<h2 id="([^"]+)">(.*?)<a class="anchor-link"', re.DOTALL)
 
 
@@ -125,9 +131,8 @@ def to_html(notebook: NotebookNode, *, title: str, slug: str = "", run: Path | N
     exporter.log.setLevel("ERROR")
     exporter.register_filter("clean_html", sanitize)
     body, _ = exporter.from_notebook_node(from_dict({**notebook, "cells": cells}))
-    light, dark = (
-        HtmlFormatter(style=style).get_style_defs(".highlight") for style in ("default", "nord")
-    )
+    styles = ("default", "github-dark")
+    light, dark = (HtmlFormatter(style=style).get_style_defs(".highlight") for style in styles)
     return render(
         "lesson.html.j2", title=title, body=body, headings=HEADING.findall(body),
         beside=_beside(slug, run) if run else [],
