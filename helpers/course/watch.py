@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from helpers import paths
-from helpers.course.search import add_pack, opened
 from helpers.course.lessons import CourseError
 from helpers.course.rules import nothing_at, rule_of
+from helpers.course.search import add_pack, opened
 from helpers.course.state import run_folder
 
 SEED = 42  # of every draw: the same arrivals have the same alarm
