@@ -31,8 +31,8 @@ from papermill.execute import execute_notebook  # its optional stores announce t
 from helpers import paths, repro
 from helpers.course import form, staging, state
 from helpers.course.index import read_results
+from helpers.course.lesson_page import to_html
 from helpers.course.lessons import UNEXPECTED, Lesson, Value, one_line
-from helpers.course.page import to_html
 from helpers.course.plan import Plan
 from helpers.store.zones import write_file_atomically
 

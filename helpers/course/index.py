@@ -30,7 +30,7 @@ Record = Mapping[str, Any]
 def render(template: str, *, style: str = "", **values: Any) -> str:
     """A page from a template; ``style`` is added to the style sheet of all pages.
 
-    Every value is text, but for the body of a lesson: markup, which ``page`` makes safe.
+    Every value is text, but for the body of a lesson: markup, which ``lesson_page`` makes safe.
     """
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
     sheet = (TEMPLATES / "style.css").read_text(encoding="utf-8")

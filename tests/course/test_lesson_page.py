@@ -5,7 +5,7 @@ import re
 import pytest
 from nbformat import v4
 
-from helpers.course.page import WIDGET, sanitize, to_html
+from helpers.course.lesson_page import WIDGET, sanitize, to_html
 
 PIXEL = "R0lGODdhAQABAIAAAP7//wAAACwAAAAAAQABAAACAkQBADs="  # any bytes do
 
