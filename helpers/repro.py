@@ -115,13 +115,3 @@ def pick_device(device: str = "auto") -> str:
             "use device='auto'"
         )
     return device
-
-
-def environment_line(device: str = "auto") -> str:
-    """One line on the machine and the libraries, for the top of a lesson."""
-    import torch
-
-    chosen = pick_device(device)
-    name = torch.cuda.get_device_name() if chosen.startswith("cuda") else f"{os.cpu_count()} cores"
-    libraries = ", ".join(f"{n} {version(n)}" for n in ("torch", "transformers", "peft"))
-    return f"{chosen} ({name}), Python {platform.python_version()}, {libraries}"

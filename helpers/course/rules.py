@@ -42,7 +42,7 @@ RANGES = {
          "linear_rate", "pull", "unfreeze_steps", "unfreeze_rate"], at_least(0)),
     **dict.fromkeys(
         ["image_px", "batch_size", "epochs", "rank", "steps", "n_queries", "margin_steps",
-         "n_trials", "drift_recipes", "collapse_steps", "generator_steps"], at_least(1)),
+         "n_trials", "collapse_steps", "generator_steps"], at_least(1)),
     **dict.fromkeys(
         ["labelled", "samples", "batch_samples", "n_streams", "per_step", "dimensions",
          "n_annotated", "n_pool", "n_validation", "n_pairs", "qformer_steps"], at_least(2)),
@@ -57,6 +57,7 @@ RANGES = {
     "factor": Range("above 0 and at most 1.25", lambda value: 0 < value <= 1.25),
     "margin": Range("from -1 to 1", lambda value: -1 <= value <= 1),
     "recall": UP_TO_ONE,
+    "drift_recipes": at_least(500),  # fewer hold no stream; the lesson asks how many it needs
     "n_test": Range("2 or more, or 0 for all", lambda value: value == 0 or value >= 2),
 }  # fmt: skip
 

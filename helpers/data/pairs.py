@@ -84,11 +84,6 @@ class Pairs:
         hashes = rows["image_key"].map(self.image_hashes).groupby(rows["recipe_id"]).agg(list)
         return groups_of(hashes.to_dict(), between_recipes(self.near_duplicates))
 
-    @property
-    def group_sizes(self) -> pd.DataFrame:
-        """How many groups there are of each size: columns ``recipes_in_group`` and ``groups``."""
-        sizes = pd.Series(self.groups, dtype="str").value_counts().value_counts().sort_index()
-        return sizes.rename_axis("recipes_in_group").rename("groups").reset_index()
 
     def image(self, key: str) -> Image.Image:
         """The image of an ``image_key``. Raises ``FileNotFoundError`` and ``ImageError``."""

@@ -220,6 +220,16 @@ def say(text: str) -> None:
     display({"text/markdown": text, "text/plain": text}, raw=True)
 
 
+def answered(prediction: Any, right: Any, *, within: float = 0.0) -> str:
+    """What became of a prediction, as a sentence that follows others; empty where none was made."""
+    if prediction is ... or prediction is None:
+        return ""
+    alike = str(prediction).strip().lower() == str(right).strip().lower()
+    hit = abs(prediction - right) <= within if within else prediction == right or alike
+    text = f"{right:g}" if within else repr(right)
+    return f" You predicted {prediction!r}: {'right' if hit else f'it is {text}'}."
+
+
 def study_records(study: Study, about: dict[str, Any]) -> list[dict[str, Any]]:
     """One record for each arm, test, direction and metric."""
     records = []

@@ -124,3 +124,11 @@ def test_values_are_brought_to_their_types(tmp_path, capsys):
     given = values(tmp_path, max_recipes="40", seed="7")
     lesson = results.begin("03_baseline_eval", given)
     assert (given["max_recipes"], lesson.seed) == (40, 7)
+
+
+def test_a_prediction_is_answered_by_what_came_out():
+    assert results.answered(..., 3) == ""
+    assert results.answered("Yes", "yes") == " You predicted 'Yes': right."
+    assert results.answered(2, 3) == " You predicted 2: it is 3."
+    assert results.answered(0.52, 0.5, within=0.05) == " You predicted 0.52: right."
+    assert results.answered(0.6, 0.5, within=0.05) == " You predicted 0.6: it is 0.5."

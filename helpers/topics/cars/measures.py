@@ -105,14 +105,6 @@ def sentence(study: Study, a: str, b: str = "", *, test: str) -> str:
     return f"{a}{f' minus {b}' * bool(b)}: {'; '.join(said)}."
 
 
-def answered(prediction: object, right: object) -> str:
-    """What became of a prediction, as a sentence that follows others; empty where there is none."""
-    if prediction is ...:
-        return ""
-    verdict = "right." if prediction == right else f"it is {right!r}."
-    return f" You predicted {prediction!r}: {verdict}"
-
-
 def augmented(pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Shift by up to 4 pixels, mirror, and brightness: (b, 3, px, px) in [0, 1], same shape."""
     px = pixels.shape[-1]

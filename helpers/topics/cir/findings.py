@@ -31,14 +31,6 @@ LEVELS = ("hit@1", "hit@10", "hit@50")
 WEIGHTS = "fine-tuning-zone/experiments/composed"
 
 
-def answered(prediction: Any, right: Any) -> str:
-    """Whether a prediction was right; empty where nothing was predicted."""
-    if prediction is ... or prediction is None:
-        return ""
-    same = str(prediction).strip().lower() == str(right).strip().lower()
-    return f" You predicted {prediction!r}: {'right' if same else f'it is {right!r}'}."
-
-
 def sizes(data: Source) -> str:
     """How many triplets each part has over how many images, and what is left out."""
     told = [f"{part}: {len(data.triplets(part)):,} over {len(data.names(part)):,} images"

@@ -1,7 +1,6 @@
 """What lesson 13 shows: signals by step, delays, causes, and what the changes cost in retrieval."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -149,11 +148,3 @@ def images_behind(pool: Pool, kind: str, ids: Sequence[str], n: int = 12) -> Fig
     """The images that an alarm names."""
     images = [pool.image(one) for one in ids[:n]]
     return galleries.image_grid(images, columns=6, heading=f"Behind the alarm: {kind}")
-
-
-def answered(prediction: Any, right: Any) -> str:
-    """What became of a prediction, as a sentence that follows others; empty where none was made."""
-    if prediction is ...:
-        return ""
-    hit = "right" if prediction == right else f"it is {right!r}"
-    return f" You predicted {prediction!r}: {hit}."

@@ -379,15 +379,6 @@ def embedding_costs(encoder: Encoder, features: Features) -> str:
     return f"The embeddings of a million images take {size:,.0f} MiB and {hours:.1f} hours here."
 
 
-def answered(prediction: Any, right: Any, *, within: float = 0.0) -> str:
-    """What became of a prediction, as a sentence that follows others; empty where none was made."""
-    if prediction is ...:
-        return ""
-    hit = abs(prediction - right) <= within if within else prediction == right
-    text = f"{right:g}" if within else repr(right)
-    return f" You predicted {prediction!r}: " + ("right." if hit else f"it is {text}.")
-
-
 def sizes_sentence(sizes: pd.DataFrame, sweep: pd.DataFrame) -> str:
     """The gains of a study with most training recipes, high to low, and its ranges over alpha.
 

@@ -374,14 +374,6 @@ def study_sentence(design: Design) -> str:
     )
 
 
-def answered(prediction: Any, right: Any) -> str:
-    """What became of a prediction, as a sentence that follows others; empty where none was made."""
-    if prediction is ...:
-        return ""
-    hit = "right" if prediction == right else f"it is {right!r}"
-    return f" You predicted {prediction!r}: {hit}."
-
-
 def sizes_table(dimension: int, rows: Sequence[int]) -> pd.DataFrame:
     """GiB in memory by formula, a row for each number of embeddings.
 
