@@ -77,27 +77,6 @@ def test_every_parameter_takes_a_value_or_refuses_it_in_a_sentence(given, path, 
     assert "\n" not in found["error"]
 
 
-def one_number() -> list[tuple[Path, Declared]]:
-    """Texts whose default is one number: papermill's -p makes a number of it."""
-
-    def is_number(one: Declared) -> bool:
-        return one.type == "str" and str(one.default).replace(".", "", 1).isdecimal()
-
-    return [(path, one) for path, one in ALL if is_number(one)]
-
-
-@pytest.mark.parametrize(
-    ("path", "one"), one_number(), ids=[f"{p.stem[:2]}-{o.name}" for p, o in one_number()]
-)
-def test_a_number_is_a_list_of_one(checkout, path, one):
-    """Fault 27: nine texts have a default of one number."""
-    number = float(one.default) if "." in one.default else int(one.default)
-    (found,) = tried(checkout, [(path, {one.name: number})])
-    assert found["values"][one.name] == one.default
-    (found,) = tried(checkout, [(path, {one.name: [number]})])
-    assert found["values"][one.name] == one.default
-
-
 def test_a_list_is_the_text_of_a_list(checkout):
     """Fault 28: a YAML list of papermill, and of `course run -y`."""
     path = notebook("05")
