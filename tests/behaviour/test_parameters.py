@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import ROOT, Done, lessons, run_in
-from .parameters_inputs import DRIVER, Declared, cells_of, declared_in, first_cells
+from .parameters_inputs import DRIVER, cells_of, declared_in, first_cells
 
 LESSONS = lessons()
 ALL = [(path, one) for path in LESSONS for one in declared_in(path)]
