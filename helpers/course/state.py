@@ -92,7 +92,8 @@ def _inputs(lesson: Lesson, values: Mapping[str, Value]) -> dict[str, str]:
             found[name] = listing_hash(path)
         elif revision := cached_revision(value):
             found[name] = f"revision {revision}"
-    study = sorted(paths.study(lesson.slug).glob("*.parquet"))
+    studies = paths.study(lesson.slug).parent  # a lesson may show several
+    study = sorted(studies.glob(f"{lesson.number}_*/*.parquet"))
     if study and not values.get("run_study"):
         found["its committed study"] = repro.hash_of([repro.sha256_file(file) for file in study])
     return found
