@@ -202,7 +202,7 @@ def test_nothing_outside_the_mask_changes_and_the_covered_values_do_not_matter(s
 
 
 @cache
-def tiny_pipeline():
+def tiny_pipeline(in_channels: int = 9):
     """Stable Diffusion's inpainting pipeline with a few thousand fresh weights."""
     from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionInpaintPipeline
     from diffusers import UNet2DConditionModel as UNet
@@ -219,8 +219,8 @@ def tiny_pipeline():
         )
     )  # fmt: skip
     unet = UNet(
-        sample_size=8, in_channels=9, out_channels=4, layers_per_block=1, norm_num_groups=8,
-        block_out_channels=(8, 16), cross_attention_dim=16, attention_head_dim=8,
+        sample_size=8, in_channels=in_channels, out_channels=4, layers_per_block=1,
+        norm_num_groups=8, block_out_channels=(8, 16), cross_attention_dim=16, attention_head_dim=8,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
     )  # fmt: skip

@@ -117,7 +117,7 @@ class Training(Experiment):
 
         ``texts``: ``pairs`` (the generator's), ``captions`` (the difference of two captions by
         the same generator), ``true`` (the annotated ones), ``images`` (true texts with
-        synthesized targets).
+        synthesized targets; the setting ``painter`` may name a diffusers pipeline).
         """
         kept = self.mined[self.mined["reason"] == synthesis.KEPT]
         if texts in ("pairs", "captions"):
@@ -125,7 +125,8 @@ class Training(Experiment):
             return self.source, synthesis.triplets_of(kept, *columns)
         n = min(len(kept), len(self.source.triplets("pool")))
         if texts == "images":
-            return synthesis.synthesized(self.source, "pool", n)
+            pipeline = self.design.settings.get("painter", "")
+            return synthesis.synthesized(self.source, "pool", n, pipeline=pipeline)
         return self.source, self.source.triplets("pool")[:n]
 
     def train(self, *, seed: int, **factors: Any) -> Result:

@@ -7,7 +7,7 @@ in practice, texts and captions, and never at the truth, which the audit keeps f
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -195,25 +195,45 @@ def difference_text(before: str, after: str, truth: Any, rng: np.random.Generato
     return " ".join(parts)
 
 
-SYNTHESIZED = "@diffusion"  # behind the id of an image in the other style
+SYNTHESIZED = "@synthesized"  # behind the ids of a triplet whose target a model makes
 
 
-def synthesized(source: Source, part: str, n: int) -> tuple[Source, tuple[Triplet, ...]]:
+def synthesized(
+    source: Source, part: str, n: int, *, pipeline: str = ""
+) -> tuple[Source, tuple[Triplet, ...]]:
     """The same triplets with targets that a generative model would paint, and a source for both.
 
-    The text is applied to the reference, as in CompoDiff (Gu et al. 2023): a drawn target comes in
-    the world's style of diffusion images.
+    The text is applied to the reference, as in CompoDiff (Gu et al. 2023). A drawn target comes in
+    the world's style of diffusion images; with ``pipeline``, the directory of a diffusers pipeline
+    that edits by instruction (such as ``timbrooks/instruct-pix2pix``), that paints it.
     """
-    if source.truth is None:
-        raise ValueError(source.unknown("synthesized targets"))
+    if source.truth is None and not pipeline:
+        raise ValueError(source.unknown("synthesized targets, for which no pipeline was given"))
+    paint = _painter(pipeline) if pipeline else None
+    made = {one.reference + SYNTHESIZED + one.targets[0]: one for one in source.triplets(part)[:n]}
 
     def load(name: str, *, px: int = 0) -> Image.Image:
-        plain = name.removesuffix(SYNTHESIZED)
-        if plain == name:
+        if name not in made:
             return source.load_image(name, px=px)
-        return source.truth.load_image(plain, px=px, style="diffusion")
+        one = made[name]
+        if paint is not None:
+            return paint(source.load_image(one.reference, px=px), one.caption)
+        return source.truth.load_image(one.targets[0], px=px, style="diffusion")
 
-    triplets = tuple(
-        replace(one, targets=(one.targets[0] + SYNTHESIZED,)) for one in source.triplets(part)[:n]
-    )
+    triplets = tuple(replace(one, targets=(name,)) for name, one in made.items())
     return replace(source, load_image=load), triplets
+
+
+def _painter(folder: str) -> Callable[[Image.Image, str], Image.Image]:
+    """An image and an instruction to the edited image; nothing is downloaded."""
+    import torch
+    from diffusers import DiffusionPipeline
+
+    pipeline = DiffusionPipeline.from_pretrained(folder, local_files_only=True)
+    pipeline.set_progress_bar_config(disable=True)
+
+    def paint(image: Image.Image, text: str) -> Image.Image:
+        same = torch.Generator().manual_seed(0)  # the same target whenever it is loaded
+        return pipeline(prompt=text, image=image.convert("RGB"), generator=same).images[0]
+
+    return paint

@@ -145,6 +145,27 @@ def test_synthesized_targets_are_drawn_in_the_other_style(source):
         synthesis.synthesized(small_source(small_triplets(4)), "train", 2)
 
 
+@pytest.mark.slow
+def test_a_pipeline_of_a_directory_paints_the_targets(tmp_path, source):
+    from diffusers import StableDiffusionInstructPix2PixPipeline as Editing
+
+    from tests.topics.test_watermarks import tiny_pipeline
+
+    parts = tiny_pipeline(in_channels=8).components
+    wanted = ("vae", "text_encoder", "tokenizer", "unet", "scheduler")
+    Editing(
+        **{name: parts[name] for name in wanted}, safety_checker=None, feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(tmp_path)  # fmt: skip
+    both, triplets = synthesis.synthesized(source, "pool", 2, pipeline=str(tmp_path))
+    target, again = (both.load_image(triplets[0].targets[0], px=32) for _ in range(2))
+    drawn = synthesis.synthesized(source, "pool", 2)[0].load_image(triplets[0].targets[0], px=32)
+    assert target.size == drawn.size
+    assert target.tobytes() == again.tobytes() != drawn.tobytes()
+    other = both.load_image(triplets[1].targets[0], px=32)
+    assert other.tobytes() != target.tobytes()
+
+
 SOUP = {"dish": "soup", "main": "beef", "garnish": "none", "plate": "red"}
 
 
