@@ -317,14 +317,6 @@ def test_overlap_of_neighbors_and_a_larger_gallery():
     assert np.linalg.norm(rows, axis=1) == pytest.approx(np.ones(40), abs=1e-5)
 
 
-def test_a_prediction_is_answered():
-    assert effects.answered(..., "a") == ""
-    assert effects.answered("a", "a") == " You predicted 'a': right."
-    assert effects.answered("b", "a") == " You predicted 'b': it is 'a'."
-    assert effects.answered(0.5, 0.53, within=0.05).endswith("right.")
-    assert effects.answered(0.5, 0.6, within=0.05).endswith("it is 0.6.")
-
-
 def test_paired_differences_and_hits_of_a_million_queries():
     a, b = np.array([True, True, False, True]), np.array([True, False, False, False])
     gain = effects.paired_difference(a, b, np.array(list("aabb")))

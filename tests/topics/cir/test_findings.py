@@ -41,15 +41,6 @@ def closed_figures():
     plt.close("all")
 
 
-@pytest.mark.parametrize(
-    ("prediction", "said"),
-    [(..., ""), ("SUM ", " You predicted 'SUM ': right."),
-     ("product", " You predicted 'product': it is 'sum'.")],
-)  # fmt: skip
-def test_a_prediction_is_answered(prediction, said):
-    assert findings.answered(prediction, "sum") == said
-
-
 def test_a_source_says_how_large_its_parts_are(drawn):
     several = sum(len(t.targets) > 1 for t in drawn.triplets("test"))
     found = findings.sizes(drawn)
