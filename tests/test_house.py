@@ -18,7 +18,7 @@ OPENS_THE_WORLD = {"helpers.data.sources", "helpers.data.sets"}
 # Numbers that can only fall. The design asks for a core of 8,500 lines, for 30 modules with 5,000
 # lines under lesson 03, for 12 imports, and for 24,000 lines in 150 modules with 18,000 of tests in
 # all; what is above that stands at the figure of today.
-MAX_LINES = {"helpers": 38_335, "tests": 27_320, "core": 9_286, "topics": 19_277}
+MAX_LINES = {"helpers": 38_331, "tests": 27_303, "core": 9_286, "topics": 19_277}
 MAX_MODULES = 211
 MAX_UNDER = {  # 05: a study, a search, a leaderboard; 07, 12: Q-Formers; 11: two topics
     "03": (31, 6_596), "05": (49, 10_500), "07": (45, 10_215), "11": (54, 11_346),

@@ -20,24 +20,20 @@ class Noun:
 
 
 class Romance:
-    """A caption in one of the three; a subclass holds how its words join and agree."""
+    """A caption in one of the three.
+
+    A subclass has ``joined(link, noun)``, a noun after the dish that it is in or after "with", and
+    ``agree(adjective, gender, number)``, the form of an adjective that goes with a noun.
+    """
 
     fixed: frozenset[str] = frozenset()  # words that never agree
 
     def __init__(self, language: str) -> None:
         self.words = words_of(language)
 
-    def joined(self, link: str, noun: Noun) -> str:
-        """A noun after the dish that it is in, or after "with"."""
-        raise NotImplementedError
-
     def some(self, noun: Noun) -> str:
         """A noun after "with" in a phrase of its own."""
         return noun.text
-
-    def agree(self, adjective: str, gender: str, number: str) -> str:
-        """The form of an adjective that goes with a noun."""
-        raise NotImplementedError
 
     def render(self, said: Said, writer: int) -> str:
         """The caption in this language."""
